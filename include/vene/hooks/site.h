@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vene/base/export.h"
+#include "vene/hooks/hook_site.h"
+
+namespace vene {
+
+/// What a dimension of a value at a site runs over.
+enum class Axis : std::uint8_t { kBatch, kPos, kHead, kKey, kFeature };
+
+/// One named place in a model.
+struct Site {
+  std::string component;        ///< "block_output"; empty for a place that has a path only
+  std::int64_t layer = -1;      ///< -1 for places outside the layers: embedding, final_norm, logits
+  std::string path;             ///< "transformer.h.3.output": module path and ".input" or ".output"
+  SiteId id = 0;
+  Phase phase = Phase::kOutput;
+  std::vector<Axis> axes;       ///< of the value; the last is the feature (or key) axis; empty: unknown (a bare path)
+  std::int64_t width = 0;       ///< size of the last axis (of one head where a head axis is packed); 0: unknown
+  std::int64_t heads = 0;       ///< size of the head axis; 0 without one
+  bool packed_heads = false;    ///< the tensor holds [..., heads * width]; the head axis is to be split off
+  std::int64_t stage = -1;      ///< index of the stage that makes it: -1 before the first block, L after the last
+};
+
+/// Every site of a model, found by component name and layer, or by path.
+class VENE_API SiteTable {
+ public:
+  /// Adds a site. The same component and layer, or the same path with the same component, twice is an error.
+  void add(Site site);
+  /// Adds every HookSite below `root` that no named site covers, as "<path>.input" and "<path>.output" (only the latter
+  /// at a HookPoint); of unknown axes.
+  void add_paths(const torch::nn::Module& root);
+
+  /// `component` is a component name ("mlp_output", with its layer) or a path ending in ".input" or ".output";
+  /// "transformer.h[0].mlp.output" and "transformer.h.0.mlp.output" are the same. Throws PlanError with the nearest
+  /// names.
+  const Site& find(std::string_view component, std::int64_t layer) const;
+  const Site* try_find(std::string_view component, std::int64_t layer) const noexcept;
+
+  const std::vector<Site>& all() const noexcept { return sites_; }
+  /// Component names without repeats, in order of first mention.
+  std::vector<std::string> components() const;
+
+ private:
+  std::vector<Site> sites_;
+};
+
+/// "pos", "head" ...
+VENE_API std::string axis_name(Axis axis);
+/// "block_output of layer 3 (transformer.h.3.output)": a site in an error message.
+VENE_API std::string site_text(const Site& site);
+
+}  // namespace vene

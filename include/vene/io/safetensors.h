@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/types.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vene/base/export.h"
+
+namespace vene::io {
+
+struct TensorInfo {
+  std::string name;
+  torch::ScalarType dtype;
+  std::vector<std::int64_t> shape;
+  std::int64_t begin, end;  ///< byte range in the file's data section
+};
+
+/// A safetensors file, mapped. Tensors are views into the mapping (which they keep alive): nothing is copied until
+/// something needs another dtype or device. They must not be written to.
+class VENE_API Safetensors {
+ public:
+  /// Checks the whole header before returning: lengths, dtypes, shapes against byte ranges, overlaps. Throws IoError.
+  static Safetensors open(const std::string& path);
+
+  const std::vector<TensorInfo>& tensors() const;                 ///< in order of their place in the file
+  const std::map<std::string, std::string>& metadata() const;     ///< the "__metadata__" entry
+  bool contains(const std::string& name) const;
+  torch::Tensor tensor(const std::string& name) const;            ///< IoError with the nearest names if absent
+
+ private:
+  struct File;
+  std::shared_ptr<const File> file_;
+};
+
+/// Named tensors in file order.
+using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+
+/// Every tensor of a checkpoint: `path` is a .safetensors file, a *.safetensors.index.json with its shards beside it,
+/// a .bin / .pt / .pth archive, or a folder that holds "model.safetensors", its index, or "pytorch_model.bin".
+VENE_API NamedTensors read_tensors(const std::string& path);
+
+/// Writes a safetensors file atomically: to a temporary name beside it, flushed, then renamed. Throws IoError and leaves
+/// nothing behind when the disk is full or the folder cannot be written. Tensors may be on any device and strided.
+VENE_API void write_safetensors(const std::string& path, const NamedTensors& tensors,
+                                const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace vene::io

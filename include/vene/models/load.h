@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vene/base/export.h"
+#include "vene/models/model.h"
+#include "vene/text/tokenizer.h"
+
+namespace vene::models {
+
+struct LoadOptions {
+  std::optional<torch::ScalarType> dtype;        ///< empty: what config.json says ("dtype" or "torch_dtype"), else the weights'
+  torch::Device device = torch::kCPU;
+  bool trainable = false;                        ///< whether parameters require gradients
+  std::function<void(const std::string&)> warn;  ///< told of NaNs and the like; default: a line on stderr
+};
+
+/// A model and, where the folder has one, its tokenizer.
+struct LanguageModel {
+  std::shared_ptr<Model> model;
+  std::shared_ptr<const text::Tokenizer> tokenizer;  ///< null without tokenizer files
+
+  /// Token ids of one text, special tokens as the checkpoint's tokenizer adds them: a batch of one row.
+  Batch encode(const std::string& text) const;
+  /// Several texts, padded on the right, with an attention mask.
+  Batch encode(const std::vector<std::string>& texts) const;
+
+  struct TopToken {
+    std::int64_t id;
+    std::string text;
+    double probability;
+  };
+  /// The k most probable tokens at a position (negative: from the end) of row 0 of logits [batch, pos, vocabulary].
+  std::vector<TopToken> top_tokens(const torch::Tensor& logits, std::int64_t k, std::int64_t position = -1) const;
+};
+
+/// Reads a Hugging Face folder: config.json, model.safetensors (or its shards, or pytorch_model.bin), tokenizer files.
+/// Throws IoError for what is missing or malformed, ModelError for an architecture that is not built in or tensors that
+/// are missing, extra or of the wrong shape.
+VENE_API LanguageModel load(const std::string& folder, const LoadOptions& options = {});
+
+}  // namespace vene::models

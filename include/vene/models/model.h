@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "vene/base/export.h"
+#include "vene/hooks/site.h"
+
+namespace vene::models {
+
+/// What goes into a model. A language model takes `input_ids`, or `inputs_embeds` in their stead; a model on plain
+/// tensors takes `inputs_embeds`, and `extra` for further arguments.
+struct Batch {
+  torch::Tensor input_ids;       ///< [batch, pos], int64
+  torch::Tensor attention_mask;  ///< [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
+  torch::Tensor inputs_embeds;   ///< [batch, pos, d_model]
+  std::vector<torch::Tensor> extra;
+
+  /// The tensor that says how many rows and positions there are.
+  const torch::Tensor& primary() const { return input_ids.defined() ? input_ids : inputs_embeds; }
+  std::int64_t rows() const { return primary().defined() ? primary().size(0) : 0; }
+  std::int64_t positions() const { return primary().dim() > 1 ? primary().size(1) : 1; }
+  Batch to(torch::Device device) const;
+};
+
+/// What comes out of it.
+struct Output {
+  torch::Tensor logits;             ///< [batch, pos, vocabulary], or [batch, classes]; undefined for a model without a head
+  torch::Tensor last_hidden_state;  ///< [batch, pos, d_model], after the final norm
+  std::vector<torch::Tensor> extra;
+  /// The logits, or without a head the last hidden state.
+  const torch::Tensor& primary() const { return logits.defined() ? logits : last_hidden_state; }
+};
+
+/// Keys and values of the positions that a model has read, one pair a layer: [batch, key_value_heads, pos, d_head].
+struct KeyValueCache {
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
+  torch::Tensor attention_mask;  ///< [batch, pos] of everything read so far
+  std::int64_t length() const { return attention_mask.defined() ? attention_mask.size(1) : 0; }
+};
+
+struct ForwardOptions {
+  KeyValueCache* cache = nullptr;          ///< read and extended; positions continue after what it holds
+  std::optional<std::int64_t> last_logits;  ///< logits of the last n positions only; empty: of all
+};
+
+/// A model that can be run and looked into. Ports derive from it; `adapt` makes one of a user's own module.
+class VENE_API Model : public torch::nn::Module {
+ public:
+  virtual Output forward(const Batch& batch, const ForwardOptions& options = {}) = 0;
+  /// Throws ModelError, naming the offender, for a batch the model cannot read: tokens outside the vocabulary, a prompt
+  /// longer than the context, a mask of another shape. `past` positions are already in a cache.
+  virtual void check(const Batch& batch, std::int64_t past = 0) const { (void)batch, (void)past; }
+
+  const SiteTable& sites() const { return sites_; }
+  virtual std::int64_t layer_count() const { return 0; }
+  virtual std::int64_t hidden_size() const { return 0; }
+  virtual std::int64_t vocabulary_size() const { return 0; }
+  virtual std::int64_t context_length() const { return 0; }  ///< 0: no limit
+  virtual std::string architecture() const = 0;             ///< "gpt2", "llama" ... as in config.json's model_type
+  torch::Device device() const;
+  torch::ScalarType dtype() const;
+
+ protected:
+  SiteTable sites_;
+};
+
+/// What flows between the stages of a model that can be cut.
+struct StageState {
+  torch::Tensor hidden;           ///< [batch, pos, d_model]
+  torch::Tensor attention_mask;   ///< [batch, key pos], or undefined when nothing is padded
+  torch::Tensor position_ids;     ///< [batch, pos]
+  KeyValueCache* cache = nullptr;
+  /// The same state with these rows (int64 indices, repeats allowed). Not for a state with a cache.
+  StageState rows(const torch::Tensor& indices) const;
+};
+
+/// A model that can be cut between its blocks: forward(batch) is finish(run(begin(batch), 0, L)).
+class VENE_API StagedModel : public Model {
+ public:
+  Output forward(const Batch& batch, const ForwardOptions& options = {}) override;
+  /// Embeddings: everything before the first block. Includes `check`.
+  virtual StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
+  /// Blocks [first, last).
+  virtual StageState run(StageState state, std::int64_t first, std::int64_t last) = 0;
+  /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions to compute logits for; undefined:
+  /// all. The output's tensors have that many positions.
+  virtual Output finish(const StageState& state, const torch::Tensor& positions = {}) = 0;
+};
+
+}  // namespace vene::models

@@ -1,0 +1,1 @@
+namespace vene { int anchor = 0; }
