@@ -1,7 +1,7 @@
 # Warnings as errors on our own code, never on a consumer's.
 add_library(vene_warnings INTERFACE)
 target_compile_options(vene_warnings INTERFACE -fPIC -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-unknown-pragmas
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-free-nonheap-object -Wno-dangling-pointer>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-free-nonheap-object -Wno-dangling-pointer -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread>)
 if(VENE_SANITIZE)
   set(_sanitize -fsanitize=${VENE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
   # LibTorch is built without the vptr check, and its inlined headers trip it.

@@ -16,7 +16,7 @@ namespace vene::models {
 
 /// What goes into a model. A language model takes `input_ids`, or `inputs_embeds` in their stead; a model on plain
 /// tensors takes `inputs_embeds`, and `extra` for further arguments.
-struct Batch {
+struct VENE_API Batch {
   torch::Tensor input_ids;       ///< [batch, pos], int64
   torch::Tensor attention_mask;  ///< [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
   torch::Tensor inputs_embeds;   ///< [batch, pos, d_model]
@@ -39,10 +39,13 @@ struct Output {
 };
 
 /// Keys and values of the positions that a model has read, one pair a layer: [batch, key_value_heads, pos, d_head].
-struct KeyValueCache {
+struct VENE_API KeyValueCache {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
-  torch::Tensor attention_mask;  ///< [batch, pos] of everything read so far
-  std::int64_t length() const { return attention_mask.defined() ? attention_mask.size(1) : 0; }
+  torch::Tensor attention_mask;  ///< [batch, pos], boolean, of everything read so far; undefined while nothing is padded
+  /// Positions read so far, padding included.
+  std::int64_t length() const { return layers.empty() || !layers[0].first.defined() ? 0 : layers[0].first.size(2); }
+  /// The same cache with these rows (int64 indices, repeats allowed).
+  KeyValueCache rows(const torch::Tensor& indices) const;
 };
 
 struct ForwardOptions {
@@ -64,6 +67,8 @@ class VENE_API Model : public torch::nn::Module {
   virtual std::int64_t vocabulary_size() const { return 0; }
   virtual std::int64_t context_length() const { return 0; }  ///< 0: no limit
   virtual std::string architecture() const = 0;             ///< "gpt2", "llama" ... as in config.json's model_type
+  /// The token embedding matrix [vocabulary, d_model]; undefined for a model without one.
+  torch::Tensor token_embedding() const;
   torch::Device device() const;
   torch::ScalarType dtype() const;
 
@@ -72,13 +77,15 @@ class VENE_API Model : public torch::nn::Module {
 };
 
 /// What flows between the stages of a model that can be cut.
-struct StageState {
+struct VENE_API StageState {
   torch::Tensor hidden;           ///< [batch, pos, d_model]
-  torch::Tensor attention_mask;   ///< [batch, key pos], or undefined when nothing is padded
+  torch::Tensor attention_mask;   ///< [batch, key pos], boolean, or undefined when nothing is padded
   torch::Tensor position_ids;     ///< [batch, pos]
   KeyValueCache* cache = nullptr;
   /// The same state with these rows (int64 indices, repeats allowed). Not for a state with a cache.
   StageState rows(const torch::Tensor& indices) const;
+  /// The rows of several states of the same length in one. Not for states with a cache.
+  static StageState joined(const std::vector<StageState>& states);
 };
 
 /// A model that can be cut between its blocks: forward(batch) is finish(run(begin(batch), 0, L)).
@@ -90,7 +97,8 @@ class VENE_API StagedModel : public Model {
   /// Blocks [first, last).
   virtual StageState run(StageState state, std::int64_t first, std::int64_t last) = 0;
   /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions to compute logits for; undefined:
-  /// all. The output's tensors have that many positions.
+  /// all. The output's tensors have that many positions. Hooks on the final norm and the head see every position all the
+  /// same, so that their locations mean what they say.
   virtual Output finish(const StageState& state, const torch::Tensor& positions = {}) = 0;
 };
 

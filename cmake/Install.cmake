@@ -1,0 +1,18 @@
+# Installed: headers, the two libraries, the command, a CMake package and a pkg-config file.
+include(CMakePackageConfigHelpers)
+install(DIRECTORY include/vene DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS vene vene_models EXPORT vene-targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+set(_package ${CMAKE_INSTALL_LIBDIR}/cmake/vene)
+install(EXPORT vene-targets NAMESPACE vene:: DESTINATION ${_package})
+get_filename_component(VENE_INSTALLED_LIBTORCH "${LIBTORCH_INCLUDE_DIR}/.." REALPATH)
+get_filename_component(VENE_LIBTORCH_LIB "${LIBTORCH_CPU_LIBRARY}" DIRECTORY)
+get_target_property(_link_options LibTorch::LibTorch INTERFACE_LINK_OPTIONS)
+if(_link_options)
+  string(REPLACE ";" " " VENE_LIBTORCH_RPATH_LINK "${_link_options}")
+endif()
+configure_package_config_file(cmake/vene-config.cmake.in ${PROJECT_BINARY_DIR}/vene-config.cmake INSTALL_DESTINATION ${_package})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/vene-config-version.cmake COMPATIBILITY SameMinorVersion)
+configure_file(cmake/vene.pc.in ${PROJECT_BINARY_DIR}/vene.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/vene-config.cmake ${PROJECT_BINARY_DIR}/vene-config-version.cmake cmake/FindLibTorch.cmake DESTINATION ${_package})
+install(FILES ${PROJECT_BINARY_DIR}/vene.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

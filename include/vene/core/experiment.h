@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "vene/base/export.h"
+#include "vene/core/intervenable_model.h"
+#include "vene/io/safetensors.h"
+#include "vene/models/load.h"
+
+namespace vene {
+
+/// One experiment file: a config, the inputs and where to act. docs/experiment.md describes the JSON.
+struct Experiment {
+  IntervenableConfig config;
+  std::string config_folder;  ///< set when "config" names a saved folder
+  RunRequest request;
+};
+
+/// @param folder  relative paths in the experiment are looked up from here
+/// Throws ConfigError with the path of what is wrong; IoError for files it names.
+VENE_API Experiment parse_experiment(std::string_view json, const models::LanguageModel& model, const std::string& folder = ".",
+                                     const InterventionRegistry& registry = InterventionRegistry::standard());
+VENE_API Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
+                                    const InterventionRegistry& registry = InterventionRegistry::standard());
+
+/// Compiles an experiment without running it: `run(plan, request.base, request.sources)` does that.
+VENE_API Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                              const InterventionRegistry& registry = InterventionRegistry::standard());
+
+VENE_API Result run_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                               const InterventionRegistry& registry = InterventionRegistry::standard());
+
+/// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.<i>, and collected.<i>.valid
+/// for ragged ones.
+VENE_API io::NamedTensors result_tensors(const Result& result);
+
+}  // namespace vene

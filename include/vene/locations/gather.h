@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vene/base/export.h"
+#include "vene/hooks/site.h"
+#include "vene/locations/resolve.h"
+
+namespace vene {
+
+/// Where one intervention acts at one site, as index tensors for a value of known sizes. Compiled once, used by every
+/// firing.
+class VENE_API UnitIndex {
+ public:
+  /// The whole value.
+  UnitIndex() = default;
+  /// @param axes    of the value with its head axis split off: a permutation of batch, pos, head (or key), ending in the feature
+  /// @param sizes   of those axes
+  /// @param unit    kPos, kHead or kHeadPos
+  /// @param first   heads for kHead and kHeadPos, positions for kPos
+  /// @param second  positions for kHeadPos
+  /// @param value_rows  rows of the value read; 1 where `first`'s rows all read the same row of a single source
+  UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, Unit unit, const AxisIndices& first,
+            const AxisIndices& second, std::int64_t rows, torch::Device device, const std::string& where);
+
+  bool whole() const noexcept { return !flat_.defined(); }
+  /// Whether any row selects anything.
+  bool any() const noexcept { return whole() || scatter_.numel() > 0; }
+  /// Units of each row that are really there: bool [rows, units...]; undefined: all of them.
+  const torch::Tensor& valid() const noexcept { return valid_; }
+  /// Whether a row lists a unit twice: fine to read, ambiguous to write.
+  bool repeats() const noexcept { return repeats_; }
+
+  /// [rows, units..., remaining axes..., width], a new tensor. Missing units of ragged rows read the value's first unit.
+  /// @param value of the sizes that the index was made for, its head axis split off
+  torch::Tensor gather(const torch::Tensor& value) const;
+  /// The value with the selected units replaced by `units` (gather's shape), out of place.
+  torch::Tensor scatter(const torch::Tensor& value, const torch::Tensor& units) const;
+
+  const std::vector<std::int64_t>& sizes() const noexcept { return sizes_; }
+
+ private:
+  std::vector<std::int64_t> sizes_;  // of the value
+  std::vector<std::int64_t> shape_;  // of the gathered value, without the width
+  torch::Tensor flat_;               // [product of shape_] indices of width-long slices of the value
+  torch::Tensor scatter_;            // the same without the missing units
+  torch::Tensor kept_;               // where in flat_ those are; undefined: everywhere
+  torch::Tensor valid_;
+  bool repeats_ = false;
+};
+
+/// A value with packed heads viewed as [batch, pos, head, width]; any other unchanged.
+VENE_API torch::Tensor split_heads(const torch::Tensor& value, const Site& site);
+/// And back.
+VENE_API torch::Tensor join_heads(const torch::Tensor& value, const Site& site);
+
+/// The axes of a value at a site: the site's own, or for a bare path what its rank suggests: [batch, feature],
+/// [batch, pos, feature], [batch, head, pos, feature].
+VENE_API std::vector<Axis> value_axes(const Site& site, std::int64_t rank);
+
+}  // namespace vene

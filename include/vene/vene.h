@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Everything, in one include. The narrower headers compile faster.
+#pragma once
+#include "vene/base/error.h"
+#include "vene/base/version.h"
+#include "vene/config/intervenable_config.h"
+#include "vene/core/experiment.h"
+#include "vene/core/intervenable_model.h"
+#include "vene/hooks/hook_point.h"
+#include "vene/hooks/hook_scope.h"
+#include "vene/hooks/hooked.h"
+#include "vene/interventions/registry.h"
+#include "vene/io/safetensors.h"
+#include "vene/locations/locations.h"
+#include "vene/models/adapt.h"
+#include "vene/models/load.h"
+#include "vene/sweep/causal_trace.h"
+#include "vene/sweep/sweep.h"
+#include "vene/text/tokenizer.h"
+#include "vene/viz/trace_maps.h"

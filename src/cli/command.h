@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the subcommands of `vene` share.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "vene/models/load.h"
+
+namespace vene::cli {
+
+/// Which model, and how it runs. Filled from -m, --device, --dtype, --threads.
+struct ModelChoice {
+  std::string folder;
+  std::string device = "cpu";
+  std::string dtype;
+  int threads = 0;
+
+  /// Adds the options to a subcommand; the folder as -m, or as its first argument.
+  void add_to(CLI::App& command, bool positional = false);
+  /// Loads the model; warnings go to stderr.
+  models::LanguageModel load() const;
+  void apply_threads() const;
+};
+
+/// Progress of a long job: a bar with the time left on stderr, and only where that is a terminal.
+class Progress {
+ public:
+  explicit Progress(std::string what);
+  ~Progress();
+  /// For SweepOptions::progress and the like.
+  bool operator()(std::size_t done, std::size_t all);
+
+ private:
+  std::string what_;
+  bool terminal_;
+  double started_;
+  double shown_ = 0;
+  bool drawn_ = false;
+};
+
+bool stdout_is_terminal();
+
+// Each adds one subcommand; its work runs in the callback.
+void add_info(CLI::App& app);
+void add_sites(CLI::App& app);
+void add_schema(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_run(CLI::App& app);
+void add_trace(CLI::App& app);
+
+}  // namespace vene::cli

@@ -1,1 +1,0 @@
-namespace vene { int anchor = 0; }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Plan holds. Private to core.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vene/core/plan.h"
+#include "vene/hooks/hook_scope.h"
+#include "vene/hooks/site.h"
+#include "vene/locations/gather.h"
+#include "vene/locations/resolve.h"
+
+namespace vene::detail {
+
+/// One side (source or base) of a representation: what was asked for, and the index made from it where the value's sizes
+/// are known before the run.
+struct Side {
+  UnitSelection selection;  // empty: the whole value
+  RowTexts texts;
+  std::int64_t rows = 0;    // of the gathered value: the base's
+  std::optional<UnitIndex> index;
+  std::string where;
+};
+
+/// Unit "t": which rows act at which call of the site.
+struct Steps {
+  struct Call {
+    torch::Tensor rows;         // int64; undefined: every row
+    torch::Tensor source_flat;  // index into the source values stacked as [calls * rows, width]
+  };
+  bool every = false;                           // no locations: every call, every row
+  std::map<std::int64_t, Call> writes;          // by base call
+  std::vector<std::int64_t> read_calls;         // of the source (or of the collected value), ascending
+  torch::Tensor collect_flat;                   // [rows, units] into the collected values stacked likewise
+  torch::Tensor collect_valid;                  // bool [rows, units], undefined: all
+  std::int64_t last_read = -1;
+};
+
+/// One representation, compiled.
+struct Placement {
+  std::size_t representation = 0;
+  std::string key;
+  std::string where;  // "representations[2]"
+  Site site;
+  Unit unit = Unit::kPos;
+  Traits traits;
+  std::shared_ptr<Intervention> intervention;
+  std::size_t group = 0;
+  Side source;
+  Side base;
+  Steps steps;
+  std::optional<SubspaceIds> subspace_ids;
+  std::optional<Subspace> subspace;  // set when the width is known before the run
+  torch::Tensor constant;            // stands in for a source run
+  bool reads_source = false;         // its source comes from a run
+  bool skipped = false;              // its group has no source
+};
+
+enum class Act : std::uint8_t { kRead, kWrite, kCollect };
+
+struct Action {
+  Act act;
+  std::size_t placement;
+};
+
+/// One forward of the model.
+struct Pass {
+  std::optional<std::size_t> group;  // whose source is the input; empty: the base
+  std::vector<Action> actions;
+  HookTable table;
+  bool ends_early = false;           // nothing is wanted after the last action
+};
+
+struct PlanData {
+  std::shared_ptr<models::Model> model;
+  Mode mode = Mode::kParallel;
+  std::vector<Placement> placements;
+  std::vector<Pass> passes;
+  std::vector<std::size_t> source_of_group;        // the group whose entry in `sources` serves this one
+  std::vector<bool> group_has_source;
+  std::size_t groups = 0;
+  std::size_t sources_given = 0;
+  std::vector<std::int64_t> base_shape;
+  std::map<std::size_t, std::vector<std::int64_t>> source_shapes;  // by group that is run
+  bool original = false;
+  bool collect_only = false;
+};
+
+/// Makes the index of one side for a value of these sizes.
+UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes,
+                     const std::vector<std::int64_t>& sizes, torch::Device device);
+/// Fills `steps` from the placement's selections (unit "t").
+void make_steps(Placement& placement, std::int64_t source_rows, torch::Device device);
+/// Whether two sources are the same input, and need one run only.
+bool same_input(const models::Batch& a, const models::Batch& b);
+/// The hook of one action.
+Hook make_hook(const PlanData& plan, std::size_t pass, std::size_t action);
+
+}  // namespace vene::detail

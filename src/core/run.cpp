@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "src/core/run_scope.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+
+namespace vene {
+namespace {
+
+using detail::Act;
+using detail::Pass;
+using detail::Placement;
+using detail::PlanData;
+using detail::RunState;
+
+void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources) {
+  auto shape = [](const models::Batch& batch) { return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{}; };
+  if (shape(base) != plan.base_shape) {
+    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " + shape_text(plan.base_shape));
+  }
+  if (sources.size() != plan.sources_given) {
+    throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " + std::to_string(plan.sources_given));
+  }
+  for (std::size_t g = 0; g < plan.groups; ++g) {
+    if (!plan.group_has_source[g]) continue;
+    const auto& source = sources[sources.size() == 1 ? 0 : g];
+    if (!source) throw PlanError("sources[" + std::to_string(g) + "] is null, the plan was compiled with one");
+    const std::size_t runs = plan.source_of_group[g];
+    if (shape(*source) != plan.source_shapes.at(runs)) {
+      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) + ", the plan was compiled for " +
+                      shape_text(plan.source_shapes.at(runs)));
+    }
+    if (runs != g && sources.size() > 1 && !detail::same_input(*sources[runs], *source)) {
+      throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) + "] when the plan was compiled; compile again");
+    }
+  }
+}
+
+// Runs the model's base pass, from the start or from a state before one of its blocks.
+models::Output forward(models::Model& model, const models::Batch& batch, const RunOptions& options) {
+  auto* staged = dynamic_cast<models::StagedModel*>(&model);
+  if (!options.start && !options.logit_positions.defined()) return model.forward(batch);
+  if (staged == nullptr) throw PlanError("this model (" + model.architecture() + ") cannot be cut: no start state, no logit positions");
+  models::StageState state = options.start ? options.start->state : staged->begin(batch);
+  state = staged->run(std::move(state), options.start ? options.start->stage : 0, staged->layer_count());
+  return staged->finish(state, options.logit_positions);
+}
+
+void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope, const RunState& state) {
+  for (const detail::Action& action : pass.actions) {
+    const Placement& placement = plan.placements[action.placement];
+    const std::int64_t reached = scope.fire_count(placement.site.id, placement.site.phase);
+    const std::string name = placement.where + " (" + placement.key + ")";
+    const char* what = action.act == Act::kWrite ? "its write" : "its read";
+    if (reached == 0) {
+      std::string hint;
+      if (const auto near = name_hint(placement.site.component.empty() ? placement.site.path : placement.site.component, plan.model->sites().components());
+          placement.site.component.empty()) {
+        hint = near;
+      }
+      throw PlanError(name + ": " + what + " never fired, because the model did not reach " + site_text(placement.site) + " in this run" + hint);
+    }
+    if (placement.unit != Unit::kStep || placement.steps.every) continue;
+    const std::int64_t last = action.act == Act::kWrite ? placement.steps.writes.rbegin()->first : placement.steps.last_read;
+    if (last >= reached) {
+      throw PlanError(name + ": " + what + " at step " + std::to_string(last) + " never fired, because " + site_text(placement.site) + " was called " +
+                      std::to_string(reached) + " times");
+    }
+  }
+  (void)state;
+}
+
+torch::Tensor assemble_steps(const Placement& placement, const std::map<std::int64_t, torch::Tensor>& steps) {
+  std::vector<torch::Tensor> values;
+  for (const auto& [call, value] : steps) values.push_back(value);
+  if (placement.steps.every) return torch::stack(values, 1);  // [batch, steps, width]
+  const torch::Tensor& flat = placement.steps.collect_flat;
+  torch::Tensor units = torch::cat(values, 0).index_select(0, flat.flatten()).view({flat.size(0), flat.size(1), -1});
+  if (placement.steps.collect_valid.defined()) units = units * placement.steps.collect_valid.unsqueeze(-1).to(units.scalar_type());
+  return units;
+}
+
+}  // namespace
+
+Result run(const Plan& handle, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources, const RunOptions& options) {
+  const PlanData& plan = handle.data();
+  check_inputs(plan, base, sources);
+  Result result;
+  if (plan.original) {
+    const HooksDisabled undisturbed;
+    result.original = forward(*plan.model, base, options);
+  }
+  RunState state(plan.placements.size());
+  for (std::size_t p = 0; p < plan.passes.size(); ++p) {
+    const Pass& pass = plan.passes[p];
+    detail::RunScope scope(plan, p, state);
+    if (pass.group) {
+      const models::Batch& input = *sources[sources.size() == 1 ? 0 : *pass.group];
+      run_until_stopped([&] { plan.model->forward(input); });
+    } else if (pass.ends_early) {
+      run_until_stopped([&] { forward(*plan.model, base, options); });
+    } else {
+      result.intervened = forward(*plan.model, base, options);
+    }
+    check_fired(plan, pass, scope, state);
+  }
+  for (const Placement& placement : plan.placements) {
+    const std::size_t r = placement.representation;
+    if (placement.skipped) continue;
+    result.fired.push_back({placement.key, site_text(placement.site), state.fired[r]});
+    if (!placement.traits.collects) continue;
+    Collected collected{placement.key, r, state.collected[r], {}};
+    if (placement.unit == Unit::kStep) {
+      collected.value = assemble_steps(placement, state.steps[r]);
+      collected.valid = placement.steps.collect_valid;
+    } else if (placement.base.index) {
+      collected.valid = placement.base.index->valid();
+    }
+    result.collected.push_back(std::move(collected));
+  }
+  return result;
+}
+
+const torch::Tensor& Result::collected_value(std::string_view key) const {
+  std::vector<std::string> keys;
+  for (const Collected& entry : collected) {
+    if (entry.key == key) return entry.value;
+    keys.push_back(entry.key);
+  }
+  throw PlanError("nothing was collected under '" + std::string(key) + "'" + name_hint(key, keys));
+}
+
+std::optional<std::int64_t> Plan::first_stage() const {
+  std::optional<std::int64_t> first;
+  for (const detail::Action& action : data_->passes.back().actions) {
+    if (action.act != Act::kWrite) continue;
+    const Site& site = data_->placements[action.placement].site;
+    // What a bare path's stage is, is not known: it may be anywhere.
+    const std::int64_t stage = site.component.empty() ? -1 : site.stage;
+    first = first ? std::min(*first, stage) : stage;
+  }
+  return first;
+}
+
+std::string Plan::describe() const {
+  std::string text;
+  for (const Pass& pass : data_->passes) {
+    text += pass.group ? "source " + std::to_string(*pass.group) : std::string("base");
+    text += pass.ends_early ? " (ends after its last site)\n" : "\n";
+    for (const detail::Action& action : pass.actions) {
+      const Placement& placement = data_->placements[action.placement];
+      const char* verb = action.act == Act::kRead ? "read" : action.act == Act::kWrite ? "write" : "collect";
+      text += std::string("  ") + verb + " " + site_text(placement.site) + " for " + placement.key;
+      const auto& index = action.act == Act::kRead ? placement.source.index : placement.base.index;
+      if (index && index->whole()) text += ", the whole value";
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace vene

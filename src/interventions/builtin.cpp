@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// The interventions without learned weights. Numerics follow pyvene's classes of the same names.
+#include <map>
+#include <mutex>
+
+#include "vene/base/error.h"
+#include "vene/interventions/intervention.h"
+#include "vene/interventions/numpy_random.h"
+#include "vene/interventions/registry.h"
+
+namespace vene {
+namespace {
+
+// vanilla, addition, subtraction: the source's columns in place of, added to, taken from the base's.
+class Swap : public Intervention {
+ public:
+  Swap(const InterventionSettings& settings, SwapMode mode) : Intervention(settings), mode_(mode) {}
+  Traits traits() const override { return {}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace) override {
+    return swap(base, source, subspace, mode_, interchange_dim);
+  }
+
+ private:
+  SwapMode mode_;
+};
+
+class Zero : public Intervention {
+ public:
+  using Intervention::Intervention;
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    return swap(base, torch::zeros_like(base), subspace, SwapMode::kInterchange, interchange_dim);
+  }
+};
+
+class Collect : public Intervention {
+ public:
+  using Intervention::Intervention;
+  Traits traits() const override { return {.needs_source = false, .collects = true}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    return swap(base, {}, subspace, SwapMode::kCollect, interchange_dim);
+  }
+};
+
+class Skip : public Intervention {
+ public:
+  using Intervention::Intervention;
+  Traits traits() const override { return {.source_is_module_input = true}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace) override {
+    return swap(base, source, subspace, SwapMode::kInterchange, interchange_dim);
+  }
+};
+
+class Noise : public Intervention {
+ public:
+  explicit Noise(const InterventionSettings& settings) : Intervention(settings), level_(std::get<double>(settings.options.at("level"))) {
+    const std::int64_t seed = std::get<std::int64_t>(settings.options.at("seed"));
+    if (seed < 0 || seed > 0xffffffffLL) throw ConfigError("noise: seed is " + std::to_string(seed) + ", expected 0 to 4294967295 as numpy does");
+    seed_ = static_cast<std::uint32_t>(seed);
+  }
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    // One draw of [1, units, width]: the same in every row, as pyvene's.
+    std::vector<std::int64_t> shape = base.sizes().vec();
+    shape.front() = 1;
+    return swap(base, (draw(shape) * level_).to(base.options()), subspace, SwapMode::kAdd, interchange_dim);
+  }
+
+ private:
+  torch::Tensor draw(const std::vector<std::int64_t>& shape) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    torch::Tensor& drawn = drawn_[shape];
+    if (!drawn.defined()) drawn = numpy_randn(seed_, shape);
+    return drawn;
+  }
+  double level_;
+  std::uint32_t seed_;
+  std::mutex mutex_;
+  std::map<std::vector<std::int64_t>, torch::Tensor> drawn_;
+};
+
+template <class T>
+std::shared_ptr<Intervention> build(const InterventionSettings& settings) {
+  return std::make_shared<T>(settings);
+}
+
+auto build_swap(SwapMode mode) {
+  return [mode](const InterventionSettings& settings) -> std::shared_ptr<Intervention> { return std::make_shared<Swap>(settings, mode); };
+}
+
+}  // namespace
+
+void register_builtin_interventions(InterventionRegistry& registry) {
+  registry.add({"vanilla", "Interchange: the source's value in place of the base's.", {}, build_swap(SwapMode::kInterchange), {"VanillaIntervention", "interchange"}});
+  registry.add({"addition", "Adds the source's value.", {}, build_swap(SwapMode::kAdd), {"AdditionIntervention"}});
+  registry.add({"subtraction", "Takes the source's value away.", {}, build_swap(SwapMode::kSubtract), {"SubtractionIntervention"}});
+  registry.add({"zero", "Zeros the value.", {}, build<Zero>, {"ZeroIntervention"}});
+  registry.add({"collect", "Reads the value and changes nothing; sees what was written before it.", {}, build<Collect>, {"CollectIntervention"}});
+  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output.", {}, build<Skip>, {"SkipIntervention"}});
+  registry.add({"noise",
+                "Adds numpy's RandomState(seed).randn(1, units, width) times a level.",
+                {{"seed", OptionType::kInteger, OptionValue(std::int64_t{1}), "Seed of numpy's RandomState."},
+                 {"level", OptionType::kNumber, OptionValue(0.13462981581687927), "What the standard normal draws are multiplied by."}},
+                build<Noise>,
+                {"NoiseIntervention"}});
+}
+
+}  // namespace vene

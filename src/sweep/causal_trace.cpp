@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/sweep/causal_trace.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/base/version.h"
+#include "vene/interventions/numpy_random.h"
+#include "vene/sweep/sweep.h"
+
+namespace vene {
+namespace {
+
+std::string quoted_tokens(const std::vector<std::string>& tokens) {
+  std::string text;
+  for (std::size_t i = 0; i < tokens.size(); ++i) text += (i > 0 ? " " : "") + std::to_string(i) + ":'" + tokens[i] + "'";
+  return text;
+}
+
+// Positions of the tokens that overlap the subject's last occurrence... its first: a prompt names its subject once.
+std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, const std::string& prompt, const std::string& subject,
+                                            const std::vector<std::string>& shown) {
+  if (subject.empty()) throw ConfigError("subject: which words are noised must be said; the prompt's tokens are " + quoted_tokens(shown));
+  const std::size_t begin = prompt.find(subject);
+  if (begin == std::string::npos) throw ConfigError("subject: '" + subject + "' is not in the prompt, whose tokens are " + quoted_tokens(shown));
+  std::vector<std::int64_t> positions;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const bool overlaps = tokens[i].begin < static_cast<std::int64_t>(begin + subject.size()) && tokens[i].end > static_cast<std::int64_t>(begin);
+    if (overlaps) positions.push_back(static_cast<std::int64_t>(i));
+  }
+  if (static_cast<std::size_t>(positions.size()) == tokens.size()) {
+    throw ConfigError("subject: it covers the whole prompt, so nothing is left to restore; the prompt's tokens are " + quoted_tokens(shown));
+  }
+  return positions;
+}
+
+// The token that follows the prompt when the target does.
+std::int64_t target_token(const text::Tokenizer& tokenizer, const std::string& prompt, const std::vector<std::int64_t>& ids, const std::string& target) {
+  const bool spaced = target.empty() || target.front() == ' ' || prompt.empty() || prompt.back() == ' ';
+  const std::vector<std::int64_t> whole = tokenizer.encode(prompt + (spaced ? "" : " ") + target);
+  if (whole.size() <= ids.size() || !std::equal(ids.begin(), ids.end(), whole.begin())) {
+    throw ConfigError("target: '" + target + "' does not continue the prompt token by token; give it as it follows the prompt, such as ' Seattle'");
+  }
+  return whole[ids.size()];
+}
+
+double mean_of(const torch::Tensor& values) { return values.to(torch::kFloat64).mean().item<double>(); }
+
+}  // namespace
+
+std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::int64_t window, std::int64_t layers) {
+  return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
+}
+
+CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt, const CausalTraceOptions& options) {
+  if (!lm.tokenizer) throw ConfigError("causal tracing reads a text, and this model has no tokenizer");
+  if (options.samples < 1) throw ConfigError("samples: expected at least 1, got " + std::to_string(options.samples));
+  if (options.window < 1) throw ConfigError("window: expected at least 1, got " + std::to_string(options.window));
+  if (options.streams.empty()) throw ConfigError("streams: expected at least one component name");
+  models::Model& model = *lm.model;
+  const std::vector<text::Token> tokens = lm.tokenizer->tokens(prompt);
+  if (tokens.empty()) throw ConfigError("prompt: expected a text of at least one token");
+
+  CausalTrace trace;
+  trace.prompt = prompt;
+  for (const text::Token& token : tokens) {
+    trace.token_ids.push_back(token.id);
+    trace.tokens.push_back(lm.tokenizer->token_text(token.id));
+  }
+  trace.subject_positions = subject_positions(tokens, prompt, options.subject, trace.tokens);
+  trace.seed = options.seed;
+  trace.samples = options.samples;
+  const torch::Tensor embedding = model.token_embedding();
+  if (!options.noise && !embedding.defined()) throw ModelError("noise: this model has no token embedding to take the noise's size from; give a number");
+  trace.noise = options.noise ? *options.noise : 3 * embedding.to(torch::kFloat32).std().item<double>();
+  if (!std::isfinite(trace.noise) || trace.noise <= 0) throw ConfigError("noise: expected a positive number, got " + std::to_string(trace.noise));
+
+  const auto positions = static_cast<std::int64_t>(tokens.size());
+  const auto subject_tokens = static_cast<std::int64_t>(trace.subject_positions.size());
+  const std::int64_t layers = model.layer_count();
+  const torch::Tensor ids = torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0);
+  model.check({ids, {}, {}, {}});
+
+  if (options.target) {
+    trace.target_id = target_token(*lm.tokenizer, prompt, trace.token_ids, *options.target);
+  } else {
+    models::ForwardOptions last;
+    last.last_logits = 1;
+    trace.target_id = model.forward({ids, {}, {}, {}}, last).logits.flatten().argmax().item<std::int64_t>();
+  }
+  trace.target = lm.tokenizer->token_text(trace.target_id);
+
+  Sweep sweep;
+  sweep.source = models::Batch{ids, {}, {}, {}};
+  sweep.base.input_ids = ids.expand({options.samples, positions}).contiguous();
+  RepresentationConfig noise;
+  noise.component = "embedding";
+  noise.intervention_type = "addition";
+  sweep.background.add_intervention(noise);
+  sweep.background_locations = at(trace.subject_positions);
+  sweep.background_sources.push_back((numpy_randn(options.seed, {options.samples, subject_tokens, model.hidden_size()}) * trace.noise).to(model.device(), model.dtype()));
+  for (const std::string& stream : options.streams) {
+    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1) throw ConfigError("streams: '" + stream + "' is given twice");
+    const std::int64_t window = stream == "block_output" ? 1 : options.window;
+    const std::size_t first_representation = sweep.config.representations.size();
+    for (std::int64_t layer = 0; layer < layers; ++layer) {
+      RepresentationConfig restored;
+      restored.component = stream;
+      restored.layer = layer;
+      restored.intervention_type = "vanilla";
+      const Site& site = model.sites().find(stream, layer);
+      if (site.layer != layer || site.axes.size() != 3) throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
+      sweep.config.add_intervention(restored);
+    }
+    for (std::int64_t layer = 0; layer < layers; ++layer) {
+      const auto [begin, end] = restored_layers(layer, window, layers);
+      for (std::int64_t position = 0; position < positions; ++position) {
+        for (std::int64_t sample = 0; sample < options.samples; ++sample) {
+          Cell cell{sample, {}};
+          for (std::int64_t restored = begin; restored < end; ++restored) {
+            cell.writes.push_back({first_representation + static_cast<std::size_t>(restored), {position}, {}, {}});
+          }
+          sweep.cells.push_back(std::move(cell));
+        }
+      }
+    }
+  }
+  const std::int64_t target = trace.target_id;
+  const SweepMetric probability = [target](const torch::Tensor& logits) {
+    return torch::softmax(logits.select(1, -1).to(torch::kFloat64), -1).select(1, target);
+  };
+  SweepOptions sweep_options;
+  sweep_options.progress = options.progress;
+  sweep_options.rows_per_batch = options.rows_per_batch;
+  const torch::NoGradGuard no_grad;
+  const SweepResult result = run_sweep(sweep, lm.model, probability, sweep_options);
+  trace.clean = mean_of(result.source);
+  trace.corrupted = mean_of(result.background);
+  const torch::Tensor values = result.values.view({static_cast<std::int64_t>(options.streams.size()), layers, positions, options.samples}).mean(3);
+  for (std::size_t s = 0; s < options.streams.size(); ++s) {
+    const std::int64_t window = options.streams[s] == "block_output" ? 1 : options.window;
+    trace.streams.push_back({options.streams[s], window, values[static_cast<std::int64_t>(s)].contiguous()});
+  }
+  return trace;
+}
+
+namespace {
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string field = "\"";
+  for (char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return field + "\"";
+}
+
+}  // namespace
+
+std::string trace_csv(const CausalTrace& trace) {
+  std::ostringstream csv;
+  csv << "stream,layer,position,token,probability\n" << std::setprecision(9);
+  for (const CausalTrace::Stream& stream : trace.streams) {
+    const auto values = stream.probability.accessor<double, 2>();
+    for (std::int64_t layer = 0; layer < values.size(0); ++layer) {
+      for (std::int64_t position = 0; position < values.size(1); ++position) {
+        csv << stream.component << ',' << layer << ',' << position << ',' << csv_field(trace.tokens[position]) << ',' << values[layer][position] << '\n';
+      }
+    }
+  }
+  return csv.str();
+}
+
+std::string trace_json(const CausalTrace& trace) {
+  nlohmann::ordered_json json;
+  json["vene_version"] = build_info().version;
+  json["prompt"] = trace.prompt;
+  json["token_ids"] = trace.token_ids;
+  json["tokens"] = trace.tokens;
+  json["subject_positions"] = trace.subject_positions;
+  json["target"] = trace.target;
+  json["target_id"] = trace.target_id;
+  json["noise"] = trace.noise;
+  json["seed"] = trace.seed;
+  json["samples"] = trace.samples;
+  json["clean"] = trace.clean;
+  json["corrupted"] = trace.corrupted;
+  for (const CausalTrace::Stream& stream : trace.streams) {
+    nlohmann::ordered_json entry;
+    entry["component"] = stream.component;
+    entry["window"] = stream.window;
+    const auto values = stream.probability.accessor<double, 2>();
+    for (std::int64_t layer = 0; layer < values.size(0); ++layer) {
+      std::vector<double> row;
+      for (std::int64_t position = 0; position < values.size(1); ++position) row.push_back(values[layer][position]);
+      entry["probability"].push_back(row);
+    }
+    json["streams"].push_back(entry);
+  }
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace vene
