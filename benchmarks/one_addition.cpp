@@ -22,7 +22,7 @@ struct Setting {
     options.n_embd = 64;
     options.n_layer = 2;
     options.n_head = 4;
-    model = vene::models::make_gpt2(options);
+    model = std::make_shared<vene::models::GPT2>(options);
     for (auto& parameter : model->parameters()) parameter.set_requires_grad(false);
     base.input_ids = torch::randint(0, 100, {1, 6}, torch::kInt64);
   }

@@ -18,7 +18,8 @@ Batch Batch::to(torch::Device device) const {
 
 torch::Tensor Model::token_embedding() const {
   for (const torch::Tensor& parameter : parameters()) {
-    if (parameter.dim() == 2 && parameter.size(0) == vocabulary_size() && parameter.size(1) == hidden_size()) return parameter;
+    if (parameter.dim() == 2 && parameter.size(0) == vocabulary_size() && parameter.size(1) == hidden_size())
+      return parameter;
   }
   return {};
 }

@@ -46,15 +46,17 @@ void SiteTable::add_paths(const torch::nn::Module& root) {
     site.phase = phase;
     sites_.push_back(std::move(site));
   };
-  for (const auto& item : root.named_modules("", /*include_self=*/true)) {
-    const auto* hookable = dynamic_cast<const HookSite*>(item.value().get());
-    if (hookable == nullptr) continue;
-    // The root's own path is empty: it is hooked as plain "input" and "output".
-    const std::string prefix = item.key().empty() ? "" : item.key() + ".";
-    const bool point = dynamic_cast<const HookPointImpl*>(item.value().get()) != nullptr;
+  auto add_module = [&](const std::string& prefix, const torch::nn::Module& module) {
+    const auto* hookable = dynamic_cast<const HookSite*>(&module);
+    if (hookable == nullptr) return;
+    const bool point = dynamic_cast<const HookPointImpl*>(&module) != nullptr;
     if (!point) add_missing(prefix + "input", hookable->site_id(), Phase::kInput);
     add_missing(prefix + "output", hookable->site_id(), Phase::kOutput);
-  }
+  };
+  // The root's own path is empty: it is hooked as plain "input" and "output". It is not asked for its shared pointer,
+  // so that a model can call this in its constructor.
+  add_module("", root);
+  for (const auto& item : root.named_modules("", /*include_self=*/false)) add_module(item.key() + ".", *item.value());
 }
 
 const Site* SiteTable::try_find(std::string_view component, std::int64_t layer) const noexcept {

@@ -10,6 +10,7 @@
 
 #include "vene/base/error.h"
 #include "vene/io/files.h"
+#include "vene/viz/curve.h"
 #include "vene/viz/heat_map.h"
 
 namespace vene {
@@ -133,7 +134,10 @@ void run_gnuplot(const std::string& program, const std::string& script_path, con
 
 bool gnuplot_available() { return !find_gnuplot().empty(); }
 
-void draw_heat_maps(const std::vector<std::string>& paths, const std::vector<HeatMap>& maps, const std::string& title) {
+namespace {
+
+// Draws each path with the script made for it, in a folder that goes away.
+void draw(const std::vector<std::string>& paths, const std::function<std::string(const std::string& output, bool svg)>& make_script) {
   const std::string program = find_gnuplot();
   if (program.empty()) throw IoError("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
   std::string folder = (fs::temp_directory_path() / "vene-plot-XXXXXX").string();
@@ -149,10 +153,28 @@ void draw_heat_maps(const std::vector<std::string>& paths, const std::vector<Hea
     const bool svg = path.ends_with(".svg");
     if (!svg && !path.ends_with(".png")) throw IoError(path + ": expected a name ending in .png or .svg");
     const std::string picture = folder + (svg ? "/picture.svg" : "/picture.png");
-    io::write_file(folder + "/script.gp", script(maps, title, picture, svg));
+    io::write_file(folder + "/script.gp", make_script(picture, svg));
     run_gnuplot(program, folder + "/script.gp", folder + "/log");
     io::write_file(path, io::read_file(picture));
   }
+}
+
+}  // namespace
+
+void draw_heat_maps(const std::vector<std::string>& paths, const std::vector<HeatMap>& maps, const std::string& title) {
+  draw(paths, [&](const std::string& output, bool svg) { return script(maps, title, output, svg); });
+}
+
+void draw_curve(const std::string& path, const Curve& curve) {
+  draw({path}, [&](const std::string& output, bool svg) {
+    std::ostringstream text;
+    text << "set encoding utf8\nset terminal " << (svg ? "svg" : "pngcairo") << " size 720,420 font 'sans,11' background '#ffffff'\nset output " << quoted(output)
+         << "\n$curve << VENE_END_OF_DATA\n";
+    for (std::size_t i = 0; i < curve.x.size(); ++i) text << curve.x[i] << ' ' << curve.y[i] << '\n';
+    text << "VENE_END_OF_DATA\nunset key\nset grid lc '#dddddd'\nset title " << quoted(curve.title) << " noenhanced\nset xlabel " << quoted(curve.x_label)
+         << " noenhanced\nset ylabel " << quoted(curve.y_label) << " noenhanced\nplot $curve using 1:2 with lines lw 1.5 lc '#3f007d'\n";
+    return text.str();
+  });
 }
 
 }  // namespace vene

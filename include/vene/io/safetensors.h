@@ -2,9 +2,11 @@
 #pragma once
 #include <torch/types.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vene/base/export.h"
@@ -18,11 +20,14 @@ struct TensorInfo {
   std::int64_t begin, end;  ///< byte range in the file's data section
 };
 
-/// A safetensors file, mapped. Tensors are views into the mapping (which they keep alive): nothing is copied until
-/// something needs another dtype or device. They must not be written to.
+/// A safetensors file, mapped copy on write. Tensors are views into the mapping, which they keep alive: nothing is copied
+/// until something needs another dtype or device. A write to one stays in this process: other views of it from the same
+/// `open` see it, the file never does. (Bools, and data at odd addresses, are copied.) A file must not be cut while mapped;
+/// replacing it by rename, as the writers here do, is safe.
 class VENE_API Safetensors {
  public:
-  /// Checks the whole header before returning: lengths, dtypes, shapes against byte ranges, overlaps. Throws IoError.
+  /// Checks the whole header before returning: lengths, dtypes, shapes against byte ranges, overlaps and holes, double
+  /// names. Throws IoError with the path and the tensor.
   static Safetensors open(const std::string& path);
 
   const std::vector<TensorInfo>& tensors() const;                 ///< in order of their place in the file
@@ -35,15 +40,17 @@ class VENE_API Safetensors {
   std::shared_ptr<const File> file_;
 };
 
-/// Named tensors in file order.
+/// Tensors and their names, in the order of their file.
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
-/// Every tensor of a checkpoint: `path` is a .safetensors file, a *.safetensors.index.json with its shards beside it,
-/// a .bin / .pt / .pth archive, or a folder that holds "model.safetensors", its index, or "pytorch_model.bin".
+/// Every tensor of a checkpoint: `path` is a .safetensors file, an *.index.json with its shards beside it (of either kind),
+/// a .bin / .pt / .pth archive, or a folder that holds "model.safetensors", its index, "pytorch_model.bin", or its index
+/// (the first found, in this order). Throws IoError; a missing shard, or a tensor missing in its shard, is named.
 VENE_API NamedTensors read_tensors(const std::string& path);
 
 /// Writes a safetensors file atomically: to a temporary name beside it, flushed, then renamed. Throws IoError and leaves
-/// nothing behind when the disk is full or the folder cannot be written. Tensors may be on any device and strided.
+/// nothing behind when the disk is full or the folder cannot be written. Tensors may be on any device and strided. Their
+/// order in the file is the reference writer's: by dtype, wider first, then by name.
 VENE_API void write_safetensors(const std::string& path, const NamedTensors& tensors,
                                 const std::map<std::string, std::string>& metadata = {});
 

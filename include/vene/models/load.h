@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,5 +44,16 @@ struct LanguageModel {
 /// Throws IoError for what is missing or malformed, ModelError for an architecture that is not built in or tensors that
 /// are missing, extra or of the wrong shape.
 VENE_API LanguageModel load(const std::string& folder, const LoadOptions& options = {});
+
+/// What a checkpoint folder holds, found without running anything.
+struct CheckpointInfo {
+  std::string folder, architecture;
+  std::int64_t parameters = 0, bytes = 0;
+  std::vector<std::string> dtypes;  ///< of its tensors
+  std::int64_t layers = 0, width = 0, vocabulary = 0, context = 0;
+  std::string tokenizer;            ///< its kind; empty: none
+  std::int64_t tokens = 0;          ///< of the tokenizer
+};
+VENE_API CheckpointInfo inspect(const std::string& folder);
 
 }  // namespace vene::models

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "vene/base/export.h"
+#include "vene/hooks/hook_point.h"
+#include "vene/models/model.h"
+
+namespace vene::models {
+
+/// What the attention of every layer of one `run` shares.
+struct AttentionContext {
+  torch::Tensor mask;              ///< additive, as `attention_mask` makes it; undefined: causal, nothing padded
+  torch::Tensor position_ids;      ///< [batch, pos]
+  KeyValueCache* cache = nullptr;  ///< read and extended
+};
+
+/// The state before the embeddings are looked up: attention_mask (over cached and new positions, boolean; undefined
+/// when nothing is padded), position_ids and cache. `hidden` is left to the model. Extends the cache's own mask.
+VENE_API StageState start_state(const Batch& batch, KeyValueCache* cache);
+
+/// Position ids [batch, pos] of the last `queries` positions of a mask [batch, keys]: real tokens count from 0,
+/// whatever is padded in front of them. Padded positions get a valid id that nothing depends on.
+VENE_API torch::Tensor position_ids(const torch::Tensor& attention_mask, std::int64_t queries);
+
+/// The context for running layer `layer` and those after it from `state`.
+VENE_API AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window = 0);
+
+/// The additive mask [batch or 1, 1, queries, keys] of causal attention: 0 where a query may look and the lowest number
+/// of `dtype` where it may not. The queries are the last of the keys. `padding` [batch, keys] is true for real tokens,
+/// or undefined. A query sees at most the `window` nearest positions, itself included (0: all). A padded query sees
+/// itself, so no row is empty. Undefined when `attend` can do without: nothing is hidden but by plain causality.
+VENE_API torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries, std::int64_t keys,
+                                      torch::TensorOptions options, std::int64_t window = 0);
+
+/// Appends keys and values [batch, key_value_heads, pos, d_head] to a layer of the cache (nullptr: none) and returns
+/// all that the layer's queries may look at.
+VENE_API std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cache, std::int64_t layer,
+                                                              torch::Tensor keys, torch::Tensor values);
+
+/// [batch, pos, heads * d_head] -> [batch, heads, pos, d_head], and back.
+VENE_API torch::Tensor split_heads(const torch::Tensor& value, std::int64_t heads);
+VENE_API torch::Tensor merge_heads(const torch::Tensor& value);
+
+/// Causal attention. queries [batch, heads, pos, d_head], keys and values [batch, key_value_heads, key, d_head], where
+/// heads is a multiple of key_value_heads -> [batch, heads, pos, d_head].
+/// `scores` [batch, heads, pos, key] is the value just before the softmax, scaled and masked (hidden places hold the
+/// lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is watched.
+VENE_API torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values,
+                              double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern);
+
+/// hidden [batch, pos, d] at `positions` ([n] or [batch, n], int64) -> [batch, n, d]; all of it when undefined.
+VENE_API torch::Tensor select_positions(const torch::Tensor& hidden, const torch::Tensor& positions);
+
+/// Whether a scope of this thread watches a module.
+inline bool is_watched(const HookSite& site) noexcept {
+  const HookScope* scope = HookScope::current();
+  return scope != nullptr && scope->watches(site.site_id());
+}
+
+}  // namespace vene::models

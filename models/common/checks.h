@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "vene/models/model.h"
+
+namespace vene::models {
+
+struct LanguageModelLimits {
+  std::int64_t vocabulary;  ///< token ids are below it
+  std::int64_t context;     ///< most positions; 0: no limit
+  std::int64_t width;       ///< of inputs_embeds
+  torch::Device device;     ///< of the model
+};
+
+/// Throws ModelError for a batch that a language model cannot read: neither or both of input_ids and inputs_embeds, an
+/// empty batch, wrong shapes or types, another device, too many positions after `past`, a token outside the vocabulary
+/// (naming the first such row, position and id).
+void check_language_batch(const Batch& batch, std::int64_t past, const LanguageModelLimits& limits);
+
+/// Throws ModelError unless 0 <= first <= last <= layers.
+void check_stages(std::int64_t first, std::int64_t last, std::int64_t layers);
+
+}  // namespace vene::models

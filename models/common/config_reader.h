@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace vene::models {
+
+/// Typed access to a config.json; every error names file and field. Keeps the JSON library out of the ports.
+class ConfigReader {
+ public:
+  /// Reads and parses; IoError if there is no such file, ModelError if it is not a JSON object.
+  static ConfigReader read(const std::string& path);
+
+  bool has(const std::string& field) const;  ///< present and not null
+  std::int64_t integer(const std::string& field) const;
+  std::int64_t integer(const std::string& field, std::int64_t otherwise) const;
+  double number(const std::string& field, double otherwise) const;
+  bool boolean(const std::string& field, bool otherwise) const;
+  std::string text(const std::string& field) const;
+  std::string text(const std::string& field, const std::string& otherwise) const;
+  /// An object below this one; null or absent: empty.
+  std::optional<ConfigReader> object(const std::string& field) const;
+  std::vector<std::string> texts(const std::string& field) const;  ///< a list of texts; absent: empty
+  const std::string& where() const { return where_; }
+
+ private:
+  struct Data;
+  std::shared_ptr<const Data> data_;
+  std::string where_;
+};
+
+}  // namespace vene::models

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "vene/hooks/site.h"
+
+namespace vene::models {
+
+/// Declares the named sites of a port, one line each. `path` ends in ".input" or ".output" and so tells the phase; the
+/// stage of a site in a layer is that layer.
+class SiteDeclarer {
+ public:
+  explicit SiteDeclarer(SiteTable& sites) : sites_(sites) {}
+
+  /// A value [batch, pos, width].
+  void value(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+             std::int64_t width) const {
+    value(component, layer, path, place, width, layer);
+  }
+  void value(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+             std::int64_t width, std::int64_t stage) const {
+    add(component, layer, path, place, {Axis::kBatch, Axis::kPos, Axis::kFeature}, width, 0, false, stage);
+  }
+  /// A value [batch, pos, width] that holds `heads` heads side by side: declared whole, and as "head_<component>".
+  void heads(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+             std::int64_t width, std::int64_t heads) const {
+    value(component, layer, path, place, width);
+    add("head_" + component, layer, path, place, {Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature}, width / heads,
+        heads, true, layer);
+  }
+  /// A value [batch, heads, pos, key].
+  void scores(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+              std::int64_t heads) const {
+    add(component, layer, path, place, {Axis::kBatch, Axis::kHead, Axis::kPos, Axis::kKey}, 0, heads, false, layer);
+  }
+
+ private:
+  void add(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+           std::vector<Axis> axes, std::int64_t width, std::int64_t heads, bool packed, std::int64_t stage) const {
+    Site site;
+    site.component = component;
+    site.layer = layer;
+    site.path = path;
+    site.id = place.site_id();
+    site.phase = path.ends_with(".input") ? Phase::kInput : Phase::kOutput;
+    site.axes = std::move(axes);
+    site.width = width;
+    site.heads = heads;
+    site.packed_heads = packed;
+    site.stage = stage;
+    sites_.add(std::move(site));
+  }
+
+  SiteTable& sites_;
+};
+
+}  // namespace vene::models

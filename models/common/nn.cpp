@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/models/nn.h"
+
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+
+namespace vene::models::nn {
+namespace {
+
+thread_local bool unset_parameters = false;
+
+torch::Tensor new_parameter(at::IntArrayRef shape) {
+  torch::Tensor parameter = torch::empty(shape);
+  if (!unset_parameters) {
+    torch::NoGradGuard no_grad;
+    parameter.normal_(0.0, 0.02);
+  }
+  return parameter;
+}
+
+struct NamedActivation {
+  const char* name;
+  torch::Tensor (*function)(const torch::Tensor&);
+};
+
+torch::Tensor gelu(const torch::Tensor& x) {
+  return torch::gelu(x);
+}
+// Hugging Face's gelu_new and gelu_fast spell out the tanh form that this kernel computes in one pass.
+torch::Tensor gelu_tanh(const torch::Tensor& x) {
+  return torch::gelu(x, "tanh");
+}
+torch::Tensor quick_gelu(const torch::Tensor& x) {
+  return x * torch::sigmoid(1.702 * x);
+}
+torch::Tensor relu(const torch::Tensor& x) {
+  return torch::relu(x);
+}
+torch::Tensor relu_squared(const torch::Tensor& x) {
+  return torch::relu(x).square();
+}
+torch::Tensor silu(const torch::Tensor& x) {
+  return torch::silu(x);
+}
+torch::Tensor tanh(const torch::Tensor& x) {
+  return torch::tanh(x);
+}
+torch::Tensor sigmoid(const torch::Tensor& x) {
+  return torch::sigmoid(x);
+}
+
+constexpr NamedActivation kActivations[] = {
+    {"gelu", gelu},
+    {"gelu_python", gelu},
+    {"gelu_new", gelu_tanh},
+    {"gelu_fast", gelu_tanh},
+    {"gelu_pytorch_tanh", gelu_tanh},
+    {"quick_gelu", quick_gelu},
+    {"relu", relu},
+    {"relu2", relu_squared},
+    {"silu", silu},
+    {"swish", silu},
+    {"tanh", tanh},
+    {"sigmoid", sigmoid},
+};
+
+}  // namespace
+
+UnsetParameters::UnsetParameters() : outer_(unset_parameters) {
+  unset_parameters = true;
+}
+UnsetParameters::~UnsetParameters() {
+  unset_parameters = outer_;
+}
+bool UnsetParameters::active() noexcept {
+  return unset_parameters;
+}
+
+torch::nn::EmbeddingOptions embedding_options(std::int64_t rows, std::int64_t width) {
+  return torch::nn::EmbeddingOptions(rows, width)._weight(new_parameter({rows, width}));
+}
+
+Conv1DImpl::Conv1DImpl(std::int64_t in, std::int64_t out) : in_(in), out_(out) {
+  Conv1DImpl::reset();
+}
+
+void Conv1DImpl::reset() {
+  weight = register_parameter("weight", new_parameter({in_, out_}));
+  bias = register_parameter("bias", torch::zeros(out_));
+}
+
+torch::Tensor Conv1DImpl::forward(const torch::Tensor& input) {
+  std::vector<std::int64_t> shape = input.sizes().vec();
+  shape.back() = out_;
+  return torch::addmm(bias, input.reshape({-1, in_}), weight).view(shape);
+}
+
+ActivationImpl::ActivationImpl(std::string name_) : name(std::move(name_)) {
+  for (const NamedActivation& known : kActivations) {
+    if (name == known.name) {
+      function_ = known.function;
+      return;
+    }
+  }
+  throw ModelError("activation '" + name + "' is not built in" + name_hint(name, known_names()));
+}
+
+torch::Tensor ActivationImpl::forward(const torch::Tensor& input) {
+  return function_(input);
+}
+
+std::vector<std::string> ActivationImpl::known_names() {
+  std::vector<std::string> names;
+  for (const NamedActivation& known : kActivations) names.emplace_back(known.name);
+  return names;
+}
+
+OutputHeadImpl::OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied)
+    : width_(width), vocabulary_(vocabulary), tied_(tied) {
+  OutputHeadImpl::reset();
+}
+
+void OutputHeadImpl::reset() {
+  if (!tied_) weight = register_parameter("weight", new_parameter({vocabulary_, width_}));
+}
+
+torch::Tensor OutputHeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
+  return torch::linear(hidden, tied_ ? embedding : weight);
+}
+
+}  // namespace vene::models::nn

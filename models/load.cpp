@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/models/load.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "models/common/config_reader.h"
+#include "models/registry.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/io/safetensors.h"
+#include "vene/models/nn.h"
+
+namespace vene::models {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<torch::ScalarType> dtype_by_name(std::string name, const std::string& where) {
+  if (name.starts_with("torch.")) name = name.substr(6);
+  if (name == "float32" || name == "float") return torch::kFloat32;
+  if (name == "float16" || name == "half") return torch::kFloat16;
+  if (name == "bfloat16") return torch::kBFloat16;
+  if (name == "float64" || name == "double") return torch::kFloat64;
+  if (name.empty() || name == "auto") return std::nullopt;
+  throw ModelError(where + ": unknown dtype '" + name + "'" + name_hint(name, {"float32", "float16", "bfloat16"}));
+}
+
+// Up to five names and how many more.
+std::string some(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 5;
+  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+  return join(first) + (names.size() > kShown ? " and " + std::to_string(names.size() - kShown) + " more" : "");
+}
+
+bool is_ignored(const std::string& name, const Family& family) {
+  return std::any_of(family.ignored.begin(), family.ignored.end(), [&](const std::string& ending) { return name.ends_with(ending); });
+}
+
+// The checkpoint's tensors under the names of the model with a head.
+std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tensors, const Family& family) {
+  const bool headless = !family.prefix.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first.starts_with(family.prefix); });
+  std::map<std::string, torch::Tensor> weights;
+  for (const auto& [name, tensor] : tensors) {
+    if (is_ignored(name, family)) continue;
+    weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+  }
+  return weights;
+}
+
+void check_finite(const std::string& name, const torch::Tensor& tensor, const LoadOptions& options) {
+  if (!tensor.is_floating_point() || tensor.numel() == 0) return;
+  // One pass over the data: a sum is finite only if every term is, short of overflow.
+  if (torch::isfinite(tensor.sum(torch::kFloat64)).item<bool>()) return;
+  const std::int64_t bad = torch::isfinite(tensor).logical_not().sum().item<std::int64_t>();
+  if (bad > 0) options.warn("tensor '" + name + "' holds " + std::to_string(bad) + " values that are NaN or infinite");
+}
+
+void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where, const LoadOptions& options, std::optional<torch::ScalarType> dtype) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::string> missing, wrong;
+  for (auto& item : model.named_parameters()) {
+    const auto found = weights.find(item.key());
+    if (found == weights.end()) {
+      missing.push_back(item.key());
+      continue;
+    }
+    torch::Tensor value = found->second;
+    if (value.sizes() != item.value().sizes()) {
+      wrong.push_back(item.key() + " is " + shape_text(value.sizes()) + ", expected " + shape_text(item.value().sizes()));
+      continue;
+    }
+    check_finite(item.key(), value, options);
+    // The parameter takes the file's own memory where type and device are right; weights are never held twice.
+    torch::Tensor placed = value.to(options.device, dtype.value_or(value.scalar_type()));
+    if (options.trainable && placed.is_alias_of(value)) placed = placed.clone();
+    item.value().set_data(placed);
+    weights.erase(found);
+  }
+  // A tied head is the embedding table; its copy in the file, if any, says nothing new.
+  weights.erase("lm_head.weight");
+  std::vector<std::string> extra;
+  for (const auto& [name, tensor] : weights) extra.push_back(name);
+  std::vector<std::string> problems;
+  if (!missing.empty()) problems.push_back(std::to_string(missing.size()) + " tensors are missing: " + some(missing));
+  if (!wrong.empty()) problems.push_back(std::to_string(wrong.size()) + " tensors have the wrong shape: " + some(wrong));
+  if (!extra.empty()) problems.push_back(std::to_string(extra.size()) + " tensors belong to nothing in this model: " + some(extra));
+  if (!problems.empty()) throw ModelError(where + ": " + join(problems, "; "));
+  for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
+}
+
+bool head_wanted(const ConfigReader& config, const std::map<std::string, torch::Tensor>& weights) {
+  if (weights.contains("lm_head.weight")) return true;
+  const std::vector<std::string> architectures = config.texts("architectures");
+  if (architectures.empty()) return true;
+  return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) { return name.ends_with("LMHeadModel") || name.ends_with("ForCausalLM"); });
+}
+
+std::string config_path(const std::string& folder) {
+  if (!fs::is_directory(folder)) throw IoError(folder + ": no such folder");
+  const std::string path = (fs::path(folder) / "config.json").string();
+  if (!fs::exists(path)) throw IoError(folder + ": no config.json here; expected a Hugging Face checkpoint folder");
+  return path;
+}
+
+std::string weights_path(const std::string& folder) {
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"}) {
+    if (fs::exists(fs::path(folder) / name)) return (fs::path(folder) / name).string();
+  }
+  throw IoError(folder + ": no weights here; expected model.safetensors, model.safetensors.index.json or pytorch_model.bin");
+}
+
+}  // namespace
+
+LanguageModel load(const std::string& folder, const LoadOptions& given) {
+  LoadOptions options = given;
+  if (!options.warn) options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
+  const ConfigReader config = ConfigReader::read(config_path(folder));
+  const Family& family = family_of(config);
+  std::optional<torch::ScalarType> dtype = options.dtype;
+  if (!dtype) dtype = dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
+  const std::string path = weights_path(folder);
+  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(path), family);
+  LanguageModel lm;
+  {
+    const nn::UnsetParameters unset;
+    lm.model = family.build(config, head_wanted(config, weights));
+  }
+  lm.model->eval();
+  if (config.boolean("tie_word_embeddings", family.model_type == "gpt2")) weights.erase("lm_head.weight");
+  fill(*lm.model, std::move(weights), path, options, dtype);
+  lm.tokenizer = text::Tokenizer::load(folder);
+  if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
+    options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " + std::to_string(lm.model->vocabulary_size()));
+  }
+  return lm;
+}
+
+CheckpointInfo inspect(const std::string& folder) {
+  const ConfigReader config = ConfigReader::read(config_path(folder));
+  const Family& family = family_of(config);
+  CheckpointInfo info;
+  info.folder = folder;
+  info.architecture = family.model_type;
+  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(weights_path(folder)), family);
+  std::map<std::string, std::int64_t> by_type;
+  for (const auto& [name, tensor] : weights) {
+    info.parameters += tensor.numel();
+    info.bytes += static_cast<std::int64_t>(tensor.nbytes());
+    by_type[std::string(c10::toString(tensor.scalar_type()))] += tensor.numel();
+  }
+  for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
+  const nn::UnsetParameters unset;
+  const std::shared_ptr<Model> model = family.build(config, head_wanted(config, weights));
+  info.layers = model->layer_count();
+  info.width = model->hidden_size();
+  info.vocabulary = model->vocabulary_size();
+  info.context = model->context_length();
+  if (const auto tokenizer = text::Tokenizer::load(folder)) {
+    info.tokenizer = tokenizer->kind();
+    info.tokens = tokenizer->size();
+  }
+  return info;
+}
+
+Batch LanguageModel::encode(const std::string& text) const { return encode(std::vector<std::string>{text}); }
+
+Batch LanguageModel::encode(const std::vector<std::string>& texts) const {
+  if (!tokenizer) throw ModelError("this model has no tokenizer; give token ids");
+  if (texts.empty()) throw ModelError("encode: expected at least one text");
+  std::vector<std::vector<std::int64_t>> rows;
+  std::size_t longest = 0;
+  bool ragged = false;
+  for (const std::string& text : texts) {
+    rows.push_back(tokenizer->encode(text));
+    if (rows.back().empty()) throw ModelError("encode: text " + std::to_string(rows.size() - 1) + " has no tokens");
+    ragged = ragged || rows.back().size() != rows.front().size();
+    longest = std::max(longest, rows.back().size());
+  }
+  const auto count = static_cast<std::int64_t>(rows.size());
+  Batch batch;
+  batch.input_ids = torch::full({count, static_cast<std::int64_t>(longest)}, tokenizer->pad().value_or(0), torch::kInt64);
+  torch::Tensor mask = torch::zeros_like(batch.input_ids);
+  for (std::int64_t row = 0; row < count; ++row) {
+    const auto length = static_cast<std::int64_t>(rows[row].size());
+    batch.input_ids[row].slice(0, 0, length).copy_(torch::tensor(rows[row], torch::kInt64));
+    mask[row].slice(0, 0, length).fill_(1);
+  }
+  if (ragged) batch.attention_mask = mask;
+  return batch.to(model ? model->device() : torch::Device(torch::kCPU));
+}
+
+std::vector<LanguageModel::TopToken> LanguageModel::top_tokens(const torch::Tensor& logits, std::int64_t k, std::int64_t position) const {
+  if (!logits.defined() || logits.dim() != 3 || logits.size(0) == 0) {
+    throw ModelError("top_tokens: expected logits [batch, pos, vocabulary], got " + (logits.defined() ? shape_text(logits.sizes()) : std::string("nothing")));
+  }
+  const std::int64_t counted = position < 0 ? position + logits.size(1) : position;
+  if (counted < 0 || counted >= logits.size(1)) throw ModelError("top_tokens: position " + std::to_string(position) + " is out of range: there are " + std::to_string(logits.size(1)));
+  const torch::Tensor probability = torch::softmax(logits[0][counted].to(torch::kCPU, torch::kFloat64), -1);
+  const auto [values, ids] = probability.topk(std::clamp<std::int64_t>(k, 0, probability.size(0)));
+  std::vector<TopToken> top;
+  for (std::int64_t i = 0; i < values.size(0); ++i) {
+    const std::int64_t id = ids[i].item<std::int64_t>();
+    top.push_back({id, tokenizer && id < tokenizer->size() ? tokenizer->token_text(id) : "#" + std::to_string(id), values[i].item<double>()});
+  }
+  return top;
+}
+
+}  // namespace vene::models

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/io/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "src/io/failure.h"
+
+namespace vene::io {
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+// open(2) and not mkstemp(3), so that the file gets the permissions that the user's umask asks for.
+int open_temporary(const std::string& path, std::string& temporary) {
+  static std::atomic<unsigned> counter{0};
+  const std::string name = std::filesystem::path(path).filename().string();
+  for (int attempt = 0;; ++attempt) {
+    // The name is cut so that a long one does not become too long by what is added to it.
+    const std::string unique = "." + name.substr(0, 180) + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    temporary = (std::filesystem::path(folder_of(path)) / unique).string();
+    const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor >= 0 || errno != EEXIST || attempt == 100) return descriptor;
+  }
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  struct stat status {};
+  const bool exists = ::stat(path_.c_str(), &status) == 0;
+  if (path_.empty() || path_.back() == '/' || (exists && S_ISDIR(status.st_mode))) {
+    fail(path_, "is a folder, not the name of a file to write");
+  }
+  if (exists && !S_ISREG(status.st_mode)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail_with_errno("write", path_, errno);
+    return;
+  }
+  descriptor_ = open_temporary(path_, temporary_);
+  if (descriptor_ < 0) {
+    const int error = errno;
+    temporary_.clear();
+    fail_with_errno("write", path_, error);
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, std::size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = ::write(descriptor_, next, std::min<std::size_t>(size, std::size_t{1} << 30));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno("write", path_, errno);
+    }
+    next += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::finish() {
+  // A device or a pipe may have nothing to flush, and says so by an error; a disk that says so has lost data.
+  if (!temporary_.empty() && ::fsync(descriptor_) != 0) fail_with_errno("write", path_, errno);
+  const int closed = ::close(descriptor_);
+  descriptor_ = -1;
+  if (closed != 0) fail_with_errno("write", path_, errno);
+  if (temporary_.empty()) return;
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno("write", path_, errno);
+  temporary_.clear();
+  // The new name itself is in the folder, which is flushed as well; where that cannot be done the file is still whole.
+  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    [[maybe_unused]] const int flushed = ::fsync(folder);
+    ::close(folder);
+  }
+}
+
+}  // namespace vene::io

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "src/io/failure.h"
+#include "src/io/mapped_file.h"
+#include "vene/base/names.h"
+#include "vene/io/safetensors.h"
+#include "vene/io/torch_archive.h"
+
+namespace vene::io {
+namespace {
+
+constexpr std::size_t kMostIndexBytes = 32'000'000;  // one of 100,000 tensors takes about 10 MB
+
+NamedTensors read_safetensors(const std::string& path) {
+  const Safetensors file = Safetensors::open(path);
+  NamedTensors tensors;
+  tensors.reserve(file.tensors().size());
+  for (const TensorInfo& info : file.tensors()) tensors.emplace_back(info.name, file.tensor(info.name));
+  return tensors;
+}
+
+NamedTensors read_single(const std::string& path) {
+  // The content decides, as a name says little: a .bin may hold either.
+  const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
+  if (file->bytes().starts_with("PK")) return read_state_dict(path);
+  const std::string extension = std::filesystem::path(path).extension().string();
+  const bool archive = extension == ".bin" || extension == ".pt" || extension == ".pth" || extension == ".ckpt";
+  return archive ? read_state_dict(path) : read_safetensors(path);
+}
+
+nlohmann::json parse_index(const std::string& path) {
+  const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
+  refuse_lfs_pointer(path, file->bytes());
+  if (file->size() > kMostIndexBytes) fail(path, "is too large for an index of shards");
+  std::unordered_set<std::string> names;
+  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    if (depth > 16) fail(path, "nests too deeply for an index of shards");
+    if (depth == 2 && event == nlohmann::json::parse_event_t::key && !names.insert(parsed.get<std::string>()).second) {
+      fail(path, "has the entry " + quoted(parsed.get<std::string>()) + " twice");
+    }
+    return true;
+  };
+  try {
+    return nlohmann::json::parse(file->bytes(), check);
+  } catch (const nlohmann::json::parse_error& error) {
+    fail(path, "is not valid JSON (near its byte " + std::to_string(error.byte) + ")");
+  }
+}
+
+// The tensors of each shard, shards in order of their names.
+std::map<std::string, std::vector<std::string>> shards_of(const std::string& path) {
+  const nlohmann::json index = parse_index(path);
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+    fail(path, "has no \"weight_map\" object of tensor names and shard files");
+  }
+  std::map<std::string, std::vector<std::string>> shards;
+  for (const auto& [name, shard] : index["weight_map"].items()) {
+    if (!shard.is_string()) fail(path, "gives tensor " + quoted(name) + " a shard that is not a file name");
+    const std::string file = shard.get<std::string>();
+    // Shards lie beside their index; a path that leads elsewhere is none of a checkpoint's business.
+    if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos || file.find('\0') != std::string::npos) {
+      fail(path, "gives tensor " + quoted(name) + " the shard " + quoted(file) + ", which is not a plain file name");
+    }
+    shards[file].push_back(name);
+  }
+  return shards;
+}
+
+NamedTensors read_sharded(const std::string& path) {
+  NamedTensors tensors;
+  for (const auto& [file, names] : shards_of(path)) {
+    const std::string shard = (std::filesystem::path(path).parent_path() / file).string();
+    if (!std::filesystem::exists(shard)) fail(path, "names the shard " + quoted(file) + " (for tensor " + quoted(names.front()) + "), which is missing beside it");
+    std::unordered_set<std::string_view> wanted(names.begin(), names.end());
+    std::vector<std::string> present;
+    for (auto& [name, tensor] : read_single(shard)) {
+      present.push_back(name);
+      if (wanted.erase(name) > 0) tensors.emplace_back(std::move(name), std::move(tensor));
+    }
+    if (!wanted.empty()) {
+      const std::string missing(*std::min_element(wanted.begin(), wanted.end()));
+      fail(shard, "lacks tensor " + quoted(missing) + ", which " + quoted(std::filesystem::path(path).filename().string()) + " places there" +
+                      name_hint(missing, present));
+    }
+  }
+  return tensors;
+}
+
+}  // namespace
+
+NamedTensors read_tensors(const std::string& path) {
+  if (!std::filesystem::is_directory(path)) return path.ends_with(".index.json") ? read_sharded(path) : read_single(path);
+  const std::filesystem::path folder(path);
+  for (const char* name : {"model.safetensors", "pytorch_model.bin"}) {
+    if (std::filesystem::exists(folder / name)) return read_single((folder / name).string());
+    const std::string index = std::string(name) + ".index.json";
+    if (std::filesystem::exists(folder / index)) return read_sharded((folder / index).string());
+  }
+  fail(path, "holds no weights: expected model.safetensors, model.safetensors.index.json, pytorch_model.bin or "
+             "pytorch_model.bin.index.json");
+}
+
+}  // namespace vene::io

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "vene/base/error.h"
+#include "vene/config/intervenable_config.h"
+
+namespace vene {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+void expect_error(const std::string& json, const std::string& text, const InterventionRegistry& registry = InterventionRegistry::standard()) {
+  EXPECT_THAT([&] { IntervenableConfig::parse(json, registry); }, ThrowsMessage<ConfigError>(HasSubstr(text))) << json;
+}
+
+class Multiply : public Intervention {
+ public:
+  explicit Multiply(const InterventionSettings& settings) : Intervention(settings), factor(std::get<double>(settings.options.at("factor"))) {}
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace&) override { return base * factor; }
+  double factor;
+};
+
+// A registry of its own: tests don't change the program's.
+struct OwnRegistry {
+  InterventionRegistry registry;
+  OwnRegistry() {
+    register_builtin_interventions(registry);
+    registry.add({"multiply",
+                  "Multiplies by a constant.",
+                  {{"factor", OptionType::kNumber, std::nullopt, "What to multiply by."}, {"offsets", OptionType::kTensor, OptionValue(torch::zeros({1})), "Unused."}},
+                  [](const InterventionSettings& settings) { return std::make_shared<Multiply>(settings); },
+                  {}});
+  }
+};
+
+TEST(ConfigTest, DefaultsArePyvenes) {
+  const IntervenableConfig config = IntervenableConfig::parse(R"({"representations": [{}]})");
+  const RepresentationConfig& r = config.representations.at(0);
+  EXPECT_EQ(r.layer, 0);
+  EXPECT_EQ(r.component, "block_output");
+  EXPECT_EQ(r.unit, "pos");
+  EXPECT_EQ(r.max_number_of_units, 1);
+  EXPECT_EQ(config.type_of(0), "vanilla");
+  EXPECT_EQ(config.mode, Mode::kParallel);
+}
+
+TEST(ConfigTest, ShorthandsMeanTheSame) {
+  const IntervenableConfig full = IntervenableConfig::parse(R"({"representations": [{"layer": 1, "component": "mlp_output"}]})");
+  EXPECT_EQ(IntervenableConfig::parse(R"({"layer": 1, "component": "mlp_output"})"), full);
+  EXPECT_EQ(IntervenableConfig::parse(R"([{"layer": 1, "component": "mlp_output"}])"), full);
+  EXPECT_EQ(IntervenableConfig::parse(R"({"representations": {"layer": 1, "component": "mlp_output"}})"), full);
+  EXPECT_EQ(IntervenableConfig::parse(R"({"component": "transformer.h[1].mlp.output"})").representations[0].component, "transformer.h[1].mlp.output");
+}
+
+TEST(ConfigTest, PyvenesPositionalListsAreRead) {
+  const IntervenableConfig now = IntervenableConfig::parse(R"({"intervention_types": ["<class 'pyvene.models.interventions.VanillaIntervention'>"],
+      "representations": [[1, "mlp_output", "h.pos", 3, 2, null, null, [[0, 2], [2, 8]], 0, 1, null, null, true, 64]], "mode": "serial", "transformers_version": "5.23.0",
+      "sorted_keys": ["layer_1_comp_mlp_output_unit_h_pos_nunit_3#0"], "intervention_dimensions": [8], "intervention_constant_sources": [true]})");
+  const RepresentationConfig& r = now.representations[0];
+  EXPECT_EQ(r.layer, 1);
+  EXPECT_EQ(r.unit, "h.pos");
+  EXPECT_EQ(r.max_number_of_units, 3);
+  EXPECT_EQ(r.low_rank_dimension, 2);
+  EXPECT_EQ(r.subspace_partition, (SubspacePartition{{0, 1}, {2, 3, 4, 5, 6, 7}}));
+  EXPECT_EQ(r.group_key, ConfigKey(std::int64_t{0}));
+  EXPECT_EQ(r.intervention_link_key, ConfigKey(std::int64_t{1}));
+  EXPECT_TRUE(r.hidden_source_representation);
+  EXPECT_EQ(r.latent_dim, 64);
+  EXPECT_EQ(now.type_of(0), "vanilla");
+  EXPECT_EQ(now.mode, Mode::kSerial);
+  EXPECT_EQ(now.intervention_dimensions[0], 8);
+  const IntervenableConfig thirteen = IntervenableConfig::parse(R"([[1, "mlp_output", "pos", 1, null, null, null, null, null, null, null, null, null]])");
+  EXPECT_EQ(thirteen.representations[0].component, "mlp_output");
+  const IntervenableConfig eight = IntervenableConfig::parse(R"([[1, "mlp_output", "pos", 1, 4, [[0, 2]], null, 7]])");
+  EXPECT_EQ(eight.representations[0].subspace_partition, (SubspacePartition{{0, 1}})) << "the old layout has the partition sixth";
+  EXPECT_EQ(eight.representations[0].intervention_link_key, ConfigKey(std::int64_t{7}));
+}
+
+TEST(ConfigTest, KeysArePyvenes) {
+  const IntervenableConfig config = IntervenableConfig::parse(R"([{"layer": 1}, {"layer": 1}, {"layer": 0, "component": "mlp_output", "max_number_of_units": 3},
+                                                                  {"component": "transformer.h[0].mlp.output", "unit": "h.pos"}])");
+  EXPECT_THAT(representation_keys(config), ElementsAre("layer_1_comp_block_output_unit_pos_nunit_1#0", "layer_1_comp_block_output_unit_pos_nunit_1#1",
+                                                       "layer_0_comp_mlp_output_unit_pos_nunit_3#0", "comp_transformer_h[0]_mlp_output_unit_h_pos_nunit_1#0"));
+}
+
+TEST(ConfigTest, WritingAndReadingBackGivesAnEqualConfig) {
+  const OwnRegistry own;
+  const char* json = R"({"mode": "serial", "intervention_types": "zero", "model_type": "gpt2", "sorted_keys": ["a", "b", "c"], "intervention_dimensions": [null, 3, null],
+    "intervention_constant_sources": [true, false, true],
+    "representations": [{"layer": 2, "component": "mlp_output", "unit": "pos", "group_key": "x", "subspace_partition": [[0, 3], {"columns": [4, 9]}, [7, 5, 6]]},
+                        {"intervention_type": "multiply", "factor": 0.1, "offsets": [[1, 2], [3, 4]], "group_key": "y", "intervention_link_key": 3},
+                        {"intervention_type": "addition", "source_representation": [0.1, 0.2, 1e-7], "group_key": "y", "low_rank_dimension": 4, "latent_dim": 5}]})";
+  const IntervenableConfig config = IntervenableConfig::parse(json, own.registry);
+  const IntervenableConfig again = IntervenableConfig::parse(config.to_json(), own.registry);
+  EXPECT_TRUE(config == again) << config.to_json();
+  EXPECT_EQ(config.to_json(), again.to_json());
+  IntervenableConfig other = again;
+  other.representations[2].source_representation = other.representations[2].source_representation + 1;
+  EXPECT_FALSE(config == other);
+}
+
+TEST(ConfigTest, UserClassesTakeTheirOptionsAsFields) {
+  const OwnRegistry own;
+  const IntervenableConfig config = IntervenableConfig::parse(R"([{"intervention_type": "multiply", "factor": 2}])", own.registry);
+  EXPECT_EQ(std::get<double>(config.representations[0].options.at("factor")), 2.0);
+  expect_error(R"([{"intervention_type": "multiply"}])", "representations[0]: intervention 'multiply' needs the option 'factor': What to multiply by.", own.registry);
+  expect_error(R"([{"intervention_type": "multiply", "factor": "x"}])", "representations[0].factor: expected a number, got \"x\"", own.registry);
+  expect_error(R"([{"intervention_type": "multiply", "facter": 1, "factor": 1}])", "unknown field 'facter'; did you mean 'factor'", own.registry);
+  expect_error(R"([{"intervention_type": "zero", "factor": 1}])", "unknown field 'factor'", own.registry);
+}
+
+TEST(ConfigTest, AddInterventionAppendsAndChains) {
+  IntervenableConfig config;
+  config.add_intervention({.layer = 1}).add_intervention({.layer = 2, .intervention_type = "zero"});
+  EXPECT_EQ(config.representations.size(), 2U);
+  EXPECT_EQ(config.type_of(0), "vanilla");
+  EXPECT_EQ(config.type_of(1), "zero");
+}
+
+TEST(ConfigTest, EveryProblemIsReportedAtOnceWithItsPath) {
+  const std::string json = R"({"mode": "serail", "representations": [{"layer": -1, "unit": "poss"}, {"componnent": "x", "intervention_type": "vanila"}]})";
+  EXPECT_THAT([&] { IntervenableConfig::parse(json); },
+              ThrowsMessage<ConfigError>(AllOf(HasSubstr("representations[0].layer: expected an integer of at least 0, got -1"),
+                                               HasSubstr("representations[0].unit: unknown unit 'poss'; did you mean 'pos'?"),
+                                               HasSubstr("representations[1].intervention_type: unknown intervention type 'vanila'; did you mean 'vanilla'?"),
+                                               HasSubstr("mode: unknown mode 'serail'; did you mean 'serial'?"))));
+}
+
+TEST(ConfigTest, WrongThingsAreNamed) {
+  expect_error("", "not JSON");
+  expect_error("{", "not JSON");
+  expect_error("3", "config: expected an object");
+  expect_error("[]", "representations: expected at least one representation, got []");
+  expect_error(R"({"mode": "serial"})", "'representations' is missing");
+  expect_error(R"({"representations": [{}], "moode": 1})", "unknown key 'moode'; did you mean 'mode'?");
+  expect_error(R"([{"layer": 0, "layer": 1}])", "key 'layer' is given twice");
+  expect_error(R"([{"layer": 1.5}])", "representations[0].layer: expected an integer");
+  expect_error(R"([{"layer": 99999999999999999999}])", "representations[0].layer: expected an integer");
+  expect_error(R"([{"layer": "1"}])", "expected an integer of at least 0, got \"1\"");
+  expect_error(R"([{"component": 1}])", "representations[0].component: expected a component name or path, got 1");
+  expect_error(R"([{"max_number_of_units": 0}])", "representations[0].max_number_of_units: expected an integer of at least 1");
+  expect_error(R"([{"subspace_partition": [[3, 1]]}])", "representations[0].subspace_partition[0]: expected a range [begin, end]");
+  expect_error(R"([{"subspace_partition": 3}])", "representations[0].subspace_partition: expected a list of parts");
+  expect_error(R"([{"source_representation": [[1, 2], [3]]}])", "representations[0].source_representation[1]: expected a list of 2");
+  expect_error(R"([{"source_representation": ["a"]}])", "representations[0].source_representation[0]: expected a number");
+  expect_error(R"([{"group_key": 0}, {}])", "either every representation has a group_key or none has");
+  expect_error(R"([{"group_key": 1}, {"group_key": 0}])", "representations[1].group_key: group keys must ascend");
+  expect_error(R"([{"group_key": "a"}, {"group_key": "b"}, {"group_key": "a"}])", "representations of one group must stand together");
+  expect_error(R"([{"group_key": 1.5}])", "representations[0].group_key: expected an integer or a name");
+  expect_error(R"([{"intervention": {}}])", "a ready instance cannot be given in JSON");
+  expect_error(R"([{"hidden_source_representation": 1}])", "representations[0].hidden_source_representation: expected true or false");
+  expect_error(R"([[1, "mlp_output", "pos"]])", "representations[0]: a positional representation has 8, 13 or 14 entries, got 3");
+  expect_error(R"({"representations": [{}], "intervention_types": ["zero", "zero"]})", "intervention_types: expected one for all, or one a representation (1), got 2");
+  expect_error(R"({"representations": [{}], "intervention_types": "zeroo"})", "intervention_types: unknown intervention type 'zeroo'; did you mean 'zero'?");
+  expect_error(R"({"representations": [{}], "format_version": 9})", "format_version: this file has version 9");
+  expect_error(R"({"representations": [{}], "intervention_dimensions": [0]})", "intervention_dimensions[0]: expected a positive integer or null");
+  expect_error(R"({"representations": [{}], "sorted_keys": []})", "sorted_keys: expected a list with one entry a representation (1)");
+  expect_error(std::string(200, '[') + std::string(200, ']'), "nested deeper than 64");
+}
+
+TEST(ConfigTest, LambdasCannotBeWritten) {
+  IntervenableConfig config;
+  config.add_intervention({.intervention = make_lambda([](const torch::Tensor& base, const torch::Tensor&, const Subspace&) { return base; })});
+  EXPECT_THAT([&] { config.to_json(); }, ThrowsMessage<ConfigError>(HasSubstr("representations[0]: a ready intervention (a lambda, say) cannot be written")));
+}
+
+TEST(SchemaTest, SchemaNamesEveryFieldInterventionAndOption) {
+  const OwnRegistry own;
+  const auto schema = nlohmann::json::parse(config_schema(own.registry));
+  const auto& properties = schema["$defs"]["representation"]["properties"];
+  for (const char* field : {"layer", "component", "unit", "subspace_partition", "source_representation", "latent_dim", "factor", "level", "seed"}) EXPECT_TRUE(properties.contains(field)) << field;
+  EXPECT_EQ(properties["unit"]["enum"].size(), 4U);
+  EXPECT_EQ(properties["seed"]["default"], 1);
+  EXPECT_EQ(schema["$defs"]["representation"]["allOf"][0]["then"]["required"][0], "factor");
+  EXPECT_THAT(config_reference(own.registry), AllOf(HasSubstr("| `multiply` | Multiplies by a constant. | `factor` (a number): What to multiply by."), HasSubstr("| `layer` | 0 |")));
+}
+
+}  // namespace
+}  // namespace vene
