@@ -7,7 +7,7 @@
 
 namespace vene::io {
 
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   constexpr std::size_t kShown = 160;
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text = "'";
@@ -23,10 +23,10 @@ std::string quoted(std::string_view name) {
   return text + "'";
 }
 
-void fail(const std::string& path, const std::string& what) { throw IoError(io::quoted(path) + ": " + what); }
+void fail(const std::string& path, const std::string& what) { throw IoError(in_quotes(path) + ": " + what); }
 
 void fail_with_errno(const std::string& verb, const std::string& path, int error_number) {
-  throw IoError("cannot " + verb + " " + io::quoted(path) + ": " + std::generic_category().message(error_number));
+  throw IoError("cannot " + verb + " " + in_quotes(path) + ": " + std::generic_category().message(error_number));
 }
 
 void refuse_lfs_pointer(const std::string& path, std::string_view bytes) {

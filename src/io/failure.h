@@ -7,7 +7,7 @@ namespace vene::io {
 
 /// A name as a message may show it: in quotes, control characters as \xNN, cut where it is absurdly long. Names come out
 /// of files, so they may hold anything.
-std::string quoted(std::string_view name);
+std::string in_quotes(std::string_view name);
 
 /// Throws IoError: "'path': what".
 [[noreturn]] void fail(const std::string& path, const std::string& what);

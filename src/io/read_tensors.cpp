@@ -40,7 +40,7 @@ nlohmann::json parse_index(const std::string& path) {
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
     if (depth > 16) fail(path, "nests too deeply for an index of shards");
     if (depth == 2 && event == nlohmann::json::parse_event_t::key && !names.insert(parsed.get<std::string>()).second) {
-      fail(path, "has the entry " + quoted(parsed.get<std::string>()) + " twice");
+      fail(path, "has the entry " + in_quotes(parsed.get<std::string>()) + " twice");
     }
     return true;
   };
@@ -59,11 +59,11 @@ std::map<std::string, std::vector<std::string>> shards_of(const std::string& pat
   }
   std::map<std::string, std::vector<std::string>> shards;
   for (const auto& [name, shard] : index["weight_map"].items()) {
-    if (!shard.is_string()) fail(path, "gives tensor " + quoted(name) + " a shard that is not a file name");
+    if (!shard.is_string()) fail(path, "gives tensor " + in_quotes(name) + " a shard that is not a file name");
     const std::string file = shard.get<std::string>();
     // Shards lie beside their index; a path that leads elsewhere is none of a checkpoint's business.
     if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos || file.find('\0') != std::string::npos) {
-      fail(path, "gives tensor " + quoted(name) + " the shard " + quoted(file) + ", which is not a plain file name");
+      fail(path, "gives tensor " + in_quotes(name) + " the shard " + in_quotes(file) + ", which is not a plain file name");
     }
     shards[file].push_back(name);
   }
@@ -74,7 +74,7 @@ NamedTensors read_sharded(const std::string& path) {
   NamedTensors tensors;
   for (const auto& [file, names] : shards_of(path)) {
     const std::string shard = (std::filesystem::path(path).parent_path() / file).string();
-    if (!std::filesystem::exists(shard)) fail(path, "names the shard " + quoted(file) + " (for tensor " + quoted(names.front()) + "), which is missing beside it");
+    if (!std::filesystem::exists(shard)) fail(path, "names the shard " + in_quotes(file) + " (for tensor " + in_quotes(names.front()) + "), which is missing beside it");
     std::unordered_set<std::string_view> wanted(names.begin(), names.end());
     std::vector<std::string> present;
     for (auto& [name, tensor] : read_single(shard)) {
@@ -83,7 +83,7 @@ NamedTensors read_sharded(const std::string& path) {
     }
     if (!wanted.empty()) {
       const std::string missing(*std::min_element(wanted.begin(), wanted.end()));
-      fail(shard, "lacks tensor " + quoted(missing) + ", which " + quoted(std::filesystem::path(path).filename().string()) + " places there" +
+      fail(shard, "lacks tensor " + in_quotes(missing) + ", which " + in_quotes(std::filesystem::path(path).filename().string()) + " places there" +
                       name_hint(missing, present));
     }
   }

@@ -44,7 +44,7 @@ torch::Tensor Safetensors::tensor(const std::string& name) const {
   if (place == file_->places.end()) {
     std::vector<std::string> names;
     for (const TensorInfo& info : tensors()) names.push_back(info.name);
-    fail(file_->mapping->path(), "has no tensor " + quoted(name) + name_hint(name, names));
+    fail(file_->mapping->path(), "has no tensor " + in_quotes(name) + name_hint(name, names));
   }
   const TensorInfo& info = tensors()[place->second];
   if (info.begin == info.end) return torch::empty(info.shape, info.dtype);

@@ -74,12 +74,12 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
 
   bool string(string_t& value) override {
     if (field_ == Field::kMetadata) {
-      if (!header_.metadata.emplace(metadata_key_, value).second) fail(path_, "has the \"__metadata__\" entry " + quoted(metadata_key_) + " twice");
+      if (!header_.metadata.emplace(metadata_key_, value).second) fail(path_, "has the \"__metadata__\" entry " + in_quotes(metadata_key_) + " twice");
       return true;
     }
     if (field_ != Field::kDtype) return scalar("a string");
     const std::optional<torch::ScalarType> dtype = dtype_from_name(value);
-    if (!dtype) refuse("has dtype " + quoted(value) + ", which LibTorch cannot hold or the format does not have" + name_hint(std::string_view(value).substr(0, 32), known_dtypes()));
+    if (!dtype) refuse("has dtype " + in_quotes(value) + ", which LibTorch cannot hold or the format does not have" + name_hint(std::string_view(value).substr(0, 32), known_dtypes()));
     info_.dtype = *dtype;
     return true;
   }
@@ -147,7 +147,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
 
   bool begin_entry(const std::string& name) {
     in_metadata_ = name == "__metadata__";
-    if (!names_.insert(name).second) fail(path_, "has " + std::string(in_metadata_ ? "the entry " : "the tensor ") + quoted(name) + " twice");
+    if (!names_.insert(name).second) fail(path_, "has " + std::string(in_metadata_ ? "the entry " : "the tensor ") + in_quotes(name) + " twice");
     info_ = TensorInfo{name, torch::kFloat32, {}, 0, 0};
     offsets_.clear();
     seen_ = {};
@@ -184,7 +184,7 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
   std::string field_name() const {
     return field_ == Field::kDtype ? "\"dtype\"" : field_ == Field::kShape ? "\"shape\"" : "\"data_offsets\"";
   }
-  [[noreturn]] void refuse(const std::string& what) const { fail(path_, "tensor " + quoted(info_.name) + ": " + what); }
+  [[noreturn]] void refuse(const std::string& what) const { fail(path_, "tensor " + in_quotes(info_.name) + ": " + what); }
 
   const std::string& path_;
   SafetensorsHeader& header_;
@@ -207,7 +207,7 @@ void check_ranges(const std::string& path, SafetensorsHeader& header, std::int64
   const TensorInfo* before = nullptr;
   for (const TensorInfo& info : header.tensors) {
     const std::string range = "bytes " + std::to_string(info.begin) + " to " + std::to_string(info.end);
-    const std::string where = "tensor " + quoted(info.name) + ": ";
+    const std::string where = "tensor " + in_quotes(info.name) + ": ";
     if (info.end < info.begin) fail(path, where + "has its end before its begin (" + range + ")");
     if (info.end > data_size) {
       fail(path, where + "is at " + range + ", but the file holds " + std::to_string(data_size) + " bytes of data; it was cut or is damaged");
@@ -219,7 +219,7 @@ void check_ranges(const std::string& path, SafetensorsHeader& header, std::int64
       fail(path, where + "of dtype " + std::string(*dtype_name(info.dtype)) + " and shape " + shape_text(info.shape) + " needs " +
                      std::to_string(*count * width) + " bytes, but has " + std::to_string(info.end - info.begin));
     }
-    if (info.begin < covered) fail(path, where + "overlaps tensor " + quoted(before->name) + " (" + range + ")");
+    if (info.begin < covered) fail(path, where + "overlaps tensor " + in_quotes(before->name) + " (" + range + ")");
     if (info.begin > covered) {
       fail(path, where + "starts at byte " + std::to_string(info.begin) + ", but the data before it end at " + std::to_string(covered));
     }

@@ -15,7 +15,7 @@ namespace {
 void check_writable(const std::string& path, const NamedTensors& tensors) {
   std::unordered_set<std::string_view> names;
   for (const auto& [name, tensor] : tensors) {
-    const std::string where = "cannot take tensor " + quoted(name) + ": ";
+    const std::string where = "cannot take tensor " + in_quotes(name) + ": ";
     if (name == "__metadata__") fail(path, where + "the format keeps that name for its metadata");
     if (!names.insert(name).second) fail(path, where + "the name is given twice");
     if (!tensor.defined()) fail(path, where + "it is undefined");

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/io/torch_archive.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <caffe2/serialize/inline_container.h>
+
+#include <array>
+#include <optional>
+#include <unordered_map>
+
+#include "src/io/failure.h"
+#include "src/io/mapped_file.h"
+#include "src/io/pickle.h"
+#include "src/io/safetensors_header.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/io/safetensors.h"
+
+namespace vene::io {
+namespace {
+
+constexpr int kMostDepth = 64;                    // of nested containers
+constexpr std::size_t kMostValues = 20'000'000;   // a small pickle of shared lists could otherwise unfold without end
+
+struct NamedDtype {
+  std::string_view name;
+  torch::ScalarType dtype;
+};
+constexpr std::array kStorages{
+    NamedDtype{"torch.DoubleStorage", torch::kFloat64},         NamedDtype{"torch.FloatStorage", torch::kFloat32},
+    NamedDtype{"torch.HalfStorage", torch::kFloat16},           NamedDtype{"torch.BFloat16Storage", torch::kBFloat16},
+    NamedDtype{"torch.LongStorage", torch::kInt64},             NamedDtype{"torch.IntStorage", torch::kInt32},
+    NamedDtype{"torch.ShortStorage", torch::kInt16},            NamedDtype{"torch.CharStorage", torch::kInt8},
+    NamedDtype{"torch.ByteStorage", torch::kUInt8},             NamedDtype{"torch.BoolStorage", torch::kBool},
+    NamedDtype{"torch.ComplexFloatStorage", torch::kComplexFloat}, NamedDtype{"torch.ComplexDoubleStorage", torch::kComplexDouble},
+    // Tensors of dtypes without a storage class of their own name their dtype beside an untyped storage.
+    NamedDtype{"torch.storage.UntypedStorage", torch::kUInt8}};
+constexpr std::array kDtypes{
+    NamedDtype{"torch.float64", torch::kFloat64},      NamedDtype{"torch.float32", torch::kFloat32},
+    NamedDtype{"torch.float16", torch::kFloat16},      NamedDtype{"torch.bfloat16", torch::kBFloat16},
+    NamedDtype{"torch.int64", torch::kInt64},          NamedDtype{"torch.int32", torch::kInt32},
+    NamedDtype{"torch.int16", torch::kInt16},          NamedDtype{"torch.int8", torch::kInt8},
+    NamedDtype{"torch.uint8", torch::kUInt8},          NamedDtype{"torch.bool", torch::kBool},
+    NamedDtype{"torch.uint16", torch::kUInt16},        NamedDtype{"torch.uint32", torch::kUInt32},
+    NamedDtype{"torch.uint64", torch::kUInt64},        NamedDtype{"torch.complex64", torch::kComplexFloat},
+    NamedDtype{"torch.complex128", torch::kComplexDouble},
+    NamedDtype{"torch.complex32", torch::kComplexHalf}, NamedDtype{"torch.float8_e5m2", torch::kFloat8_e5m2},
+    NamedDtype{"torch.float8_e4m3fn", torch::kFloat8_e4m3fn}};
+constexpr std::array<std::string_view, 5> kCallables{"collections.OrderedDict", "torch._utils._rebuild_tensor_v2",
+                                                     "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_parameter",
+                                                     "torch.Size"};
+
+template <class Table>
+std::optional<torch::ScalarType> dtype_in(const Table& table, std::string_view name) {
+  for (const NamedDtype& entry : table) {
+    if (entry.name == name) return entry.dtype;
+  }
+  return std::nullopt;
+}
+
+class ArchiveReader {
+ public:
+  explicit ArchiveReader(const std::string& path) : path_(path), mapping_(MappedFile::open(path)) {
+    refuse_lfs_pointer(path, mapping_->bytes());
+    if (!mapping_->bytes().starts_with("PK")) {
+      fail(path, "is not a PyTorch archive (a zip file); one written before PyTorch 1.6 must be loaded and saved again there");
+    }
+    guarded([&] { zip_.emplace(path); });
+  }
+
+  PickleValue read() {
+    if (has("byteorder") && record("byteorder").second == 3)  // "big", not "little"
+      fail(path_, "was written on a big-endian machine, which is not supported");
+    if (!has("data.pkl")) fail(path_, "has no data.pkl: it is a zip file, but not one that torch.save wrote");
+    const auto [data, size] = record("data.pkl");
+    const PickleHost host{
+        .persistent = [&](const PickleValue& id) { return storage(id); },
+        .call = [&](const std::string& global, const std::vector<PickleValue>& arguments) { return call(global, arguments); },
+        .allowed =
+            [](const std::string& global) {
+              return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
+                     std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
+            }};
+    return unpickle(path_, std::string_view(static_cast<const char*>(data.get()), size), host);
+  }
+
+ private:
+  // LibTorch's zip reader throws c10::Error with a page of C++ stack; one line of ours says what a user can act on.
+  template <class Action>
+  auto guarded(Action action) -> decltype(action()) {
+    try {
+      return action();
+    } catch (const c10::Error& error) {
+      std::string what = error.what_without_backtrace();
+      what = what.substr(0, what.find('\n'));
+      fail(path_, "is a damaged archive: " + what.substr(0, 200));
+    }
+  }
+  bool has(const std::string& name) {
+    return guarded([&] { return zip_->hasRecord(name); });
+  }
+  std::pair<at::DataPtr, std::size_t> record(const std::string& name) {
+    return guarded([&] {
+      auto [data, size] = zip_->getRecord(name);
+      return std::pair<at::DataPtr, std::size_t>(std::move(data), size);
+    });
+  }
+
+  // ("storage", storage class, key, device, element count) as torch.save names its storages.
+  PickleValue storage(const PickleValue& id) {
+    const auto* items = id.items();
+    const std::string* kind = items && items->size() == 5 ? (*items)[0].get<std::string>() : nullptr;
+    if (!kind || *kind != "storage") fail(path_, "refers to something outside that is not a storage");
+    const auto* type = (*items)[1].get<PickleValue::Global>();
+    const auto* key = (*items)[2].get<std::string>();
+    const auto* count = (*items)[4].get<std::int64_t>();
+    const std::optional<torch::ScalarType> dtype = type ? dtype_in(kStorages, type->name) : std::nullopt;
+    if (!dtype || !key || !count || *count < 0) fail(path_, "describes a storage in a way torch.save does not");
+    const auto known = storages_.find(*key);
+    if (known != storages_.end()) {
+      if (known->second.scalar_type() != *dtype) return {known->second.view(*dtype)};
+      return {known->second};
+    }
+    const std::string name = "data/" + *key;
+    if (!has(name)) fail(path_, "lacks the storage " + in_quotes(name));
+    auto [data, size] = record(name);
+    const auto width = static_cast<std::int64_t>(c10::elementSize(*dtype));
+    if (*count > INT64_MAX / width || static_cast<std::int64_t>(size) != *count * width) {
+      fail(path_, "storage " + in_quotes(name) + " holds " + std::to_string(size) + " bytes, but " + std::to_string(*count) + " elements of " +
+                      c10::toString(*dtype) + " are expected");
+    }
+    auto owner = std::make_shared<at::DataPtr>(std::move(data));
+    void* bytes = owner->get();
+    torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype) : torch::from_blob(bytes, {*count}, [owner](void*) {}, *dtype);
+    storages_.emplace(*key, tensor);
+    return {tensor};
+  }
+
+  std::vector<std::int64_t> sizes(const PickleValue& value) const {
+    const auto* items = value.items();
+    if (!items || items->size() > 64) fail(path_, "gives a tensor a shape that is not a tuple of at most 64 integers");
+    std::vector<std::int64_t> sizes;
+    for (const PickleValue& item : *items) {
+      const auto* size = item.get<std::int64_t>();
+      if (!size || *size < 0) fail(path_, "gives a tensor a size or stride that is not a whole number");
+      sizes.push_back(*size);
+    }
+    return sizes;
+  }
+
+  // (storage, offset, size, stride, ...): a view, checked against the storage, since as_strided on bad numbers would
+  // read whatever lies beyond it.
+  PickleValue rebuild(const std::vector<PickleValue>& arguments, std::optional<torch::ScalarType> dtype) const {
+    if (arguments.size() < 4) fail(path_, "describes a tensor with too few arguments");
+    const auto* storage = arguments[0].get<torch::Tensor>();
+    const auto* offset = arguments[1].get<std::int64_t>();
+    if (!storage || !offset || *offset < 0) fail(path_, "describes a tensor in a way torch.save does not");
+    torch::Tensor flat = *storage;
+    if (dtype && *dtype != flat.scalar_type()) {
+      if (flat.nbytes() % c10::elementSize(*dtype) != 0) fail(path_, "has a storage whose length does not fit its dtype");
+      flat = flat.view(*dtype);
+    }
+    const std::vector<std::int64_t> shape = sizes(arguments[2]), strides = sizes(arguments[3]);
+    if (shape.size() != strides.size()) fail(path_, "gives a tensor as many strides as it has not sizes");
+    const std::optional<std::int64_t> count = checked_product(shape);
+    std::int64_t last = *offset;
+    bool overflow = !count.has_value();
+    for (std::size_t i = 0; i < shape.size() && !overflow; ++i) {
+      std::int64_t reach = 0;
+      overflow = shape[i] > 0 && (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last));
+    }
+    if (overflow || (*count > 0 && last >= flat.numel())) {
+      fail(path_, "has a tensor of shape " + shape_text(shape) + " that reaches beyond its storage of " + std::to_string(flat.numel()) + " elements");
+    }
+    if (*count == 0) return {torch::empty(shape, flat.scalar_type())};
+    return {flat.as_strided(shape, strides, *offset)};
+  }
+
+  std::optional<PickleValue> call(const std::string& global, const std::vector<PickleValue>& arguments) const {
+    if (global == "torch._utils._rebuild_tensor_v2") return rebuild(arguments, std::nullopt);
+    if (global == "torch._utils._rebuild_tensor_v3") {
+      const auto* dtype = arguments.size() > 6 ? arguments[6].get<PickleValue::Global>() : nullptr;
+      const std::optional<torch::ScalarType> known = dtype ? dtype_in(kDtypes, dtype->name) : std::nullopt;
+      if (!known) return std::nullopt;
+      return rebuild(arguments, known);
+    }
+    if (global == "torch._utils._rebuild_parameter") {
+      if (arguments.empty() || !arguments[0].get<torch::Tensor>()) return std::nullopt;
+      return arguments[0];
+    }
+    if (global == "torch.Size") {
+      if (arguments.size() != 1 || !arguments[0].items()) return std::nullopt;
+      return arguments[0];
+    }
+    if (global != "collections.OrderedDict" || arguments.size() > 1) return std::nullopt;
+    auto dict = std::make_shared<PickleValue::Dict>();
+    if (!arguments.empty()) {  // protocol 2 of old Pythons: a list of pairs
+      if (!arguments[0].items()) return std::nullopt;
+      for (const PickleValue& pair : *arguments[0].items()) {
+        const auto* items = pair.items();
+        if (!items || items->size() != 2) return std::nullopt;
+        dict->items.emplace_back((*items)[0], (*items)[1]);
+      }
+    }
+    return PickleValue{dict};
+  }
+
+  const std::string& path_;
+  std::shared_ptr<const MappedFile> mapping_;
+  std::optional<caffe2::serialize::PyTorchStreamReader> zip_;
+  std::unordered_map<std::string, torch::Tensor> storages_;
+};
+
+class Plain {
+ public:
+  explicit Plain(const std::string& path) : path_(path) {}
+
+  ArchiveValue convert(const PickleValue& from, int depth = 0) {
+    if (depth > kMostDepth) fail(path_, "nests its containers more than " + std::to_string(kMostDepth) + " deep, or puts one into itself");
+    if (++count_ > kMostValues) fail(path_, "holds more than " + std::to_string(kMostValues) + " values");
+    ArchiveValue to;
+    std::visit([&](const auto& value) { assign(to, value, depth); }, from.value);
+    return to;
+  }
+
+ private:
+  template <class T>
+  void assign(ArchiveValue& to, const T& value, int) {
+    to.value = value;
+  }
+  // A dtype or a storage class as a value: its name is all that is left of it.
+  void assign(ArchiveValue& to, const PickleValue::Global& global, int) { to.value = global.name; }
+  void assign(ArchiveValue& to, const std::shared_ptr<PickleValue::List>& list, int depth) {
+    ArchiveValue::List items;
+    for (const PickleValue& item : list->items) items.push_back(convert(item, depth + 1));
+    to.value = std::move(items);
+  }
+  void assign(ArchiveValue& to, const std::shared_ptr<PickleValue::Dict>& dict, int depth) {
+    ArchiveValue::Dict items;
+    for (const auto& [key, value] : dict->items) {
+      ArchiveValue plain_key = convert(key, depth + 1);
+      items.emplace_back(std::move(plain_key), convert(value, depth + 1));
+    }
+    to.value = std::move(items);
+  }
+
+  const std::string& path_;
+  std::size_t count_ = 0;
+};
+
+const char* kind_of(const ArchiveValue& value) {
+  constexpr std::array kKinds{"None", "a bool", "an integer", "a float", "a string", "a tensor", "a list", "a dict"};
+  return kKinds[value.value.index()];
+}
+
+}  // namespace
+
+const ArchiveValue* ArchiveValue::find(std::string_view key) const {
+  const auto* dict = std::get_if<Dict>(&value);
+  if (!dict) return nullptr;
+  for (const auto& [name, entry] : *dict) {
+    const auto* text = std::get_if<std::string>(&name.value);
+    if (text && *text == key) return &entry;
+  }
+  return nullptr;
+}
+
+ArchiveValue read_archive(const std::string& path) {
+  ArchiveReader reader(path);
+  return Plain(path).convert(reader.read());
+}
+
+std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path) {
+  const ArchiveValue archive = read_archive(path);
+  const ArchiveValue* inner = archive.find("state_dict");
+  const auto* dict = std::get_if<ArchiveValue::Dict>(&(inner ? *inner : archive).value);
+  if (!dict) fail(path, std::string("holds ") + kind_of(archive) + ", not a dict of tensors");
+  std::vector<std::pair<std::string, torch::Tensor>> tensors;
+  std::unordered_map<std::string, std::size_t> places;
+  for (const auto& [key, value] : *dict) {
+    const auto* name = std::get_if<std::string>(&key.value);
+    if (!name) fail(path, std::string("has ") + kind_of(key) + " as a key where a tensor's name is expected");
+    const auto* tensor = std::get_if<torch::Tensor>(&value.value);
+    if (!tensor) fail(path, "entry " + in_quotes(*name) + " is " + kind_of(value) + ", not a tensor");
+    const auto [place, fresh] = places.emplace(*name, tensors.size());
+    if (!fresh) fail(path, "has the entry " + in_quotes(*name) + " twice");
+    tensors.emplace_back(*name, *tensor);
+  }
+  return tensors;
+}
+
+}  // namespace vene::io
