@@ -28,7 +28,7 @@ using torch::Tensor;
 
 struct Options {
   std::string out;
-  std::int64_t steps = 2500, rows = 64, length = 64, warm_up = 100, checkpoint_every = 250;
+  std::int64_t steps = 3000, rows = 64, length = 64, warm_up = 100, checkpoint_every = 250;
   std::int64_t width = 128, layers = 6, heads = 4, vocabulary = 2048, context = 128;
   double rate = 2e-3, decay = 0.05;
   std::uint64_t seed = 1;
