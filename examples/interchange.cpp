@@ -7,7 +7,7 @@
 int main(int count, char** arguments) {
   auto lm = vene::models::load(count > 1 ? arguments[1] : "assets/landmarks-gpt2");
   vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"({"representations":
-      [{"layer": 2, "component": "block_output", "intervention_type": "vanilla"}]})"), lm.model);
+      [{"layer": 4, "component": "block_output", "intervention_type": "vanilla"}]})"), lm.model);
   auto result = patched->forward({.base = lm.encode("The Space Needle is in downtown"),
                                   .sources = {lm.encode("The Colosseum is in downtown")},
                                   .locations = vene::last(),

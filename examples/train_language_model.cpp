@@ -246,10 +246,26 @@ void train(Options options) {
     }
     if ((step + 1) % options.checkpoint_every == 0 || last) save_checkpoint(checkpoint, *model, optimizer, step + 1);
   }
+  const std::string curve = (fs::path(options.out) / "loss.csv").string();
+  if (first > 0 && fs::exists(curve)) {  // a resumed run goes on with the unbroken one's curve
+    std::ifstream earlier(curve);
+    std::string line;
+    std::getline(earlier, line);
+    std::vector<double> before_steps, before_losses;
+    double step = 0, loss = 0;
+    char comma = 0;
+    while (std::getline(earlier, line) && std::istringstream(line) >> step >> comma >> loss) {
+      if (step >= static_cast<double>(first)) break;
+      before_steps.push_back(step);
+      before_losses.push_back(loss);
+    }
+    steps.insert(steps.begin(), before_steps.begin(), before_steps.end());
+    losses.insert(losses.begin(), before_losses.begin(), before_losses.end());
+  }
   std::string csv = "step,loss\n";
   for (std::size_t i = 0; i < steps.size(); ++i) csv += std::to_string(static_cast<std::int64_t>(steps[i])) + "," + std::to_string(losses[i]) + "\n";
   if (!steps.empty()) {
-    vene::io::write_file((fs::path(options.out) / "loss.csv").string(), csv);
+    vene::io::write_file(curve, csv);
     if (vene::gnuplot_available()) vene::draw_curve((fs::path(options.out) / "loss.png").string(), {"training loss", "step", "loss", steps, losses});
   }
   write_folder(options, *model, tokenizer);
