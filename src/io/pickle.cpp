@@ -27,7 +27,8 @@ enum Opcode : unsigned char {
 
 class Machine {
  public:
-  Machine(const std::string& path, std::string_view bytes, const PickleHost& host) : path_(path), bytes_(bytes), host_(host) {}
+  Machine(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena)
+      : path_(path), bytes_(bytes), host_(host), arena_(arena) {}
 
   PickleValue run() {
     if (bytes_.size() < 2 || byte_at(0) != kProto || byte_at(1) < 2 || byte_at(1) > 5) {
@@ -57,10 +58,10 @@ class Machine {
     std::memcpy(&value, take(sizeof value).data(), sizeof value);
     return value;
   }
-  std::string line() {
+  std::string_view line() {
     const std::size_t end = bytes_.find('\n', at_);
     if (end == std::string_view::npos) malformed();
-    std::string text(take(end - at_));
+    const std::string_view text = take(end - at_);
     ++at_;
     return text;
   }
@@ -99,7 +100,7 @@ class Machine {
     return items;
   }
   void push_list(List::Kind kind, std::vector<PickleValue> items) {
-    push({std::make_shared<List>(List{kind, std::move(items)})});
+    push({&arena_.lists.emplace_back(List{kind, std::move(items)})});
   }
   void push_tuple(std::size_t count) {
     std::vector<PickleValue> items(count);
@@ -107,12 +108,12 @@ class Machine {
     push_list(List::Kind::kTuple, std::move(items));
   }
   List& list_on_top(List::Kind kind) {
-    auto* list = std::get_if<std::shared_ptr<List>>(&top().value);
+    auto* list = std::get_if<List*>(&top().value);
     if (!list || (*list)->kind != kind) malformed();
     return **list;
   }
   Dict& dict_on_top() {
-    auto* dict = std::get_if<std::shared_ptr<Dict>>(&top().value);
+    auto* dict = std::get_if<Dict*>(&top().value);
     if (!dict) malformed();
     return **dict;
   }
@@ -125,8 +126,8 @@ class Machine {
     List& list = list_on_top(kind);
     std::move(items.begin(), items.end(), std::back_inserter(list.items));
   }
-  void push_global(const std::string& module, const std::string& attribute) {
-    const std::string name = module + "." + attribute;
+  void push_global(std::string_view module, std::string_view attribute) {
+    const std::string name = std::string(module) + "." + std::string(attribute);
     if (!host_.allowed(name)) refuse("names the global " + in_quotes(name) + ", which is refused: only tensors and plain containers are read");
     push({PickleValue::Global{name}});
   }
@@ -143,7 +144,7 @@ class Machine {
   // The state of an object: an OrderedDict may carry attributes (a state dict's _metadata), which nobody needs.
   void build() {
     pop();
-    if (!top().get<std::shared_ptr<Dict>>()) refuse("sets attributes of something that is not a dict");
+    if (!top().get<Dict*>()) refuse("sets attributes of something that is not a dict");
   }
   void remember(std::uint64_t index) { memo_[index] = top(); }
   void recall(std::uint64_t index) {
@@ -170,10 +171,10 @@ class Machine {
       case kLong4: push({long_integer(number<std::uint32_t>())}); break;
       case kBinFloat: push({big_endian_double()}); break;
       case kShortBinUnicode:
-      case kShortBinString: push({std::string(take(number<std::uint8_t>()))}); break;
+      case kShortBinString: push({take(number<std::uint8_t>())}); break;
       case kBinUnicode:
-      case kBinString: push({std::string(take(number<std::uint32_t>()))}); break;
-      case kBinUnicode8: push({std::string(take(number<std::uint64_t>()))}); break;
+      case kBinString: push({take(number<std::uint32_t>())}); break;
+      case kBinUnicode8: push({take(number<std::uint64_t>())}); break;
       case kEmptyTuple: push_list(List::Kind::kTuple, {}); break;
       case kTuple1: push_tuple(1); break;
       case kTuple2: push_tuple(2); break;
@@ -183,10 +184,10 @@ class Machine {
       case kList: push_list(List::Kind::kList, pop_to_mark()); break;
       case kEmptySet: push_list(List::Kind::kSet, {}); break;
       case kFrozenSet: push_list(List::Kind::kSet, pop_to_mark()); break;
-      case kEmptyDict: push({std::make_shared<Dict>()}); break;
+      case kEmptyDict: push({&arena_.dicts.emplace_back()}); break;
       case kDict: {
         std::vector<PickleValue> items = pop_to_mark();
-        push({std::make_shared<Dict>()});
+        push({&arena_.dicts.emplace_back()});
         set_items(std::move(items));
         break;
       }
@@ -210,14 +211,14 @@ class Machine {
       case kBinGet: recall(number<std::uint8_t>()); break;
       case kLongBinGet: recall(number<std::uint32_t>()); break;
       case kGlobal: {
-        const std::string module = line();
+        const std::string_view module = line();
         push_global(module, line());
         break;
       }
       case kStackGlobal: {
         const PickleValue attribute = pop(), module = pop();
-        if (!attribute.get<std::string>() || !module.get<std::string>()) malformed();
-        push_global(*module.get<std::string>(), *attribute.get<std::string>());
+        if (!attribute.get<std::string_view>() || !module.get<std::string_view>()) malformed();
+        push_global(*module.get<std::string_view>(), *attribute.get<std::string_view>());
         break;
       }
       case kReduce: reduce(); break;
@@ -233,6 +234,7 @@ class Machine {
   const std::string& path_;
   std::string_view bytes_;
   const PickleHost& host_;
+  PickleArena& arena_;
   std::size_t at_ = 0;
   std::vector<PickleValue> stack_;
   std::vector<std::size_t> marks_;
@@ -241,8 +243,8 @@ class Machine {
 
 }  // namespace
 
-PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host) {
-  return Machine(path, bytes, host).run();
+PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena) {
+  return Machine(path, bytes, host, arena).run();
 }
 
 }  // namespace vene::io

@@ -3,8 +3,8 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,7 +14,8 @@
 
 namespace vene::io {
 
-/// A value as the pickle machine builds it. Containers are shared, because a pickle fills them after naming them.
+/// A value as the pickle machine builds it. Texts are views of the pickle's bytes. Containers are pointers into an arena,
+/// because a pickle fills them after naming them, may put one into itself, and may nest them without end.
 struct PickleValue {
   struct Global {
     std::string name;  // "module.attribute"
@@ -26,18 +27,22 @@ struct PickleValue {
   struct Dict {
     std::vector<std::pair<PickleValue, PickleValue>> items;
   };
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, torch::Tensor, Global, std::shared_ptr<List>,
-               std::shared_ptr<Dict>>
-      value;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string_view, torch::Tensor, Global, List*, Dict*> value;
 
   template <class T>
   const T* get() const {
     return std::get_if<T>(&value);
   }
   const std::vector<PickleValue>* items() const {
-    const auto* list = get<std::shared_ptr<List>>();
+    const auto* list = get<List*>();
     return list ? &(*list)->items : nullptr;
   }
+};
+
+/// The containers of a pickle.
+struct PickleArena {
+  std::deque<PickleValue::List> lists;
+  std::deque<PickleValue::Dict> dicts;
 };
 
 /// What a pickle may call on: the machine itself runs nothing.
@@ -49,7 +54,7 @@ struct PickleHost {
 };
 
 /// Runs a pickle of protocols 2 to 5. Errors are IoError with the path: cut data, an opcode out of place, a global that
-/// is not allowed (by its name).
-PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host);
+/// is not allowed (by its name). The value lives as long as `bytes` and `arena`.
+PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena);
 
 }  // namespace vene::io

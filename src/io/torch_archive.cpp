@@ -47,9 +47,9 @@ constexpr std::array kDtypes{
     NamedDtype{"torch.complex128", torch::kComplexDouble},
     NamedDtype{"torch.complex32", torch::kComplexHalf}, NamedDtype{"torch.float8_e5m2", torch::kFloat8_e5m2},
     NamedDtype{"torch.float8_e4m3fn", torch::kFloat8_e4m3fn}};
-constexpr std::array<std::string_view, 5> kCallables{"collections.OrderedDict", "torch._utils._rebuild_tensor_v2",
+constexpr std::array<std::string_view, 7> kCallables{"collections.OrderedDict", "torch._utils._rebuild_tensor_v2",
                                                      "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_parameter",
-                                                     "torch.Size"};
+                                                     "torch.Size", "builtins.set", "__builtin__.set"};
 
 template <class Table>
 std::optional<torch::ScalarType> dtype_in(const Table& table, std::string_view name) {
@@ -73,7 +73,8 @@ class ArchiveReader {
     if (has("byteorder") && record("byteorder").second == 3)  // "big", not "little"
       fail(path_, "was written on a big-endian machine, which is not supported");
     if (!has("data.pkl")) fail(path_, "has no data.pkl: it is a zip file, but not one that torch.save wrote");
-    const auto [data, size] = record("data.pkl");
+    auto [data, size] = record("data.pkl");
+    pickle_ = std::move(data);
     const PickleHost host{
         .persistent = [&](const PickleValue& id) { return storage(id); },
         .call = [&](const std::string& global, const std::vector<PickleValue>& arguments) { return call(global, arguments); },
@@ -82,7 +83,7 @@ class ArchiveReader {
               return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
                      std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
             }};
-    return unpickle(path_, std::string_view(static_cast<const char*>(data.get()), size), host);
+    return unpickle(path_, std::string_view(static_cast<const char*>(pickle_.get()), size), host, arena_);
   }
 
  private:
@@ -95,6 +96,8 @@ class ArchiveReader {
       std::string what = error.what_without_backtrace();
       what = what.substr(0, what.find('\n'));
       fail(path_, "is a damaged archive: " + what.substr(0, 200));
+    } catch (const std::exception& error) {
+      fail(path_, std::string("is a damaged archive: ") + error.what());
     }
   }
   bool has(const std::string& name) {
@@ -110,19 +113,20 @@ class ArchiveReader {
   // ("storage", storage class, key, device, element count) as torch.save names its storages.
   PickleValue storage(const PickleValue& id) {
     const auto* items = id.items();
-    const std::string* kind = items && items->size() == 5 ? (*items)[0].get<std::string>() : nullptr;
+    const std::string_view* kind = items && items->size() == 5 ? (*items)[0].get<std::string_view>() : nullptr;
     if (!kind || *kind != "storage") fail(path_, "refers to something outside that is not a storage");
     const auto* type = (*items)[1].get<PickleValue::Global>();
-    const auto* key = (*items)[2].get<std::string>();
+    const auto* key = (*items)[2].get<std::string_view>();
     const auto* count = (*items)[4].get<std::int64_t>();
     const std::optional<torch::ScalarType> dtype = type ? dtype_in(kStorages, type->name) : std::nullopt;
     if (!dtype || !key || !count || *count < 0) fail(path_, "describes a storage in a way torch.save does not");
-    const auto known = storages_.find(*key);
-    if (known != storages_.end()) {
-      if (known->second.scalar_type() != *dtype) return {known->second.view(*dtype)};
-      return {known->second};
+    const std::string name = "data/" + std::string(*key);
+    if (const auto known = storages_.find(name); known != storages_.end()) {
+      const torch::Tensor& storage = known->second;
+      if (storage.numel() == 0 && *count == 0) return {torch::empty({0}, *dtype)};
+      if (storage.scalar_type() != *dtype || storage.numel() != *count) fail(path_, "describes the storage " + in_quotes(name) + " in two ways");
+      return {storage};
     }
-    const std::string name = "data/" + *key;
     if (!has(name)) fail(path_, "lacks the storage " + in_quotes(name));
     auto [data, size] = record(name);
     const auto width = static_cast<std::int64_t>(c10::elementSize(*dtype));
@@ -132,8 +136,11 @@ class ArchiveReader {
     }
     auto owner = std::make_shared<at::DataPtr>(std::move(data));
     void* bytes = owner->get();
+    if (*dtype == torch::kBool) {  // a byte other than 0 and 1 is no bool to C++
+      for (std::size_t i = 0; i < size; ++i) static_cast<std::uint8_t*>(bytes)[i] = static_cast<std::uint8_t*>(bytes)[i] != 0;
+    }
     torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype) : torch::from_blob(bytes, {*count}, [owner](void*) {}, *dtype);
-    storages_.emplace(*key, tensor);
+    storages_.emplace(name, tensor);
     return {tensor};
   }
 
@@ -177,12 +184,12 @@ class ArchiveReader {
     return {flat.as_strided(shape, strides, *offset)};
   }
 
-  std::optional<PickleValue> call(const std::string& global, const std::vector<PickleValue>& arguments) const {
+  std::optional<PickleValue> call(const std::string& global, const std::vector<PickleValue>& arguments) {
     if (global == "torch._utils._rebuild_tensor_v2") return rebuild(arguments, std::nullopt);
     if (global == "torch._utils._rebuild_tensor_v3") {
       const auto* dtype = arguments.size() > 6 ? arguments[6].get<PickleValue::Global>() : nullptr;
       const std::optional<torch::ScalarType> known = dtype ? dtype_in(kDtypes, dtype->name) : std::nullopt;
-      if (!known) return std::nullopt;
+      if (!known || *known == torch::kBool) return std::nullopt;  // bools have a storage class of their own
       return rebuild(arguments, known);
     }
     if (global == "torch._utils._rebuild_parameter") {
@@ -193,8 +200,12 @@ class ArchiveReader {
       if (arguments.size() != 1 || !arguments[0].items()) return std::nullopt;
       return arguments[0];
     }
+    if (global == "__builtin__.set" || global == "builtins.set") {
+      if (arguments.size() != 1 || !arguments[0].items()) return std::nullopt;
+      return PickleValue{&arena_.lists.emplace_back(PickleValue::List{PickleValue::List::Kind::kSet, *arguments[0].items()})};
+    }
     if (global != "collections.OrderedDict" || arguments.size() > 1) return std::nullopt;
-    auto dict = std::make_shared<PickleValue::Dict>();
+    PickleValue::Dict* dict = &arena_.dicts.emplace_back();
     if (!arguments.empty()) {  // protocol 2 of old Pythons: a list of pairs
       if (!arguments[0].items()) return std::nullopt;
       for (const PickleValue& pair : *arguments[0].items()) {
@@ -210,6 +221,8 @@ class ArchiveReader {
   std::shared_ptr<const MappedFile> mapping_;
   std::optional<caffe2::serialize::PyTorchStreamReader> zip_;
   std::unordered_map<std::string, torch::Tensor> storages_;
+  at::DataPtr pickle_;  // what texts are views of
+  PickleArena arena_;
 };
 
 class Plain {
@@ -218,7 +231,9 @@ class Plain {
 
   ArchiveValue convert(const PickleValue& from, int depth = 0) {
     if (depth > kMostDepth) fail(path_, "nests its containers more than " + std::to_string(kMostDepth) + " deep, or puts one into itself");
-    if (++count_ > kMostValues) fail(path_, "holds more than " + std::to_string(kMostValues) + " values");
+    const auto* text = from.get<std::string_view>();
+    count_ += 1 + (text ? text->size() / sizeof(ArchiveValue) : 0);
+    if (count_ > kMostValues) fail(path_, "holds more than " + std::to_string(kMostValues) + " values");
     ArchiveValue to;
     std::visit([&](const auto& value) { assign(to, value, depth); }, from.value);
     return to;
@@ -229,14 +244,15 @@ class Plain {
   void assign(ArchiveValue& to, const T& value, int) {
     to.value = value;
   }
+  void assign(ArchiveValue& to, std::string_view text, int) { to.value = std::string(text); }
   // A dtype or a storage class as a value: its name is all that is left of it.
   void assign(ArchiveValue& to, const PickleValue::Global& global, int) { to.value = global.name; }
-  void assign(ArchiveValue& to, const std::shared_ptr<PickleValue::List>& list, int depth) {
+  void assign(ArchiveValue& to, PickleValue::List* list, int depth) {
     ArchiveValue::List items;
     for (const PickleValue& item : list->items) items.push_back(convert(item, depth + 1));
     to.value = std::move(items);
   }
-  void assign(ArchiveValue& to, const std::shared_ptr<PickleValue::Dict>& dict, int depth) {
+  void assign(ArchiveValue& to, PickleValue::Dict* dict, int depth) {
     ArchiveValue::Dict items;
     for (const auto& [key, value] : dict->items) {
       ArchiveValue plain_key = convert(key, depth + 1);
