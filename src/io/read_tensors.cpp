@@ -93,7 +93,8 @@ NamedTensors read_sharded(const std::string& path) {
 }  // namespace
 
 NamedTensors read_tensors(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) return path.ends_with(".index.json") ? read_sharded(path) : read_single(path);
+  std::error_code unreadable;  // what cannot even be asked about is reported when it is opened
+  if (!std::filesystem::is_directory(path, unreadable)) return path.ends_with(".index.json") ? read_sharded(path) : read_single(path);
   const std::filesystem::path folder(path);
   for (const char* name : {"model.safetensors", "pytorch_model.bin"}) {
     if (std::filesystem::exists(folder / name)) return read_single((folder / name).string());

@@ -80,7 +80,11 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const std::string& folder) {
     return read_sentence_piece((root / "tokenizer.model").string(), settings.flag("add_bos_token", language_model), settings.flag("add_eos_token", false));
   }
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), std::pair("encoder.json", "vocab.bpe")}) {
-    if (fs::exists(root / vocabulary) && fs::exists(root / merges)) {
+    const bool has_vocabulary = fs::exists(root / vocabulary), has_merges = fs::exists(root / merges);
+    if (has_vocabulary != has_merges) {
+      throw IoError((root / (has_vocabulary ? vocabulary : merges)).string() + ": its other half '" + (has_vocabulary ? merges : vocabulary) + "' is missing beside it");
+    }
+    if (has_vocabulary) {
       return finished(read_vocabulary_and_merges((root / vocabulary).string(), (root / merges).string()), settings, /*template_decides=*/false);
     }
   }
