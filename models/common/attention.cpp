@@ -52,10 +52,13 @@ StageState start_state(const Batch& batch, KeyValueCache* cache) {
   if (mask.defined() || past_mask.defined()) {
     const auto real = on_device.dtype(torch::kBool);
     if (!mask.defined()) mask = torch::ones({rows, queries}, real);
-    if (past > 0) mask = torch::cat({past_mask.defined() ? past_mask : torch::ones({rows, past}, real), mask}, 1);
+    if (cache != nullptr) {
+      if (past > 0 && !past_mask.defined()) cache->append_mask(torch::ones({rows, past}, real));
+      cache->append_mask(mask);
+      mask = cache->attention_mask;
+    }
     state.attention_mask = mask;
     state.position_ids = position_ids(mask, queries);
-    if (cache != nullptr) cache->attention_mask = mask;
   } else {
     state.position_ids = torch::arange(past, past + queries, on_device.dtype(torch::kInt64)).expand({rows, queries});
   }
@@ -93,12 +96,7 @@ AttentionContext attention_context(const StageState& state, std::int64_t layer, 
 std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cache, std::int64_t layer, torch::Tensor keys,
                                                      torch::Tensor values) {
   if (cache == nullptr) return {std::move(keys), std::move(values)};
-  const auto index = static_cast<std::size_t>(layer);
-  if (cache->layers.size() <= index) cache->layers.resize(index + 1);
-  auto& held = cache->layers[index];
-  held = held.first.defined() ? std::pair(torch::cat({held.first, keys}, 2), torch::cat({held.second, values}, 2))
-                              : std::pair(std::move(keys), std::move(values));
-  return held;
+  return cache->append(layer, std::move(keys), std::move(values));
 }
 
 torch::Tensor split_heads(const torch::Tensor& value, std::int64_t heads) {

@@ -53,14 +53,26 @@ void run_experiments(const Options& options) {
   nlohmann::ordered_json summary = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < prepared.size(); ++i) {
     const auto& [name, experiment, plan] = prepared[i];
-    const Result result = run(plan, experiment.request.base, experiment.request.sources);
-    const io::NamedTensors tensors = result_tensors(result);
+    io::NamedTensors tensors;
+    std::vector<FireReport> fired_all;
+    std::string texts;
+    if (experiment.generate) {
+      const GenerateResult result = generate(plan, experiment.request.base, experiment.request.sources, *experiment.generate);
+      tensors = result_tensors(result);
+      texts = result_texts(result, lm);
+      fired_all = result.fired;
+    } else {
+      const Result result = run(plan, experiment.request.base, experiment.request.sources);
+      tensors = result_tensors(result);
+      fired_all = result.fired;
+    }
+    if (!texts.empty()) io::write_file((fs::path(options.out) / (name + ".json")).string(), texts + "\n");
     const std::string path = (fs::path(options.out) / (name + ".safetensors")).string();
     io::write_safetensors(path, tensors, {{"vene_experiment", name}});
     progress(i + 1, prepared.size());
     nlohmann::ordered_json entry{{"name", name}, {"file", path}};
     for (const auto& [tensor, value] : tensors) entry["tensors"][tensor] = value.sizes().vec();
-    for (const FireReport& fired : result.fired) entry["fired"][fired.key] = fired.count;
+    for (const FireReport& fired : fired_all) entry["fired"][fired.key] = fired.count;
     summary.push_back(entry);
     if (options.json) continue;
     std::vector<std::string> shown;

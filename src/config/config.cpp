@@ -47,7 +47,7 @@ bool RepresentationConfig::operator==(const RepresentationConfig& other) const {
          low_rank_dimension == other.low_rank_dimension && intervention_type == other.intervention_type && intervention == other.intervention &&
          subspace_partition == other.subspace_partition && group_key == other.group_key && intervention_link_key == other.intervention_link_key &&
          moe_key == other.moe_key && same(source_representation, other.source_representation) &&
-         hidden_source_representation == other.hidden_source_representation && latent_dim == other.latent_dim && same(options, other.options);
+         hidden_source_representation == other.hidden_source_representation && latent_dim == other.latent_dim && when == other.when && same(options, other.options);
 }
 
 bool IntervenableConfig::operator==(const IntervenableConfig& other) const {

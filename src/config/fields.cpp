@@ -2,6 +2,7 @@
 #include "src/config/fields.h"
 
 #include "src/config/json_value.h"
+#include "src/config/when.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -158,6 +159,16 @@ std::vector<FieldInfo> make_fields() {
   fields.push_back({"latent_dim", count_schema, "null", "Latent size of an autoencoder.",
                     [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) { r.latent_dim = integer(v, p, 1, problems); },
                     [](const RepresentationConfig& r) { return optional_json(r.latent_dim); }});
+  // Not pyvene's, so never part of a positional list.
+  fields.push_back({"when", when_schema(), "null", "In which passes of a generation it acts: `prompt`, `decode`, `both`, or `{\"steps\": [...]}`.",
+                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
+                      try {
+                        r.when = when_from_json(v, p);
+                      } catch (const ConfigError& error) {
+                        problems.add("", error.what());
+                      }
+                    },
+                    [](const RepresentationConfig& r) { return r.when ? when_to_json(*r.when) : Json(); }});
   return fields;
 }
 

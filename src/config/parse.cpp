@@ -22,6 +22,7 @@ using Json = nlohmann::json;
 constexpr std::int64_t kFormatVersion = 1;
 
 // pyvene's tuples had eight entries up to 0.0.6, thirteen up to 0.1.2, fourteen since.
+constexpr std::size_t kPositionalFields = 14;
 const std::vector<std::string> kOldestFields{"layer", "component", "unit", "max_number_of_units", "low_rank_dimension", "subspace_partition", "group_key", "intervention_link_key"};
 
 void read_option(const OptionInfo& option, const Json& value, const std::string& path, RepresentationConfig& into, Problems& problems) {
@@ -56,6 +57,7 @@ void read_option(const OptionInfo& option, const Json& value, const std::string&
 Json named_fields(const Json& list, const std::string& path, Problems& problems) {
   std::vector<std::string> names;
   for (const FieldInfo& field : representation_fields()) names.push_back(field.name);
+  names.resize(kPositionalFields);
   if (list.size() == kOldestFields.size()) {
     names = kOldestFields;
   } else if (list.size() != names.size() && list.size() != names.size() - 1) {

@@ -73,8 +73,63 @@ std::vector<std::int64_t> expected_sizes(const Site& site, std::int64_t rows, st
   return sizes;
 }
 
-void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts,
-                   const std::map<std::size_t, RowTexts>& source_texts) {
+void make_base_index(const Placement& placement, Side& side, const std::vector<std::int64_t>& sizes, torch::Device device) {
+  side.index = make_index(placement, side, placement.site.axes, sizes, device);
+  if (!side.index->any()) throw LocationError(name_of(placement) + ": the locations select no unit in any row");
+  if (side.index->repeats() && !placement.traits.collects) {
+    throw LocationError(name_of(placement) + ": a row lists the same unit twice, so what is written there is ambiguous");
+  }
+}
+
+// A decoding step reads one token a row: locations pick within that.
+Side decoding_side(const Side& side) {
+  Side one = side;
+  one.index.reset();
+  one.texts.positions = 1;
+  one.texts.begin.assign(one.texts.rows, 0);
+  one.texts.end.assign(one.texts.rows, 1);
+  one.texts.input_ids = torch::Tensor();
+  one.texts.tokenizer = nullptr;
+  one.where += ", in a decoding step";
+  return one;
+}
+
+void set_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
+  const bool same = plan.generation->source_steps == SourceSteps::kSame;
+  if (placement.reads_source && !same && !placement.source.selection && placement.source.texts.positions != 1) {
+    throw PlanError(name_of(placement) + ": in a decoding step it would write the whole of the source's prompt at one token; give the source a position, let the source decode "
+                    "too (source_steps \"same\"), or act in \"prompt\" only");
+  }
+  placement.base_decoding = decoding_side(placement.base);
+  placement.source_decoding = decoding_side(placement.source);
+  const std::vector<std::int64_t> sizes = expected_sizes(placement.site, placement.base.rows, 1);
+  if (sizes.empty()) return;
+  try {
+    make_base_index(placement, placement.base_decoding, sizes, device);
+    if (!placement.reads_source || !same) return;
+    placement.source_decoding.index =
+        make_index(placement, placement.source_decoding, placement.site.axes, expected_sizes(placement.site, placement.source.texts.rows, 1), device);
+  } catch (const LocationError& error) {
+    throw LocationError(std::string(error.what()) + " (a decoding step reads one token, the new one: position 0 or \"last\"; positions of the prompt take \"when\": \"prompt\")");
+  }
+}
+
+void set_when(PlanData& plan, Placement& placement, const std::optional<When>& own, bool into_base) {
+  if (!plan.generation) {
+    if (own && !own->acts(0)) {
+      throw PlanError(name_of(placement) + ": it acts " + (*own == When::decode() ? "in decoding steps" : "in " + own->text()) +
+                      " only, and a run is the pass over the prompt; use generate");
+    }
+    return;
+  }
+  if (placement.unit == Unit::kStep) throw PlanError(name_of(placement) + ": unit 't' counts the calls of one run and is not for generation; give \"when\"");
+  // What is written into a source's run acts there as it does in a run, unless the source generates too.
+  if (!into_base && plan.generation->source_steps == SourceSteps::kPrompt) return;
+  placement.when = own ? *own : plan.generation->when.value_or(placement.base.selection ? When::prompt() : When::both());
+}
+
+void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts, const std::map<std::size_t, RowTexts>& source_texts,
+                   const std::vector<std::optional<When>>& representation_when) {
   std::vector<std::string> hops;
   if (plan.mode == Mode::kParallel) {
     hops.push_back("sources->base");
@@ -116,6 +171,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
           found->second.source ? selection_of(*found->second.source, index, count, where + ", source") : placement.base.selection;
     }
     if (placement.skipped) continue;
+    set_when(plan, placement, representation_when[placement.representation], into_base);
     if (placement.reads_source) {
       const RowTexts& texts = source_texts.at(plan.source_of_group[placement.group]);
       if (texts.rows != target.rows && texts.rows != 1) {
@@ -124,18 +180,15 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
       }
       placement.source.texts = texts;
     }
+    if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
     if (placement.unit == Unit::kStep) {
       make_steps(placement, placement.reads_source ? placement.source.texts.rows : target.rows, device);
       continue;
     }
     const std::vector<std::int64_t> base_sizes = expected_sizes(placement.site, target.rows, target.positions);
     if (!base_sizes.empty()) {
-      placement.base.index = make_index(placement, placement.base, placement.site.axes, base_sizes, device);
-      if (!placement.base.index->any()) throw LocationError(name_of(placement) + ": the locations select no unit in any row");
-      if (placement.base.index->repeats() && !placement.traits.collects) {
-        throw LocationError(name_of(placement) + ": a row lists the same unit twice, so what is written there is ambiguous");
-      }
-      if (placement.reads_source) {
+      if (placement.when.acts(0)) make_base_index(placement, placement.base, base_sizes, device);
+      if (plan.reads_at(placement, 0)) {
         const RowTexts& texts = placement.source.texts;
         placement.source.index = make_index(placement, placement.source, placement.site.axes,
                                             expected_sizes(placement.site, texts.rows, texts.positions), device);
@@ -267,6 +320,9 @@ void add_passes(PlanData& plan) {
       throw PlanError(name_of(placement) + ": in serial mode it acts on the run of source " + std::to_string(placement.group + 1) + ", which is null");
     }
   }
+  if (plan.generation && plan.generation->source_steps == SourceSteps::kSame) {
+    for (Pass& pass : plan.passes) pass.ends_early = false;
+  }
   if (plan.collect_only && std::none_of(plan.placements.begin(), plan.placements.end(), [](const Placement& p) { return p.traits.collects; })) {
     throw PlanError("collect_only is set, but no intervention collects");
   }
@@ -364,14 +420,24 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
 }
 
 Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> model,
-             const std::vector<std::shared_ptr<Intervention>>& interventions, const RunRequest& request) {
+             const std::vector<std::shared_ptr<Intervention>>& interventions, const RunRequest& given) {
   auto plan = std::make_shared<detail::PlanData>();
   if (config.representations.empty()) throw PlanError("the config has no representations");
+  RunRequest request = given;
+  if (request.generation) {
+    if (request.collect_only) throw PlanError("collect_only ends a run early, and a generation has more than one; leave it out");
+    request.base = detail::left_padded(request.base, "base");
+    for (std::size_t g = 0; g < request.sources.size() && request.generation->source_steps == SourceSteps::kSame; ++g) {
+      if (request.sources[g]) request.sources[g] = detail::left_padded(*request.sources[g], "sources[" + std::to_string(g) + "]");
+    }
+  }
   if (!request.base.primary().defined() || request.base.rows() == 0) throw PlanError("base: expected at least one row, got an empty batch");
   plan->model = model;
   plan->mode = config.mode;
   plan->original = request.original;
   plan->collect_only = request.collect_only;
+  plan->generation = request.generation;
+  plan->tokenizer = request.tokenizer;
   const std::vector<std::string> keys = representation_keys(config);
   const std::vector<std::size_t> groups = detail::group_of_representations(config, plan->groups);
   for (std::size_t i = 0; i < config.representations.size(); ++i) {
@@ -403,7 +469,9 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
     source_texts[g] = detail::texts_of(source, request.tokenizer);
     plan->source_shapes[g] = source.primary().sizes().vec();
   }
-  detail::set_locations(*plan, request, base_texts, source_texts);
+  std::vector<std::optional<When>> when;
+  for (const RepresentationConfig& representation : config.representations) when.push_back(representation.when);
+  detail::set_locations(*plan, request, base_texts, source_texts, when);
   detail::set_subspaces(*plan, request);
   detail::add_passes(*plan);
   for (std::size_t p = 0; p < plan->passes.size(); ++p) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/config/json_value.h"
+#include "src/core/generate_json.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
@@ -179,7 +180,7 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
     throw ConfigError(std::string("experiment: ") + error.what());
   }
   only_keys(json, "", {"config", "base", "sources", "unit_locations", "subspaces", "source_representations", "output_original_output",
-                       "collect_only", "description"});
+                       "collect_only", "generate", "description"});
   for (const char* needed : {"config", "base"}) {
     if (!json.contains(needed)) throw ConfigError(std::string("experiment: '") + needed + "' is missing");
   }
@@ -207,6 +208,10 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
   request.original = boolean(json, "output_original_output", true);
   request.collect_only = boolean(json, "collect_only", false);
   request.tokenizer = model.tokenizer.get();
+  if (json.contains("generate") && !json["generate"].is_null()) {
+    request.generation.emplace();
+    experiment.generate = detail::read_generate(json["generate"], "generate", *request.generation);
+  }
   const torch::Device device = model.model->device();
   request.base = request.base.to(device);
   for (auto& source : request.sources) {
@@ -231,7 +236,13 @@ Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& 
 }
 
 Result run_experiment(const Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
+  if (experiment.generate) throw PlanError("this experiment generates; use generate_experiment");
   return run(plan_experiment(experiment, model, registry), experiment.request.base, experiment.request.sources);
+}
+
+GenerateResult generate_experiment(const Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
+  if (!experiment.generate) throw PlanError("this experiment has no \"generate\"; use run_experiment");
+  return generate(plan_experiment(experiment, model, registry), experiment.request.base, experiment.request.sources, *experiment.generate);
 }
 
 io::NamedTensors result_tensors(const Result& result) {

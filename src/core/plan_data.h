@@ -56,6 +56,9 @@ struct Placement {
   torch::Tensor constant;            // stands in for a source run
   bool reads_source = false;         // its source comes from a run
   bool skipped = false;              // its group has no source
+  When when = When::prompt();        // a generation's passes in which it acts
+  Side source_decoding;              // what `source` and `base` are in a decoding step, which reads one token a row
+  Side base_decoding;
 };
 
 enum class Act : std::uint8_t { kRead, kWrite, kCollect };
@@ -86,6 +89,14 @@ struct PlanData {
   std::map<std::size_t, std::vector<std::int64_t>> source_shapes;  // by group that is run
   bool original = false;
   bool collect_only = false;
+  std::optional<Generation> generation;
+  const text::Tokenizer* tokenizer = nullptr;
+
+  /// Whether the run of a placement's source is read in a step of a generation (in a run, step 0 is all there is).
+  bool reads_at(const Placement& placement, std::int64_t step) const {
+    if (!placement.reads_source) return false;
+    return generation && generation->source_steps == SourceSteps::kSame ? placement.when.acts(step) : step == 0;
+  }
 };
 
 /// Makes the index of one side for a value of these sizes.
@@ -93,6 +104,11 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
                      const std::vector<std::int64_t>& sizes, torch::Device device);
 /// Fills `steps` from the placement's selections (unit "t").
 void make_steps(Placement& placement, std::int64_t source_rows, torch::Device device);
+/// The prompts with their padding moved to the left and cut to the longest, without a mask where none is padded. PlanError
+/// for prompts without token ids or with holes.
+models::Batch left_padded(const models::Batch& prompts, const std::string& where);
+/// Throws PlanError for inputs of other shapes than the plan was compiled for.
+void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources);
 /// Whether two sources are the same input, and need one run only.
 bool same_input(const models::Batch& a, const models::Batch& b);
 /// The hook of one action.

@@ -14,29 +14,6 @@ using detail::Placement;
 using detail::PlanData;
 using detail::RunState;
 
-void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources) {
-  auto shape = [](const models::Batch& batch) { return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{}; };
-  if (shape(base) != plan.base_shape) {
-    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " + shape_text(plan.base_shape));
-  }
-  if (sources.size() != plan.sources_given) {
-    throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " + std::to_string(plan.sources_given));
-  }
-  for (std::size_t g = 0; g < plan.groups; ++g) {
-    if (!plan.group_has_source[g]) continue;
-    const auto& source = sources[sources.size() == 1 ? 0 : g];
-    if (!source) throw PlanError("sources[" + std::to_string(g) + "] is null, the plan was compiled with one");
-    const std::size_t runs = plan.source_of_group[g];
-    if (shape(*source) != plan.source_shapes.at(runs)) {
-      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) + ", the plan was compiled for " +
-                      shape_text(plan.source_shapes.at(runs)));
-    }
-    if (runs != g && sources.size() > 1 && !detail::same_input(*sources[runs], *source)) {
-      throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) + "] when the plan was compiled; compile again");
-    }
-  }
-}
-
 // Runs the model's base pass, from the start or from a state before one of its blocks.
 models::Output forward(models::Model& model, const models::Batch& batch, const RunOptions& options) {
   auto* staged = dynamic_cast<models::StagedModel*>(&model);
@@ -83,9 +60,37 @@ torch::Tensor assemble_steps(const Placement& placement, const std::map<std::int
 
 }  // namespace
 
+namespace detail {
+
+void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources) {
+  auto shape = [](const models::Batch& batch) { return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{}; };
+  if (shape(base) != plan.base_shape) {
+    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " + shape_text(plan.base_shape));
+  }
+  if (sources.size() != plan.sources_given) {
+    throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " + std::to_string(plan.sources_given));
+  }
+  for (std::size_t g = 0; g < plan.groups; ++g) {
+    if (!plan.group_has_source[g]) continue;
+    const auto& source = sources[sources.size() == 1 ? 0 : g];
+    if (!source) throw PlanError("sources[" + std::to_string(g) + "] is null, the plan was compiled with one");
+    const std::size_t runs = plan.source_of_group[g];
+    if (shape(*source) != plan.source_shapes.at(runs)) {
+      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) + ", the plan was compiled for " +
+                      shape_text(plan.source_shapes.at(runs)));
+    }
+    if (runs != g && sources.size() > 1 && !same_input(*sources[runs], *source)) {
+      throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) + "] when the plan was compiled; compile again");
+    }
+  }
+}
+
+}  // namespace detail
+
 Result run(const Plan& handle, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources, const RunOptions& options) {
   const PlanData& plan = handle.data();
-  check_inputs(plan, base, sources);
+  if (plan.generation) throw PlanError("this plan is for generate, not for run");
+  detail::check_inputs(plan, base, sources);
   Result result;
   if (plan.original) {
     const HooksDisabled undisturbed;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/run_scope.h"
 
+#include <algorithm>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -39,18 +41,18 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   const Action& action = pass_.actions[index];
   const Placement& placement = plan_.placements[action.placement];
   const bool by_step = placement.unit == Unit::kStep;
-  if (context.call > 0 && !by_step) {
+  if (context.call > step_ && !by_step) {
     throw PlanError(name_of(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
   switch (action.act) {
     case Act::kRead:
-      read(context, placement);
+      if (plan_.reads_at(placement, step_)) read(context, placement);
       break;
     case Act::kWrite:
       by_step ? write_step(context, placement) : write(context, placement);
       break;
     case Act::kCollect:
-      collect(context, placement);
+      if (placement.when.acts(step_)) collect(context, placement);
       break;
   }
   const bool done = !by_step || (action.act != Act::kWrite && !placement.steps.every && context.call == placement.steps.last_read);
@@ -69,10 +71,32 @@ void RunScope::read(const HookContext& context, const Placement& placement) {
     }
     return;
   }
-  const torch::Tensor value = split_heads(live, placement.site);
-  const UnitIndex index = index_for(placement, placement.source, value);
+  torch::Tensor value = split_heads(live, placement.site);
+  part_of_step(value, placement, step_);
+  const UnitIndex index = index_for(placement, step_ == 0 ? placement.source : placement.source_decoding, value);
   torch::Tensor units = index.gather(value);
-  state_.sources[placement.representation] = index.whole() ? units.clone() : units;
+  if (index.whole()) units = units.clone();
+  if (plan_.generation && plan_.generation->source_steps == SourceSteps::kSame) {
+    state_.steps[placement.representation][step_] = units;
+  } else {
+    state_.sources[placement.representation] = units;
+  }
+}
+
+// Without a cache a forward of a generation holds every step's positions: narrows `value` to those of one step, and the
+// keys that it sees. False where the value has no positions and stands for the newest step as a whole.
+bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, std::int64_t step) const {
+  if (recomputed_prompt_ == 0) return true;
+  const std::vector<Axis> axes = value_axes(placement.site, value.dim());
+  const auto pos = std::find(axes.begin(), axes.end(), Axis::kPos);
+  if (pos == axes.end() || value.size(pos - axes.begin()) != recomputed_prompt_ + step_) return step == step_;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const auto dim = static_cast<std::int64_t>(i);
+    if (axes[i] == Axis::kKey) value = value.narrow(dim, 0, recomputed_prompt_ + step);
+    if (axes[i] != Axis::kPos) continue;
+    value = step == 0 ? value.narrow(dim, 0, recomputed_prompt_) : value.narrow(dim, recomputed_prompt_ + step - 1, 1);
+  }
+  return true;
 }
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows) {
@@ -92,19 +116,46 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
 
 void RunScope::write(const HookContext& context, const Placement& placement) {
   torch::Tensor& live = context.value();
-  const torch::Tensor value = split_heads(live, placement.site);
-  const UnitIndex index = index_for(placement, placement.base, value);
-  ++state_.fired[placement.representation];
-  if (!index.any()) return;
+  torch::Tensor value = split_heads(live, placement.site);
+  bool changed = false;
+  for (std::int64_t step = recomputed_prompt_ > 0 ? 0 : step_; step <= step_; ++step) {
+    if (!placement.when.acts(step)) continue;
+    torch::Tensor part = value;
+    if (!part_of_step(part, placement, step)) continue;
+    if (step == step_) ++state_.fired[placement.representation];
+    const torch::Tensor result = written(part, placement, step);
+    if (!result.defined()) continue;
+    if (recomputed_prompt_ == 0) {
+      value = result;
+    } else {
+      if (!changed) value = value.clone();
+      part = value;
+      part_of_step(part, placement, step);
+      part.copy_(result);
+    }
+    changed = true;
+  }
+  if (changed) live = join_heads(value, placement.site);
+}
+
+// The value of one step with what the intervention makes of its units; undefined: it leaves them alone.
+torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& placement, std::int64_t step) {
+  const UnitIndex index = index_for(placement, step == 0 ? placement.base : placement.base_decoding, value);
+  if (!index.any()) return {};
   // A copy of its own for whatever the intervention does with it.
   const torch::Tensor base = index.whole() ? value.clone() : index.gather(value);
-  const torch::Tensor& source = placement.constant.defined() ? placement.constant : state_.sources[placement.representation];
+  torch::Tensor source = placement.constant;
+  if (placement.reads_source) {
+    const auto& steps = state_.steps[placement.representation];
+    const auto found = steps.find(step);
+    source = found != steps.end() ? found->second : state_.sources[placement.representation];
+  }
   const torch::Tensor result = intervene(placement, base, source, {});
-  if (!result.defined()) return;
+  if (!result.defined()) return {};
   if (result.sizes() != base.sizes()) {
     throw PlanError(name_of(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
   }
-  live = join_heads(index.scatter(value, result.to(value.options())), placement.site);
+  return index.scatter(value, result.to(value.options()));
 }
 
 void RunScope::collect(const HookContext& context, const Placement& placement) {
@@ -116,8 +167,9 @@ void RunScope::collect(const HookContext& context, const Placement& placement) {
     }
     return;
   }
-  const torch::Tensor value = split_heads(context.value(), placement.site);
-  const UnitIndex index = index_for(placement, placement.base, value);
+  torch::Tensor value = split_heads(context.value(), placement.site);
+  part_of_step(value, placement, step_);
+  const UnitIndex index = index_for(placement, step_ == 0 ? placement.base : placement.base_decoding, value);
   torch::Tensor units = index.whole() ? value.clone() : index.gather(value);
   if (index.valid().defined()) {
     // Places that a row does not have read as zero, not as some other unit.
@@ -125,7 +177,12 @@ void RunScope::collect(const HookContext& context, const Placement& placement) {
     while (valid.dim() < units.dim()) valid = valid.unsqueeze(-1);
     units = units * valid.to(units.scalar_type());
   }
-  state_.collected[placement.representation] = intervene(placement, units, {}, {});
+  const torch::Tensor result = intervene(placement, units, {}, {});
+  if (plan_.generation) {
+    state_.steps[placement.representation][step_] = result;
+  } else {
+    state_.collected[placement.representation] = result;
+  }
 }
 
 void RunScope::write_step(const HookContext& context, const Placement& placement) {

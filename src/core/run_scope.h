@@ -11,7 +11,7 @@ namespace vene::detail {
 struct RunState {
   std::vector<torch::Tensor> sources;    // by representation: gathered source values
   std::vector<torch::Tensor> collected;  // by representation
-  std::vector<std::map<std::int64_t, torch::Tensor>> steps;  // unit "t": by representation and call
+  std::vector<std::map<std::int64_t, torch::Tensor>> steps;  // unit "t" and generations: by representation and call
   std::vector<torch::Tensor> step_stack;                     // the source's steps as [calls * rows, width]
   std::vector<std::int64_t> fired;                           // acts of each representation on its target
 
@@ -23,6 +23,13 @@ class RunScope : public HookScope {
   RunScope(const PlanData& plan, std::size_t pass, RunState& state)
       : HookScope(plan.passes[pass].table), plan_(plan), pass_(plan.passes[pass]), state_(state), pending_(pass_.actions.size()) {}
 
+  /// A generation's scope lives over all its steps, each one forward of the model. `recomputed_prompt`: 0 with a cache,
+  /// else the length of the prompts, which each forward computes again with every token after them.
+  void begin_step(std::int64_t step, std::int64_t recomputed_prompt) {
+    step_ = step;
+    recomputed_prompt_ = recomputed_prompt;
+  }
+
   /// One firing of one action of the pass.
   void act(const HookContext& context, std::size_t action);
 
@@ -30,12 +37,16 @@ class RunScope : public HookScope {
   void read(const HookContext& context, const Placement& placement);
   void write(const HookContext& context, const Placement& placement);
   void collect(const HookContext& context, const Placement& placement);
+  torch::Tensor written(const torch::Tensor& value, const Placement& placement, std::int64_t step);
+  bool part_of_step(torch::Tensor& value, const Placement& placement, std::int64_t step) const;
   void write_step(const HookContext& context, const Placement& placement);
   torch::Tensor intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows);
 
   const PlanData& plan_;
   const Pass& pass_;
   RunState& state_;
+  std::int64_t step_ = 0;               // of a generation; the one forward of a run is step 0
+  std::int64_t recomputed_prompt_ = 0;
   std::size_t pending_;  // actions that have not had their last firing
 };
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vene/base/export.h"
+#include "vene/config/when.h"
 #include "vene/interventions/intervention.h"
 #include "vene/interventions/registry.h"
 
@@ -35,6 +36,7 @@ struct VENE_API RepresentationConfig {
   torch::Tensor source_representation;             ///< constant source
   bool hidden_source_representation = false;       ///< the constant source is in the saved folder's tensors
   std::optional<std::int64_t> latent_dim;
+  std::optional<When> when;                        ///< passes of a generation in which it acts; empty: what the generation says
   OptionValues options;                            ///< further keys that the intervention type declares
 
   bool operator==(const RepresentationConfig& other) const;

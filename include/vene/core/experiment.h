@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,7 @@ struct Experiment {
   IntervenableConfig config;
   std::string config_folder;  ///< set when "config" names a saved folder
   RunRequest request;
+  std::optional<GenerateOptions> generate;  ///< set: the experiment generates; request.generation says when interventions act
 };
 
 /// @param folder  relative paths in the experiment are looked up from here
@@ -24,12 +26,24 @@ VENE_API Experiment parse_experiment(std::string_view json, const models::Langua
 VENE_API Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
                                     const InterventionRegistry& registry = InterventionRegistry::standard());
 
-/// Compiles an experiment without running it: `run(plan, request.base, request.sources)` does that.
+/// Compiles an experiment without running it: `run(plan, request.base, request.sources)` does that, or for one that
+/// generates `generate(plan, request.base, request.sources, *generate)`.
 VENE_API Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model,
                               const InterventionRegistry& registry = InterventionRegistry::standard());
 
+/// PlanError for one that generates.
 VENE_API Result run_experiment(const Experiment& experiment, const models::LanguageModel& model,
                                const InterventionRegistry& registry = InterventionRegistry::standard());
+
+/// PlanError for one that does not generate.
+VENE_API GenerateResult generate_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                                            const InterventionRegistry& registry = InterventionRegistry::standard());
+
+/// What `vene run` writes for a generation: original.ids, intervened.ids (int64, prompts included, padded at the right with
+/// -1), and collected.<i>.<step>.
+VENE_API io::NamedTensors result_tensors(const GenerateResult& result);
+/// And its texts as JSON: {"prompts": [...], "original": [...], "intervened": [...]}; empty without a tokenizer.
+VENE_API std::string result_texts(const GenerateResult& result, const models::LanguageModel& model);
 
 /// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.<i>, and collected.<i>.valid
 /// for ragged ones.

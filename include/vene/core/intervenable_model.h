@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "vene/base/export.h"
+#include "vene/core/generate.h"
 #include "vene/core/plan.h"
 
 namespace vene {
@@ -21,6 +22,8 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
 
   /// compile and run in one.
   Result forward(const RunRequest& request, const RunOptions& options = {});
+  /// Generates from the prompts in `request.base` with the interventions at work (vene/core/generate.h).
+  GenerateResult generate(RunRequest request, const GenerateOptions& options = {});
   /// For many runs of one shape: compile once, `run(plan, base, sources)` often.
   Plan compile(const RunRequest& request) const;
 

@@ -17,6 +17,20 @@
 
 namespace vene {
 
+/// In a generation, which step of a source's run an intervention's source value comes from.
+enum class SourceSteps : std::uint8_t {
+  kPrompt,  ///< the pass over the source's prompt, whichever step it is used in
+  kSame,    ///< the source generates too (greedily or as the options say, without interventions): step k's value goes into step k
+};
+
+/// What a plan for `generate` (vene/core/generate.h) says beyond a run's.
+struct Generation {
+  /// When interventions act whose representation does not say. Empty: `prompt` for those with locations, `both` for
+  /// those without.
+  std::optional<When> when;
+  SourceSteps source_steps = SourceSteps::kPrompt;
+};
+
 /// What one run is asked to do: inputs, places, constants.
 struct RunRequest {
   models::Batch base;
@@ -31,7 +45,8 @@ struct RunRequest {
   std::vector<torch::Tensor> source_representations;
   bool original = false;      ///< also run the model without interventions
   bool collect_only = false;  ///< end the run after the last collected value: no output of the intervened model
-  const text::Tokenizer* tokenizer = nullptr;  ///< for positions given as text
+  const text::Tokenizer* tokenizer = nullptr;  ///< for positions given as text, and the texts of a generation
+  std::optional<Generation> generation;        ///< set: a plan for `generate`, whose prompts are `base`
 };
 
 /// A value read by an intervention that collects.

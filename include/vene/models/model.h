@@ -42,10 +42,37 @@ struct Output {
 struct VENE_API KeyValueCache {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
   torch::Tensor attention_mask;  ///< [batch, pos], boolean, of everything read so far; undefined while nothing is padded
+  /// Buffers are made with room for so many positions at once. 0: they start at what is read and double when full.
+  std::int64_t reserve = 0;
   /// Positions read so far, padding included.
   std::int64_t length() const { return layers.empty() || !layers[0].first.defined() ? 0 : layers[0].first.size(2); }
   /// The same cache with these rows (int64 indices, repeats allowed).
   KeyValueCache rows(const torch::Tensor& indices) const;
+
+  /// Appends keys and values to a layer and returns all that it holds. They go into the layer's buffer where it has room,
+  /// so that a decoding step allocates nothing; where gradients are wanted, or `layers` was set by hand, into new tensors.
+  const std::pair<torch::Tensor, torch::Tensor>& append(std::int64_t layer, torch::Tensor keys, torch::Tensor values);
+  /// Appends to `attention_mask`: [batch, pos], boolean.
+  void append_mask(const torch::Tensor& mask);
+  /// Buffers made so far, for those who count.
+  std::int64_t allocations() const { return buffers_.allocations; }
+
+ private:
+  // What `layers` and `attention_mask` are the beginnings of. A copy of a cache starts without them: two caches never
+  // write into one buffer.
+  struct Buffers {
+    std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
+    torch::Tensor mask;
+    std::int64_t allocations = 0;
+    Buffers() = default;
+    Buffers(const Buffers&) {}
+    Buffers(Buffers&&) = default;
+    Buffers& operator=(const Buffers&) { return *this = Buffers(); }
+    Buffers& operator=(Buffers&&) = default;
+    ~Buffers() = default;
+    torch::Tensor grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more, std::int64_t dim, std::int64_t reserve);
+  };
+  Buffers buffers_;
 };
 
 struct ForwardOptions {

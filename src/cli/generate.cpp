@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "src/cli/command.h"
+#include "src/cli/steer.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/core/experiment.h"
+#include "vene/core/steering.h"
+#include "vene/io/files.h"
+
+namespace vene::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  ModelChoice model;
+  std::vector<std::string> prompts, steer, steer_tokens, stop_texts;
+  std::string file, config, component = "block_output", when;
+  GenerateOptions generate;
+  bool compare = false, json = false, no_prompt = false;
+};
+
+When parse_when(const std::string& text) {
+  if (text == "prompt") return When::prompt();
+  if (text == "decode") return When::decode();
+  if (text == "both") return When::both();
+  throw ConfigError("--when: unknown time '" + text + "'" + name_hint(text, {"prompt", "decode", "both"}));
+}
+
+// An experiment, a config, or the folder of a saved one; `prompts` take the place of its base.
+Experiment read_config(const std::string& path, const std::vector<std::string>& prompts, const models::LanguageModel& lm) {
+  Json json;
+  std::string folder = fs::path(path).parent_path().string();
+  if (fs::is_directory(path)) {
+    json["config"] = fs::absolute(path).string();
+  } else {
+    try {
+      json = Json::parse(io::read_file(path));
+    } catch (const nlohmann::json::exception& error) {
+      throw ConfigError(path + ": not JSON: " + error.what());
+    }
+    if (!json.is_object() || !json.contains("config")) json = Json{{"config", json}};
+  }
+  if (!prompts.empty()) json["base"] = Json{{"text", prompts}};
+  if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
+  try {
+    return parse_experiment(json.dump(), lm, folder.empty() ? "." : folder);
+  } catch (const ConfigError& error) {
+    throw ConfigError(path + ": " + error.what());
+  }
+}
+
+std::size_t terminal_width() {
+  if (const char* columns = std::getenv("COLUMNS"); columns != nullptr && std::atoi(columns) > 20) return static_cast<std::size_t>(std::atoi(columns));
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
+  return 100;
+}
+
+std::size_t characters(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+}
+
+// Lines of at most `width` characters, broken at spaces where there are any.
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  std::size_t room = width, space = std::string::npos;  // where the line has its last space
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t end = i + 1;
+    while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) ++end;
+    if (text[i] == '\n') {
+      lines.emplace_back();
+      room = width;
+      space = std::string::npos;
+    } else {
+      if (room == 0) {
+        std::string rest;
+        if (space != std::string::npos) {
+          rest = lines.back().substr(space + 1);
+          lines.back().resize(space);
+        }
+        lines.push_back(rest);
+        room = width - characters(rest);
+        space = std::string::npos;
+      }
+      if (text[i] == ' ') space = lines.back().size();
+      lines.back() += text[i] == '\t' || text[i] == '\r' ? " " : text.substr(i, end - i);
+      --room;
+    }
+    i = end;
+  }
+  return lines;
+}
+
+void print_side_by_side(const GenerateResult& result, const models::LanguageModel& lm) {
+  const std::size_t width = (terminal_width() - 3) / 2;
+  for (std::size_t row = 0; row < result.intervened.rows.size(); ++row) {
+    const GeneratedRow& changed = result.intervened.rows[row];
+    if (row > 0) std::printf("\n");
+    std::printf("%s\n\n", lm.tokenizer->decode({changed.ids.begin(), changed.ids.begin() + changed.prompt_length}).c_str());
+    std::vector<std::string> left = wrapped(result.original->rows[row].text, width), right = wrapped(changed.text, width);
+    left.insert(left.begin(), {"base", std::string(width, '-')});
+    right.insert(right.begin(), {"intervened", std::string(width, '-')});
+    for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
+      const std::string first = i < left.size() ? left[i] : "", second = i < right.size() ? right[i] : "";
+      std::printf("%s%s | %s\n", first.c_str(), std::string(width - std::min(width, characters(first)), ' ').c_str(), second.c_str());
+    }
+  }
+}
+
+void generate_text(Options& options, const CLI::App& command) {
+  const models::LanguageModel lm = options.model.load();
+  if (!lm.tokenizer) throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
+  if (!options.file.empty()) options.prompts.push_back(io::read_file(options.file));
+  Experiment experiment;
+  if (!options.config.empty()) {
+    experiment = read_config(options.config, options.prompts, lm);
+  } else {
+    if (options.prompts.empty()) throw ConfigError("give a prompt: -p TEXT or -f FILE");
+    experiment.request.base = lm.encode(options.prompts);
+    experiment.request.tokenizer = lm.tokenizer.get();
+    for (const std::string& spec : options.steer) add_file_steering(experiment.config, lm, spec, options.component);
+    for (const std::string& spec : options.steer_tokens) add_token_steering(experiment.config, lm, spec, options.component);
+  }
+  // What the command line says wins over the file.
+  const bool from_file = experiment.generate.has_value();
+  if (!from_file) experiment.generate.emplace();
+  if (!experiment.request.generation) experiment.request.generation.emplace();
+  GenerateOptions& generation = *experiment.generate;
+  const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
+  const GenerateOptions& flags = options.generate;
+  if (given("--temp")) generation.temperature = flags.temperature;
+  if (given("--top-k")) generation.top_k = flags.top_k;
+  if (given("--top-p")) generation.top_p = flags.top_p;
+  if (given("--repeat-penalty")) generation.repetition_penalty = flags.repetition_penalty;
+  if (given("--seed")) generation.seed = flags.seed;
+  if (given("--ignore-eos")) generation.ignore_eos = flags.ignore_eos;
+  if (given("--stop")) generation.stop_texts = options.stop_texts;
+  if (given("--when")) experiment.request.generation->when = parse_when(options.when);
+  if (given("-n")) {
+    generation.max_new_tokens = flags.max_new_tokens;
+  } else if (const std::int64_t context = lm.model->context_length(); !from_file && context > 0) {
+    generation.max_new_tokens = std::clamp<std::int64_t>(context - experiment.request.base.positions() + 1, 1, generation.max_new_tokens);
+  }
+  const bool steered = !experiment.config.representations.empty();
+  if (options.compare && !steered) throw ConfigError("--compare: there is nothing to compare with; give --config, --steer or --steer-token");
+  experiment.request.original = options.compare;
+  const bool stream = experiment.request.base.rows() == 1 && !options.compare && !options.json;
+  if (stream) {
+    if (!options.no_prompt) {
+      const torch::Tensor ids = experiment.request.base.input_ids.to(torch::kCPU).contiguous();
+      std::printf("%s", lm.tokenizer->decode({ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()}).c_str());
+    }
+    std::fflush(stdout);
+    generation.on_token = [](const GeneratedToken& token) {
+      std::fputs(token.text.c_str(), stdout);
+      return std::fflush(stdout) == 0;
+    };
+  }
+  GenerateResult result;
+  if (steered) {
+    result = generate_experiment(experiment, lm);
+  } else {
+    result.intervened = generate(*lm.model, experiment.request.base, generation, lm.tokenizer.get());
+  }
+  if (options.json) {
+    std::printf("%s\n", result_texts(result, lm).c_str());
+  } else if (options.compare) {
+    print_side_by_side(result, lm);
+  } else if (stream) {
+    std::printf("\n");
+  } else {
+    for (const GeneratedRow& row : result.intervened.rows) {
+      const std::string prompt = options.no_prompt ? "" : lm.tokenizer->decode({row.ids.begin(), row.ids.begin() + row.prompt_length});
+      std::printf("%s%s\n", prompt.c_str(), row.text.c_str());
+    }
+  }
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt, with interventions at work if any are given");
+  options->model.add_to(*command);
+  command->add_option("-p,--prompt", options->prompts, "The prompt; several make a batch")->type_name("TEXT")->allow_extra_args(false);
+  command->add_option("-f,--file", options->file, "Read a prompt from a file (- for standard input)")->type_name("FILE");
+  command->add_option("-n,--predict", options->generate.max_new_tokens, "New tokens at most (default: 64, or what the context has room for)")->check(CLI::Range(1, 1 << 20))->type_name("N");
+  command->add_option("-s,--seed", options->generate.seed, "Seed of the draws; row r draws from seed + r")->type_name("N");
+  command->add_option("--temp", options->generate.temperature, "Temperature; 0 takes the most probable token each time")->capture_default_str()->type_name("T");
+  command->add_option("--top-k", options->generate.top_k, "Draw from the k most probable tokens; 0: from all")->capture_default_str()->type_name("K");
+  command->add_option("--top-p", options->generate.top_p, "Draw from the fewest tokens that reach this probability")->capture_default_str()->type_name("P");
+  command->add_option("--repeat-penalty", options->generate.repetition_penalty, "Makes tokens that were there less likely; 1: off")->capture_default_str()->type_name("X");
+  command->add_flag("--ignore-eos", options->generate.ignore_eos, "Go on after the end-of-text token");
+  command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")->type_name("TEXT")->allow_extra_args(false);
+  auto* config = command->add_option("--config", options->config, "Interventions: an experiment file, a config, or a saved folder")->type_name("JSON");
+  auto* steer = command->add_option("--steer", options->steer, "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; may be given again")
+                    ->type_name("FILE[:scale][@layers]")
+                    ->allow_extra_args(false);
+  auto* token = command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer, or to some: ' happy:0.3@0-3'; may be given again")
+                    ->type_name("TEXT[:scale][@layers]")
+                    ->allow_extra_args(false);
+  command->add_option("--component", options->component, "What --steer and --steer-token add to")->capture_default_str()->type_name("NAME");
+  command->add_option("--when", options->when, "When interventions act: prompt, decode or both (default: both without locations, else prompt)")->type_name("TIME");
+  command->add_flag("--compare", options->compare, "Also generate without the interventions, and print both side by side");
+  command->add_flag("--no-display-prompt", options->no_prompt, "Print only what is new");
+  command->add_flag("--json", options->json, "Print prompts and texts as JSON");
+  config->excludes(steer)->excludes(token);
+  command->footer("Example: vene generate -m assets/landmarks-gpt2 -p 'The Space Needle is in' --steer-token ' Rome:4' --component mlp_output -n 12 --compare");
+  command->callback([options, command] { generate_text(*options, *command); });
+}
+
+}  // namespace vene::cli

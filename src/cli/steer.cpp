@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/cli/steer.h"
+
+#include <cmath>
+#include <cstdlib>
+
+#include "src/cli/command.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/core/steering.h"
+#include "vene/io/files.h"
+#include "vene/io/gguf.h"
+#include "vene/io/safetensors.h"
+
+namespace vene::cli {
+namespace {
+
+struct Spec {
+  std::string what;
+  SteerOptions options;
+};
+
+bool number(const std::string& text, double& value) {
+  char* end = nullptr;
+  value = std::strtod(text.c_str(), &end);
+  return !text.empty() && *end == '\0' && std::isfinite(value) && text[0] != ' ';
+}
+
+// "2", "2-5", "1,4-6", "all".
+bool layers(const std::string& text, std::vector<std::int64_t>& into) {
+  into.clear();
+  if (text == "all") return true;
+  std::size_t at = 0;
+  while (at <= text.size()) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, comma - at);
+    const std::size_t dash = part.find('-');
+    const std::string first = part.substr(0, dash), last = dash == std::string::npos ? first : part.substr(dash + 1);
+    for (const std::string& digits : {first, last}) {
+      if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return false;
+    }
+    if (std::stoll(last) < std::stoll(first)) return false;
+    for (std::int64_t layer = std::stoll(first); layer <= std::stoll(last); ++layer) into.push_back(layer);
+    at = comma + 1;
+  }
+  return true;
+}
+
+// From the right, so that what is in front may hold colons and at signs.
+Spec parse(std::string text, const std::string& option) {
+  Spec spec;
+  if (const std::size_t at = text.rfind('@'); at != std::string::npos && layers(text.substr(at + 1), spec.options.layers)) {
+    text.resize(at);
+  } else {
+    spec.options.layers.clear();
+  }
+  if (const std::size_t colon = text.rfind(':'); colon != std::string::npos && number(text.substr(colon + 1), spec.options.scale)) {
+    text.resize(colon);
+  } else {
+    spec.options.scale = 1;
+  }
+  if (text.empty()) throw ConfigError(option + ": nothing is in front of the scale or the layers");
+  spec.what = std::move(text);
+  return spec;
+}
+
+io::ControlVector read_vector(const std::string& path, const models::Model& model) {
+  if (path.ends_with(".gguf")) return io::read_control_vector(path);
+  if (!path.ends_with(".safetensors")) throw ConfigError("--steer: expected a .gguf or .safetensors file (FILE[:scale][@layers]), got '" + path + "'");
+  const io::NamedTensors tensors = io::read_tensors(path);
+  if (tensors.size() == 1 && !tensors[0].first.starts_with("direction.")) return every_layer(model, tensors[0].second);
+  io::ControlVector vector;
+  for (const auto& [name, tensor] : tensors) {
+    const std::string digits = name.starts_with("direction.") ? name.substr(10) : "";
+    if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) {
+      throw ConfigError("--steer: " + path + " holds '" + name + "'; expected one vector, or tensors named direction.<layer>");
+    }
+    vector.directions[std::stoll(digits)] = tensor;
+  }
+  return vector;
+}
+
+}  // namespace
+
+void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
+  Spec spec = parse(text, "--steer");
+  spec.options.component = component;
+  add_steering(config, *lm.model, read_vector(spec.what, *lm.model), spec.options);
+}
+
+void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
+  Spec spec = parse(text, "--steer-token");
+  spec.options.component = component;
+  const torch::Tensor table = lm.model->token_embedding();
+  const std::vector<std::int64_t> ids = lm.tokenizer->encode(spec.what, /*special=*/false);
+  if (!table.defined() || ids.empty()) throw ConfigError("--steer-token: '" + spec.what + "' has no embedding in this model");
+  const torch::Tensor mean = table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device())).to(torch::kFloat32).mean(0);
+  add_steering(config, *lm.model, every_layer(*lm.model, mean), spec.options);
+}
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::vector<std::string> lines;
+  std::string text = io::read_file(path);
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) lines.push_back(std::move(line));
+    begin = end + 1;
+  }
+  if (lines.empty()) throw ConfigError(path + ": expected one text a line, got none");
+  return lines;
+}
+
+struct Options {
+  ModelChoice model;
+  std::string positive, negative, out, method = "mean";
+  SteerVectorOptions steer;
+};
+
+}  // namespace
+
+void add_steer_vector(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("steer-vector", "Make a GGUF control vector from contrasting texts, for vene generate --steer and llama.cpp");
+  options->model.add_to(*command);
+  command->add_option("--positive", options->positive, "Texts to steer towards, one a line")->required()->type_name("FILE");
+  command->add_option("--negative", options->negative, "Texts to steer away from, one a line")->required()->type_name("FILE");
+  command->add_option("-o,--output", options->out, "The control vector")->required()->type_name("GGUF");
+  command->add_option("--method", options->method, "mean: difference of the means; pca: main axis of the pairs' differences")->capture_default_str()->check(CLI::IsMember({"mean", "pca"}));
+  command->add_option("--batch", options->steer.batch, "Texts a forward")->capture_default_str()->check(CLI::Range(1, 100000))->type_name("N");
+  command->footer("Example: vene steer-vector -m assets/landmarks-gpt2 --positive happy.txt --negative sad.txt -o happy.gguf");
+  command->callback([options] {
+    const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
+    options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;
+    const models::LanguageModel lm = options->model.load();
+    const io::ControlVector vector = steer_vector(lm, positive, negative, options->steer);
+    io::write_control_vector(options->out, vector);
+    std::printf("%s: layers 1 to %lld\n", options->out.c_str(), static_cast<long long>(vector.directions.rbegin()->first));
+  });
+}
+
+}  // namespace vene::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The "generate" object of an experiment. Private to core.
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "vene/core/generate.h"
+
+namespace vene::detail {
+
+/// Throws ConfigError with the path of what is wrong. `into` takes what the plan must know: when, source_steps.
+GenerateOptions read_generate(const nlohmann::json& json, const std::string& path, Generation& into);
+
+}  // namespace vene::detail

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/core/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <sstream>
+
+#include "vene/base/error.h"
+
+namespace vene::detail {
+
+void check_options(const GenerateOptions& options) {
+  auto fail = [](const std::string& name, const std::string& expected, auto came) {
+    std::ostringstream message;
+    message << "generate." << name << ": expected " << expected << ", got " << came;
+    throw ConfigError(message.str());
+  };
+  if (options.max_new_tokens < 1) fail("max_new_tokens", "at least 1", options.max_new_tokens);
+  if (!std::isfinite(options.temperature) || options.temperature < 0) fail("temperature", "0 (greedy) or more", options.temperature);
+  if (options.top_k < 0) fail("top_k", "0 (all) or more", options.top_k);
+  if (!(options.top_p > 0 && options.top_p <= 1)) fail("top_p", "more than 0, at most 1", options.top_p);
+  if (!std::isfinite(options.repetition_penalty) || options.repetition_penalty <= 0) fail("repetition_penalty", "more than 0", options.repetition_penalty);
+  for (const std::string& text : options.stop_texts) {
+    if (text.empty()) throw ConfigError("generate.stop_texts: an empty text would end every row at once");
+  }
+}
+
+Sampler::Sampler(const GenerateOptions& options, const std::vector<std::vector<std::int64_t>>& prompts)
+    : temperature_(options.temperature), top_p_(options.top_p), penalty_(options.repetition_penalty), top_k_(options.top_k) {
+  for (std::size_t row = 0; row < prompts.size(); ++row) random_.emplace_back(options.seed + row);
+  if (penalty_ == 1) return;
+  for (std::vector<std::int64_t> ids : prompts) {
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    present_.push_back(std::move(ids));
+  }
+}
+
+std::vector<std::int64_t> Sampler::next(const torch::Tensor& logits) {
+  std::vector<std::int64_t> chosen;
+  const auto not_numbers = [](std::int64_t row) { return ModelError("the logits of row " + std::to_string(row) + " are not numbers (NaN), so no token can be chosen"); };
+  if (temperature_ == 0 && penalty_ == 1) {
+    auto [best, ids] = logits.max(-1);
+    best = best.to(torch::kCPU, torch::kFloat32).contiguous();
+    ids = ids.to(torch::kCPU).contiguous();
+    for (std::int64_t row = 0; row < ids.size(0); ++row) {
+      if (std::isnan(best.data_ptr<float>()[row])) throw not_numbers(row);
+      chosen.push_back(ids.data_ptr<std::int64_t>()[row]);
+    }
+    return chosen;
+  }
+  const torch::Tensor scores = logits.to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  const std::int64_t count = scores.size(1);
+  for (std::int64_t row = 0; row < scores.size(0); ++row) {
+    float* values = scores.data_ptr<float>() + row * count;
+    if (penalty_ != 1) {
+      for (std::int64_t id : present_[row]) values[id] = static_cast<float>(values[id] > 0 ? values[id] / penalty_ : values[id] * penalty_);
+    }
+    if (std::any_of(values, values + count, [](float value) { return std::isnan(value); })) throw not_numbers(row);
+    const std::int64_t id = temperature_ == 0 ? std::max_element(values, values + count) - values : draw(values, count, random_[row]);
+    chosen.push_back(id);
+    if (penalty_ == 1) continue;
+    auto& present = present_[row];
+    const auto place = std::lower_bound(present.begin(), present.end(), id);
+    if (place == present.end() || *place != id) present.insert(place, id);
+  }
+  return chosen;
+}
+
+std::int64_t Sampler::draw(float* scores, std::int64_t count, std::mt19937_64& random) const {
+  std::vector<std::int64_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  // Best first, and of equal ones the lower id, so that the choice does not hang on how a library sorts.
+  auto better = [&](std::int64_t a, std::int64_t b) { return scores[a] != scores[b] ? scores[a] > scores[b] : a < b; };
+  const double highest = *std::max_element(scores, scores + count);
+  auto weight = [&](std::int64_t id) { return std::exp((scores[id] - highest) / temperature_); };
+  if (top_k_ > 0 && top_k_ < count) {
+    std::nth_element(order.begin(), order.begin() + (top_k_ - 1), order.end(), better);
+    order.resize(top_k_);
+  }
+  double sum = 0;
+  for (std::int64_t id : order) sum += weight(id);
+  if (top_p_ < 1) {
+    // A heap gives the best ones in order without sorting the rest.
+    auto worse = [&](std::int64_t a, std::int64_t b) { return better(b, a); };
+    std::make_heap(order.begin(), order.end(), worse);
+    double kept = 0;
+    auto end = order.end();
+    while (end != order.begin() && kept < top_p_ * sum) {
+      std::pop_heap(order.begin(), end, worse);
+      kept += weight(*--end);
+    }
+    order.erase(order.begin(), end);
+    sum = kept;
+  }
+  std::sort(order.begin(), order.end());
+  const double drawn = static_cast<double>(random() >> 11U) * 0x1.0p-53 * sum;
+  double passed = 0;
+  for (std::int64_t id : order) {
+    passed += weight(id);
+    if (drawn < passed) return id;
+  }
+  return order.back();
+}
+
+}  // namespace vene::detail

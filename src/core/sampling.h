@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Picks next tokens. Private to core.
+#pragma once
+#include <torch/types.h>
+
+#include <random>
+#include <vector>
+
+#include "vene/core/generate.h"
+
+namespace vene::detail {
+
+/// Throws ConfigError naming the option that is out of range.
+void check_options(const GenerateOptions& options);
+
+class Sampler {
+ public:
+  /// @param prompts  each row's token ids, for the repetition penalty
+  Sampler(const GenerateOptions& options, const std::vector<std::vector<std::int64_t>>& prompts);
+  /// One token a row from logits [batch, vocabulary]. ModelError for logits that are not numbers.
+  std::vector<std::int64_t> next(const torch::Tensor& logits);
+
+ private:
+  std::int64_t draw(float* scores, std::int64_t count, std::mt19937_64& random) const;
+  double temperature_, top_p_, penalty_;
+  std::int64_t top_k_;
+  std::vector<std::mt19937_64> random_;             // by row
+  std::vector<std::vector<std::int64_t>> present_;  // tokens of each row, once each
+};
+
+}  // namespace vene::detail

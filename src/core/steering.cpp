@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/core/steering.h"
+
+#include <algorithm>
+
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+#include "vene/core/intervenable_model.h"
+
+namespace vene {
+
+void add_steering(IntervenableConfig& config, const models::Model& model, const io::ControlVector& vector, const SteerOptions& options) {
+  std::vector<std::int64_t> layers = options.layers;
+  if (layers.empty()) {
+    for (const auto& [layer, direction] : vector.directions) layers.push_back(layer);
+  }
+  for (const std::int64_t layer : layers) {
+    const auto found = vector.directions.find(layer);
+    if (found == vector.directions.end()) {
+      std::vector<std::string> has;
+      for (const auto& [known, direction] : vector.directions) has.push_back(std::to_string(known));
+      throw PlanError("steering: the vector has no direction for layer " + std::to_string(layer) + "; it has " + join(has));
+    }
+    const Site& site = model.sites().find(options.component, layer);
+    const torch::Tensor& direction = found->second;
+    if (direction.dim() != 1 || (site.width > 0 && direction.size(0) != site.width)) {
+      throw PlanError("steering: the direction of layer " + std::to_string(layer) + " has shape " + shape_text(direction.sizes()) + ", " + site_text(site) + " is " +
+                      std::to_string(site.width) + " wide" + (vector.model_hint.empty() ? "" : "; the vector was made for a " + vector.model_hint));
+    }
+    RepresentationConfig representation;
+    representation.layer = layer;
+    representation.component = options.component;
+    representation.intervention_type = "addition";
+    representation.source_representation = direction.to(torch::kFloat32) * options.scale;
+    representation.when = options.when;
+    config.add_intervention(std::move(representation));
+  }
+}
+
+io::ControlVector every_layer(const models::Model& model, const torch::Tensor& direction) {
+  io::ControlVector vector{model.architecture(), {}};
+  for (std::int64_t layer = 0; layer < model.layer_count(); ++layer) vector.directions[layer] = direction;
+  return vector;
+}
+
+namespace {
+
+// What each layer from 1 on holds at the last token of each text: [text, width] a layer, float32 on the CPU.
+std::vector<torch::Tensor> last_tokens(IntervenableModel& reader, const models::LanguageModel& model, const std::vector<std::string>& texts, std::int64_t batch) {
+  std::vector<std::vector<torch::Tensor>> pieces(reader->keys().size());
+  for (std::size_t begin = 0; begin < texts.size(); begin += static_cast<std::size_t>(batch)) {
+    const std::size_t end = std::min(texts.size(), begin + static_cast<std::size_t>(batch));
+    const std::vector<std::string> some(texts.begin() + static_cast<std::ptrdiff_t>(begin), texts.begin() + static_cast<std::ptrdiff_t>(end));
+    const Result result = reader->forward({.base = model.encode(some), .locations = last(), .collect_only = true});
+    for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i].push_back(result.collected[i].value.select(1, 0).to(torch::kCPU, torch::kFloat32));
+  }
+  std::vector<torch::Tensor> layers;
+  for (const auto& piece : pieces) layers.push_back(torch::cat(piece, 0));
+  return layers;
+}
+
+}  // namespace
+
+io::ControlVector steer_vector(const models::LanguageModel& model, const std::vector<std::string>& positive, const std::vector<std::string>& negative,
+                               const SteerVectorOptions& options) {
+  if (positive.empty() || negative.empty()) throw ConfigError("steer vector: expected at least one positive and one negative text");
+  const bool pca = options.method == SteerMethod::kPca;
+  if (pca && (positive.size() != negative.size() || positive.size() < 2)) {
+    throw ConfigError("steer vector: pca takes pairs, at least two, and got " + std::to_string(positive.size()) + " positive and " + std::to_string(negative.size()) +
+                      " negative texts; method mean takes any");
+  }
+  if (options.batch < 1) throw ConfigError("steer vector: expected a batch of at least 1, got " + std::to_string(options.batch));
+  const std::int64_t count = model.model->layer_count();
+  if (count < 2) throw ModelError("steer vector: this model has " + std::to_string(count) + " layers, and control vectors count from layer 1");
+  IntervenableConfig config;
+  for (std::int64_t layer = 1; layer < count; ++layer) {
+    RepresentationConfig representation;
+    representation.layer = layer;
+    representation.component = options.component;
+    representation.intervention_type = "collect";
+    config.representations.push_back(std::move(representation));
+  }
+  const torch::NoGradGuard no_grad;
+  IntervenableModel reader(config, model.model);
+  const auto above = last_tokens(reader, model, positive, options.batch), below = last_tokens(reader, model, negative, options.batch);
+  io::ControlVector vector{model.model->architecture(), {}};
+  for (std::int64_t layer = 1; layer < count; ++layer) {
+    const torch::Tensor& up = above[layer - 1];
+    const torch::Tensor& down = below[layer - 1];
+    torch::Tensor direction = up.mean(0) - down.mean(0);
+    if (pca) {
+      // Not centred: the differences share their direction, and that is what is wanted.
+      const torch::Tensor axis = std::get<2>(torch::linalg_svd((up - down).to(torch::kFloat64), /*full_matrices=*/false))[0].to(torch::kFloat32);
+      direction = torch::dot(axis, direction).item<float>() < 0 ? -axis : axis;
+    }
+    vector.directions[layer] = direction.contiguous();
+  }
+  return vector;
+}
+
+}  // namespace vene

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// `vene generate`, `vene steer-vector`, and `vene run` of experiments that generate, as a user calls them.
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <torch/torch.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "vene/io/files.h"
+#include "vene/vene.h"
+
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+namespace fs = std::filesystem;
+
+const std::string kModel = std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2";
+const std::string kPrompt = "The Space Needle is in downtown";
+
+struct Ran {
+  int status;
+  std::string out, complaint;
+};
+
+class GenerateCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::temp_directory_path() / ("vene_generate_" + std::to_string(getpid()) + "_" + testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    vene::io::write_file(path(name), text);
+    return path(name);
+  }
+  Ran vene(const std::string& arguments) const {
+    const std::string command = std::string(VENE_BINARY_DIR) + "/bin/vene " + arguments + " 2>" + path("stderr");
+    FILE* pipe = popen(command.c_str(), "r");
+    Ran ran{0, {}, {}};
+    char buffer[4096];
+    while (const std::size_t count = fread(buffer, 1, sizeof buffer, pipe)) ran.out.append(buffer, count);
+    ran.status = WEXITSTATUS(pclose(pipe));
+    ran.complaint = vene::io::read_file(path("stderr"));
+    return ran;
+  }
+  Ran generate(const std::string& arguments) const { return vene("generate -m " + kModel + " -p '" + kPrompt + "' " + arguments); }
+
+  fs::path folder_;
+};
+
+std::string continued(const std::string& prompt, std::int64_t tokens) {
+  const auto lm = vene::models::load(kModel);
+  return vene::generate(*lm.model, lm.encode(prompt), {.max_new_tokens = tokens}, lm.tokenizer.get()).rows[0].text;
+}
+
+TEST_F(GenerateCommand, ContinuesAPrompt) {
+  const Ran ran = generate("-n 8");
+  EXPECT_EQ(ran.status, 0) << ran.complaint;
+  EXPECT_EQ(ran.out, kPrompt + continued(kPrompt, 8) + "\n");
+  EXPECT_THAT(ran.out, HasSubstr("Seattle"));
+  EXPECT_EQ(generate("-n 8 --no-display-prompt").out, continued(kPrompt, 8) + "\n");
+  EXPECT_EQ(vene("generate -m " + kModel + " -f " + write("prompt.txt", kPrompt) + " -n 8").out, ran.out);
+}
+
+TEST_F(GenerateCommand, DrawsTheSameFromTheSameSeed) {
+  const std::string drawn = generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 5").out;
+  EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 5").out, drawn);
+  EXPECT_NE(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 6").out, drawn);
+  EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 1").out, generate("-n 20").out);
+}
+
+TEST_F(GenerateCommand, SeveralPromptsMakeABatch) {
+  const Ran ran = vene("generate -m " + kModel + " -p '" + kPrompt + "' -p 'The Colosseum is in' -n 6");
+  EXPECT_EQ(ran.out, kPrompt + continued(kPrompt, 6) + "\nThe Colosseum is in" + continued("The Colosseum is in", 6) + "\n");
+}
+
+TEST_F(GenerateCommand, ComparesSideBySideWhatAnExperimentChanges) {
+  const std::string experiment = write("e.json", R"({"config": [{"layer": 1, "component": "block_output", "intervention_type": "vanilla"}],
+    "base": {"text": "The Space Needle is in downtown"}, "sources": [{"text": "The Colosseum is in downtown"}], "unit_locations": {"sources->base": "last"},
+    "generate": {"max_new_tokens": 4}})");
+  const std::string swap = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
+    "base": {"text": "The Space Needle is in downtown"}, "sources": [{"text": "The Colosseum is in downtown"}], "unit_locations": {"sources->base": "last"},
+    "generate": {"max_new_tokens": 4}})");
+  const Ran ran = vene("generate -m " + kModel + " --config " + swap + " --compare");
+  EXPECT_EQ(ran.status, 0) << ran.complaint;
+  EXPECT_THAT(ran.out, HasSubstr("base "));
+  EXPECT_THAT(ran.out, HasSubstr("| intervened"));
+  EXPECT_THAT(ran.out, HasSubstr("Seattle"));
+  EXPECT_THAT(ran.out, HasSubstr("Rome"));
+  const json texts = json::parse(vene("generate -m " + kModel + " --config " + swap + " --compare --json").out);
+  EXPECT_THAT(texts["original"][0].get<std::string>(), StartsWith(" Seattle"));
+  EXPECT_THAT(texts["intervened"][0].get<std::string>(), StartsWith(" Rome"));
+  EXPECT_EQ(texts["prompts"][0], kPrompt);
+  EXPECT_EQ(vene("generate -m " + kModel + " --config " + experiment).status, 0);
+}
+
+TEST_F(GenerateCommand, MakesAControlVectorAndSteersWithIt) {
+  const std::string positive = write("positive.txt", "The Colosseum is in downtown\nThe Colosseum is in\nThe Colosseum is\n");
+  const std::string negative = write("negative.txt", "The Space Needle is in downtown\nThe Space Needle is in\nThe Space Needle is\n");
+  for (const std::string method : {"mean", "pca"}) {
+    const Ran made = vene("steer-vector -m " + kModel + " --positive " + positive + " --negative " + negative + " -o " + path("v.gguf") + " --method " + method);
+    EXPECT_EQ(made.status, 0) << made.complaint;
+    EXPECT_EQ(made.out, path("v.gguf") + ": layers 1 to 5\n");
+    const vene::io::ControlVector vector = vene::io::read_control_vector(path("v.gguf"));
+    EXPECT_EQ(vector.model_hint, "gpt2");
+    EXPECT_EQ(vector.directions.size(), 5U);
+    if (method == "pca") EXPECT_NEAR(vector.directions.at(3).norm().item<double>(), 1, 1e-5);
+  }
+  vene("steer-vector -m " + kModel + " --positive " + positive + " --negative " + negative + " -o " + path("v.gguf"));
+  EXPECT_THAT(generate("-n 4 --steer " + path("v.gguf") + ":1@4").out, HasSubstr("Rome"));
+  EXPECT_EQ(generate("-n 4 --steer " + path("v.gguf") + ":0").out, generate("-n 4").out);
+  EXPECT_NE(generate("-n 8 --steer-token ' Paris:3' --component mlp_output --when decode").out, generate("-n 8").out);
+}
+
+TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
+  const std::string experiment = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
+    "base": {"text": ["The Space Needle is in downtown", "The Colosseum is in"]}, "sources": [{"text": "The Colosseum is in downtown"}],
+    "unit_locations": {"sources->base": "last"}, "generate": {"max_new_tokens": 5, "ignore_eos": true, "when": "both"}})");
+  const Ran ran = vene("run -m " + kModel + " " + experiment + " -o " + path("out"));
+  EXPECT_EQ(ran.status, 0) << ran.complaint;
+  const auto file = vene::io::Safetensors::open(path("out/swap.safetensors"));
+  const auto lm = vene::models::load(kModel);
+  const std::vector<std::int64_t> prompt = lm.tokenizer->encode(kPrompt), shorter = lm.tokenizer->encode("The Colosseum is in");
+  for (const std::string name : {"original.ids", "intervened.ids"}) {
+    const torch::Tensor ids = file.tensor(name);
+    EXPECT_EQ(ids.scalar_type(), torch::kInt64);
+    ASSERT_EQ(ids.sizes(), (std::vector<std::int64_t>{2, static_cast<std::int64_t>(prompt.size()) + 5}));
+    EXPECT_EQ(ids[0][0].item<std::int64_t>(), prompt[0]);
+    EXPECT_EQ(ids[1][0].item<std::int64_t>(), shorter[0]);
+    EXPECT_GE(ids[0].min().item<std::int64_t>(), 0);
+    EXPECT_EQ(ids[1][static_cast<std::int64_t>(shorter.size()) + 5].item<std::int64_t>(), -1);
+  }
+  const json texts = json::parse(vene::io::read_file(path("out/swap.json")));
+  EXPECT_THAT(texts["original"][0].get<std::string>(), StartsWith(" Seattle"));
+  EXPECT_THAT(texts["intervened"][0].get<std::string>(), Not(StartsWith(" Seattle")));
+  EXPECT_EQ(texts["prompts"][1], "The Colosseum is in");
+}
+
+TEST_F(GenerateCommand, SaysWhatIsWrong) {
+  const auto says = [&](const std::string& arguments, const std::string& what, int status = 1) {
+    const Ran ran = generate(arguments);
+    EXPECT_EQ(ran.status, status) << arguments;
+    EXPECT_THAT(ran.complaint, HasSubstr(what)) << arguments;
+  };
+  says("-n 500", "do not fit the model's 128 positions");
+  says("--when sometime --steer-token a", "--when: unknown time 'sometime'");
+  says("--compare", "--compare: there is nothing to compare with");
+  says("--steer v.bin", "--steer: expected a .gguf or .safetensors file");
+  says("--steer-token ' Rome@9'", "steering: the vector has no direction for layer 9");
+  says("--config " + write("bad.json", R"({"config": [], "generate": {}})"), "representations");
+  says("--config " + write("bad2.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"max_tokens": 3}})"),
+       "generate: unknown key 'max_tokens'; did you mean 'max_new_tokens'?");
+  says("--config " + write("bad3.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"top_p": 2}})"), "generate.top_p: expected more than 0, at most 1");
+  says("--config " + write("bad4.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": "prompt", "intervene_on_prompt": true}})"),
+       "two ways to say one thing");
+  says("--config " + write("bad5.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": {"steps": [99]}, "max_new_tokens": 3}})"),
+       "it never acted: it acts in steps 99");
+  EXPECT_EQ(vene("generate -m " + kModel).status, 1);
+  EXPECT_EQ(vene("generate -p x").status, 2);
+  EXPECT_THAT(vene("generate -h").out, HasSubstr("Example: vene generate -m assets/landmarks-gpt2"));
+  const Ran pairs = vene("steer-vector -m " + kModel + " --positive " + write("a.txt", "one\ntwo\n") + " --negative " + write("b.txt", "one\n") + " -o " + path("v.gguf") + " --method pca");
+  EXPECT_EQ(pairs.status, 1);
+  EXPECT_THAT(pairs.complaint, HasSubstr("pca takes pairs, at least two, and got 2 positive and 1 negative texts"));
+}
+
+}  // namespace
