@@ -2,9 +2,9 @@
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #include "vene/io/gguf.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
-#include <limits>
 #include <unordered_set>
 #include <vector>
 
@@ -18,7 +18,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "GGUF is read and written as it lies in memory");
 
 constexpr std::string_view kMagic = "GGUF", kPrefix = "direction.";
-constexpr std::uint32_t kVersion = 3, kUint32 = 4, kInt32 = 5, kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kLastType = 12;
+constexpr std::uint32_t kVersion = 3, kUint32 = 4, kInt32 = 5, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kLastType = 12;
 constexpr std::uint32_t kF32 = 0, kF16 = 1;
 constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::int64_t kMostLayers = 100'000;
@@ -148,7 +148,7 @@ ControlVector read_control_vector(const std::string& path) {
       vector.model_hint = reader.text(what);
     } else if (key == "general.alignment") {
       alignment = reader.integer(type, what);
-      if (alignment == 0 || alignment > (1U << 20) || !std::has_single_bit(alignment)) fail(path, what + " is " + std::to_string(alignment) + "; expected a power of two");
+      if (alignment < 8 || alignment > (1U << 20) || !std::has_single_bit(alignment)) fail(path, what + " is " + std::to_string(alignment) + "; expected a power of two from 8 on");
     } else {
       reader.skip(type, what);
     }

@@ -2,6 +2,7 @@
 // `vene generate`, `vene steer-vector`, and `vene run` of experiments that generate, as a user calls them.
 #include <gmock/gmock.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <torch/torch.h>
 
 #include <cstdio>
