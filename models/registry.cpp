@@ -23,9 +23,14 @@ std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
   options.scale_attn_weights = config.boolean("scale_attn_weights", true);
   options.scale_attn_by_inverse_layer_idx = config.boolean("scale_attn_by_inverse_layer_idx", false);
-  if (config.boolean("add_cross_attention", false)) throw ModelError(config.where() + ": cross attention is not supported");
   options.language_model_head = head;
   return std::make_shared<GPT2>(options);
+}
+
+double positive(const ConfigReader& config, const std::string& field) {
+  const double value = config.number(field);
+  if (value <= 0) throw ModelError(config.where() + ": field '" + field + "': expected a positive number, got " + std::to_string(value));
+  return value;
 }
 
 // rope_parameters since transformers 5, rope_theta and rope_scaling before.
@@ -34,15 +39,22 @@ void read_rotary(const ConfigReader& config, LlamaOptions& options) {
   const auto rope = config.object(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
   if (!rope) return;
   options.rope_theta = rope->number("rope_theta", options.rope_theta);
+  for (const char* kind : {"full_attention", "sliding_attention"}) {
+    if (rope->has(kind)) throw ModelError(rope->where() + ": field '" + kind + "': rotary positions that differ from layer to layer are not supported");
+  }
+  if (const double part = rope->number("partial_rotary_factor", 1); part != 1) {
+    throw ModelError(rope->where() + ": field 'partial_rotary_factor' is " + std::to_string(part) + ", which is not supported; expected 1 or none");
+  }
   const std::string type = rope->text("rope_type", rope->text("type", "default"));
   if (type == "linear") {
-    options.rope_factor = rope->number("factor", 1);
+    options.rope_factor = positive(*rope, "factor");
   } else if (type == "llama3") {
     RopeStretch stretch;
-    stretch.factor = rope->number("factor", stretch.factor);
-    stretch.low_freq_factor = rope->number("low_freq_factor", stretch.low_freq_factor);
-    stretch.high_freq_factor = rope->number("high_freq_factor", stretch.high_freq_factor);
-    stretch.original_max_position_embeddings = rope->integer("original_max_position_embeddings", stretch.original_max_position_embeddings);
+    stretch.factor = positive(*rope, "factor");
+    stretch.low_freq_factor = positive(*rope, "low_freq_factor");
+    stretch.high_freq_factor = positive(*rope, "high_freq_factor");
+    stretch.original_max_position_embeddings = rope->integer("original_max_position_embeddings");
+    if (stretch.high_freq_factor == stretch.low_freq_factor) throw ModelError(rope->where() + ": low_freq_factor and high_freq_factor are the same");
     options.rope_stretch = stretch;
   } else if (type != "default") {
     throw ModelError(rope->where() + ": rope_type '" + type + "' is not supported" + name_hint(type, {"default", "linear", "llama3"}));

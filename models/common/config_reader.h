@@ -17,6 +17,7 @@ class ConfigReader {
   bool has(const std::string& field) const;  ///< present and not null
   std::int64_t integer(const std::string& field) const;
   std::int64_t integer(const std::string& field, std::int64_t otherwise) const;
+  double number(const std::string& field) const;
   double number(const std::string& field, double otherwise) const;
   bool boolean(const std::string& field, bool otherwise) const;
   std::string text(const std::string& field) const;
@@ -24,6 +25,8 @@ class ConfigReader {
   /// An object below this one; null or absent: empty.
   std::optional<ConfigReader> object(const std::string& field) const;
   std::vector<std::string> texts(const std::string& field) const;  ///< a list of texts; absent: empty
+  /// The value, as JSON, of a field that is there and that nothing has asked for yet; else empty.
+  std::optional<std::string> unread(const std::string& field) const;
   const std::string& where() const { return where_; }
 
  private:

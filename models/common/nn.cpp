@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/nn.h"
 
+#include <torch/nn/functional/linear.h>
+#include <torch/nn/init.h>
+
+#include <cmath>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -78,6 +83,24 @@ bool UnsetParameters::active() noexcept {
 
 torch::nn::EmbeddingOptions embedding_options(std::int64_t rows, std::int64_t width) {
   return torch::nn::EmbeddingOptions(rows, width)._weight(new_parameter({rows, width}));
+}
+
+LinearImpl::LinearImpl(const torch::nn::LinearOptions& options_) : options(options_) {
+  LinearImpl::reset();
+}
+
+void LinearImpl::reset() {
+  const std::int64_t in = options.in_features(), out = options.out_features();
+  weight = register_parameter("weight", torch::empty({out, in}));
+  bias = options.bias() ? register_parameter("bias", torch::empty({out})) : register_parameter("bias", {}, /*requires_grad=*/false);
+  if (unset_parameters) return;
+  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  const double bound = 1.0 / std::sqrt(static_cast<double>(in));
+  if (bias.defined()) torch::nn::init::uniform_(bias, -bound, bound);
+}
+
+torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
+  return torch::nn::functional::linear(input, weight, bias);
 }
 
 Conv1DImpl::Conv1DImpl(std::int64_t in, std::int64_t out) : in_(in), out_(out) {

@@ -164,7 +164,12 @@ LlamaOptions checked(LlamaOptions options) {
   positive("num_attention_heads", options.num_attention_heads);
   positive("num_key_value_heads", options.num_key_value_heads);
   positive("max_position_embeddings", options.max_position_embeddings);
-  if (options.head_dim == 0) options.head_dim = options.hidden_size / options.num_attention_heads;
+  if (options.head_dim == 0) {
+    if (options.hidden_size % options.num_attention_heads != 0) {
+      throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_attention_heads " + std::to_string(options.num_attention_heads));
+    }
+    options.head_dim = options.hidden_size / options.num_attention_heads;
+  }
   positive("head_dim", options.head_dim);
   if (options.head_dim % 2 != 0) throw ModelError("head_dim " + std::to_string(options.head_dim) + " is odd, and rotary positions turn pairs");
   if (options.num_attention_heads % options.num_key_value_heads != 0) {

@@ -46,8 +46,17 @@ auto call(M& module, R (C::*)(A...), const Batch& batch, std::index_sequence<I..
   return module.forward(batch_tensor(batch, I)...);
 }
 
-template <class M, class R, class C, class... A>
+template <class M, class R, class C, class... A, std::size_t... I>
+auto call(M& module, R (C::*)(A...) const, const Batch& batch, std::index_sequence<I...> indices) {
+  return call(module, static_cast<R (C::*)(A...)>(nullptr), batch, indices);
+}
+
+template <class R, class C, class... A>
 constexpr std::size_t argument_count(R (C::*)(A...)) {
+  return sizeof...(A);
+}
+template <class R, class C, class... A>
+constexpr std::size_t argument_count(R (C::*)(A...) const) {
   return sizeof...(A);
 }
 
@@ -60,6 +69,7 @@ std::shared_ptr<Model> adapt(std::shared_ptr<M> module, AdaptOptions options = {
   auto forward = [module](const Batch& batch) {
     constexpr auto kForward = &M::forward;
     auto result = detail::call(*module, kForward, batch, std::make_index_sequence<detail::argument_count(kForward)>{});
+    using vene::detail::collect_tensors;
     vene::detail::TensorRefs tensors;
     collect_tensors(tensors, result);
     Output output;

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-# Made with: python 3, torch 2.15, transformers 5.23, safetensors; numpy is not needed.
+# Made with: python 3, torch 2.15, transformers 5.23, pyvene 0.1.8 (for the MLP), safetensors.
 """Writes the reference folders of this directory: config.json, model.safetensors and reference.safetensors each.
 
     python make_reference.py [name ...]
 
-A reference holds input_ids and attention_mask of three rows (whole, padded on the left, padded on the right), logits
-and/or last_hidden_state, and the value at every named site, "<component>" or "<component>.<layer>", read off the
-Hugging Face model in eager attention with position ids made from the mask. Values at padded positions mean nothing.
-A further family is one entry in CASES and one function like `gpt2_sites`.
+A reference of a language model holds input_ids and attention_mask of three rows (whole, padded on the left, padded on
+the right), logits and/or last_hidden_state, and the value at every named site, "<component>" or "<component>.<layer>",
+read off the Hugging Face model in eager attention with position ids made from the mask. Values at padded positions mean
+nothing. A model on plain tensors has inputs_embeds in their stead.
+A further family is some entries in CASES and one function like `gpt2_sites`; the tests find its folders by themselves.
 """
+import importlib.metadata
+import json
 import pathlib
 import sys
 
@@ -18,6 +21,8 @@ from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
 ROWS, POSITIONS = 3, 6
+for package, version in {"torch": "2.15", "transformers": "5.23", "pyvene": "0.1.8"}.items():
+    assert importlib.metadata.version(package).startswith(version), f"made with {package} {version}"
 
 
 def gpt2_sites(model):
@@ -41,11 +46,58 @@ def gpt2_sites(model):
     return sites
 
 
+def llama_sites(model):
+    body = getattr(model, "model", model)
+    sites = {"embedding": (body.embed_tokens, "out"), "final_norm": (body.norm, "out")}
+    for layer, block in enumerate(body.layers):
+        sites |= {
+            f"block_input.{layer}": (block, "in"),
+            f"block_output.{layer}": (block, "out"),
+            f"attention_input.{layer}": (block.self_attn, "in"),
+            f"attention_output.{layer}": (block.self_attn, "out"),
+            f"attention_value_output.{layer}": (block.self_attn.o_proj, "in"),
+            f"query_output.{layer}": (block.self_attn.q_proj, "out"),
+            f"key_output.{layer}": (block.self_attn.k_proj, "out"),
+            f"value_output.{layer}": (block.self_attn.v_proj, "out"),
+            f"mlp_input.{layer}": (block.mlp, "in"),
+            f"mlp_activation.{layer}": (block.mlp.act_fn, "out"),
+            f"mlp_output.{layer}": (block.mlp, "out"),
+        }
+    return sites
+
+
+def mlp_sites(model):
+    sites = {"embedding": (model.mlp.dropout, "out")}
+    for layer, block in enumerate(model.mlp.h):
+        sites |= {
+            f"block_input.{layer}": (block, "in"),
+            f"block_output.{layer}": (block, "out"),
+            f"mlp_activation.{layer}": (block.act, "out"),
+        }
+    return sites
+
+
 def gpt2(model_class=transformers.GPT2LMHeadModel, **options):
     sizes = dict(vocab_size=60, n_positions=24, n_embd=16, n_layer=3, n_head=4, resid_pdrop=0.0, embd_pdrop=0.0,
                  attn_pdrop=0.0, bos_token_id=0, eos_token_id=0)
     return model_class, transformers.GPT2Config(**(sizes | options)), gpt2_sites
 
+
+def llama(model_class=transformers.LlamaForCausalLM, **options):
+    sizes = dict(vocab_size=60, max_position_embeddings=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+                 num_attention_heads=4, bos_token_id=0, eos_token_id=0)
+    return model_class, transformers.LlamaConfig(**(sizes | options)), llama_sites
+
+
+def mlp(**options):
+    from pyvene.models.mlp.modelings_mlp import MLPConfig, MLPForClassification
+    return MLPForClassification, MLPConfig(h_dim=12, n_layer=2, num_classes=3, **options), mlp_sites
+
+
+# Wavelengths of 6, 11, 20 and 35 positions: one short, two between, one long.
+LLAMA3 = dict(rope_type="llama3", rope_theta=10.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=32)
+LINEAR = dict(rope_type="linear", rope_theta=100.0, factor=2.5)
 
 CASES = {
     "gpt2_tied": lambda: gpt2(),
@@ -53,6 +105,20 @@ CASES = {
     "gpt2_relu": lambda: gpt2(activation_function="relu", scale_attn_by_inverse_layer_idx=True),
     "gpt2_unscaled": lambda: gpt2(activation_function="gelu", scale_attn_weights=False, n_layer=2, n_head=2),
     "gpt2_headless": lambda: gpt2(transformers.GPT2Model, n_layer=2),
+    "llama_mha": lambda: llama(rms_norm_eps=1e-3),
+    "llama_gqa_tied": lambda: llama(num_hidden_layers=3, num_key_value_heads=2, tie_word_embeddings=True,
+                                    rope_parameters=dict(rope_type="default", rope_theta=50.0)),
+    "llama_old_head_dim": lambda: llama(num_key_value_heads=1, head_dim=6,
+                                        rope_parameters=dict(rope_type="default", rope_theta=50.0)),
+    "llama_bias": lambda: llama(attention_bias=True, mlp_bias=True, hidden_act="gelu", num_key_value_heads=2),
+    "llama_linear": lambda: llama(hidden_size=24, num_attention_heads=3, rope_parameters=LINEAR),
+    "llama_old_linear": lambda: llama(hidden_size=24, num_attention_heads=3, rope_parameters=LINEAR),
+    "llama_llama3": lambda: llama(num_attention_heads=2, max_position_embeddings=48, rope_parameters=LLAMA3),
+    "llama_old_llama3": lambda: llama(num_attention_heads=2, max_position_embeddings=48, tie_word_embeddings=True,
+                                      rope_parameters=LLAMA3),
+    "llama_headless": lambda: llama(transformers.LlamaModel, num_key_value_heads=2),
+    "mlp_classifier": lambda: mlp(),
+    "mlp_positions": lambda: mlp(activation_function="relu", include_bias=False, squeeze_output=False),
 }
 
 
@@ -65,15 +131,19 @@ def randomize(model):
                 parameter.add_(1.0)
 
 
-def padded_rows(vocabulary):
-    ids = torch.randint(1, vocabulary, (ROWS, POSITIONS))
+def inputs_for(name, config):
+    if name == "mlp_classifier":  # one position, whose axis is squeezed away
+        return {"inputs_embeds": torch.randn(ROWS, 1, config.h_dim)}
+    if name == "mlp_positions":
+        return {"inputs_embeds": torch.randn(ROWS, POSITIONS, config.h_dim)}
+    ids = torch.randint(1, config.vocab_size, (ROWS, POSITIONS))
     mask = torch.ones_like(ids)
     mask[1, :2] = 0
     mask[2, -2:] = 0
-    return ids * mask, mask
+    return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def capture(model, sites, ids, mask):
+def capture(model, sites, inputs):
     values = {}
 
     def keep(name, side, third=None):
@@ -99,17 +169,37 @@ def capture(model, sites, ids, mask):
 
     torch.nn.functional.softmax = recording
     try:
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        output = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        output = run(model, inputs)
     finally:
         torch.nn.functional.softmax = softmax
-    assert len(calls) == model.config.num_hidden_layers, "softmax was called elsewhere too"
+    attention_layers = getattr(model.config, "num_hidden_layers", 0)
+    assert len(calls) == attention_layers, "softmax was called elsewhere too"
     for layer, (scores, pattern) in enumerate(calls):
         values[f"attention_scores.{layer}"], values[f"attention_pattern.{layer}"] = scores, pattern
     for name in ("logits", "last_hidden_state"):
         if name in output:
             values[name] = output[name].detach().clone()
     return values
+
+
+def run(model, inputs):
+    if "attention_mask" not in inputs:
+        return model(**inputs, return_dict=True)
+    positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    return model(**inputs, position_ids=positions, use_cache=False)
+
+
+def spell_as_of_old(folder):
+    """config.json as transformers 4 wrote it: rope_theta and rope_scaling, torch_dtype."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    rope = config.pop("rope_parameters")
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    if rope["rope_type"] == "linear":
+        rope["type"] = rope.pop("rope_type")
+    config["torch_dtype"] = config.pop("dtype")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def make(name, case):
@@ -122,11 +212,14 @@ def make(name, case):
     folder = HERE / name
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    ids, mask = padded_rows(config.vocab_size)
+    inputs = inputs_for(name, config)
     with torch.no_grad():
-        values = capture(model, find_sites(model), ids, mask)
-    values |= {"input_ids": ids, "attention_mask": mask}
-    save_file(values, folder / "reference.safetensors", {"transformers": transformers.__version__})
+        values = capture(model, find_sites(model), inputs)
+        if "_old_" in name:
+            spell_as_of_old(folder)
+            again = run(model_class.from_pretrained(folder, attn_implementation="eager").eval(), inputs)
+            assert torch.equal(again["logits"], values["logits"])
+    save_file(values | inputs, folder / "reference.safetensors", {"transformers": transformers.__version__})
     print(name, sum(path.stat().st_size for path in folder.iterdir()), "bytes", len(values), "values")
 
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shared parts that GPT-2 is made of: attention, masks, positions, activations and linear layers.
+// The shared parts that ports are made of: attention, masks, positions, activations and linear layers.
 #include <gmock/gmock.h>
 
 #include "helpers.h"
