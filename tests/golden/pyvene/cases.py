@@ -230,7 +230,13 @@ def sources(grid, port):
                                                             [1, "mlp_activation", "pos", 1, None, None, None, None, None, None, None, None, None]],
                                         "intervention_types": ["<class 'pyvene.models.interventions.ZeroIntervention'>", "<class 'pyvene.models.interventions.VanillaIntervention'>"]},
         {"base": 1}, [None, grid.batch(port)])
+    for kind in KINDS:
+        if kind != "mix":
+            config = {"representations": [representation("block_output", kind, 1)], "intervention_dimensions": [3]}
+            add(f"leading_columns_{kind}", config, {"base": 2}, int(kind in SOURCED))
     if port.name == "gpt2":
+        add("constants_of_a_file", [representation("block_output", "addition", 0), representation("block_output", "vanilla", 1)], {"base": [[0, 3], [2, 4]]},
+            source_representations={"file": "constants.safetensors"})
         add("constants_of_a_saved_folder", "saved_constants", {"base": [1, 3]})
 
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import torch
+from safetensors.torch import load_file
 
 HERE = pathlib.Path(__file__).parent
 FIELDS = ("layer", "component", "unit", "max_number_of_units", "low_rank_dimension", "intervention_type", "intervention", "subspace_partition", "group_key",
@@ -121,6 +122,7 @@ class Experiment:
         seen = list(dict.fromkeys(keys))
         self.group_of = [seen.index(key) for key in keys] if keys[0] is not None else list(range(count))
         self.groups = max(self.group_of) + 1
+        self.dimensions = config.get("intervention_dimensions") or [None] * count
         self.base = tensors(raw["base"])
         given = raw.get("sources") or []
         self.given = len(given)
@@ -153,6 +155,8 @@ class Experiment:
         return type(site)(site.path % entry["layer"], site.side, site.third, site.heads)
 
     def read_constants(self, given):
+        if isinstance(given, dict) and "file" in given:
+            given = {name: tensor.tolist() for name, tensor in load_file(HERE / given["file"]).items()}
         constants = []
         for index, entry in enumerate(self.representations):
             value = entry.get("source_representation")
@@ -183,7 +187,7 @@ class Experiment:
         """Columns of the unit that an intervention acts on."""
         subspaces = self.subspaces[index]
         if subspaces is None:
-            return list(range(width))
+            return list(range(min(self.dimensions[index] or width, width)))
         partition = self.representations[index].get("subspace_partition")
         if partition is None:
             return [column % width for column in subspaces[row]]

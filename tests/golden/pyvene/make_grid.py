@@ -60,6 +60,11 @@ def save_constants(model, generator):
         pyvene.IntervenableModel(config, model).save(str(HERE / "saved_constants"))
 
 
+def save_file_of_constants(generator):
+    """For both representations of an experiment: units [2, 16], and a vector."""
+    save_file({"0": torch.randn(2, 16, generator=generator), "1": torch.randn(16, generator=generator)}, HERE / "constants.safetensors")
+
+
 def check_pair_reading(model, port, grid):
     """pyvene's own reading of two ints under "base" is (source, base), so it acts on one position."""
     case = next(case for case in grid if case["name"] == "gpt2_two_ints_are_two_positions")
@@ -81,6 +86,7 @@ def main():
         model.save_pretrained(HERE / port.name)
         (HERE / port.name / "generation_config.json").unlink(missing_ok=True)
     save_constants(models["gpt2"], generator)
+    save_file_of_constants(generator)
     check_pair_reading(models["gpt2"], ports.PORTS[0], grid)
     expected, problems, notes = {}, [], collections.Counter()
     for case in grid:

@@ -83,6 +83,10 @@ def run(model, experiment):
         else:
             intervenable = pyvene.IntervenableModel(config_of(experiment), model)
     keys = list(intervenable.sorted_keys) if hasattr(intervenable, "sorted_keys") else list(intervenable.interventions)
+    for key, dimension in zip(keys, experiment.dimensions):
+        if dimension is not None and not experiment.folder:
+            intervention = intervenable.interventions[key]
+            (intervention[0] if isinstance(intervention, (tuple, list)) else intervention).set_interchange_dim(dimension)
     # Constants of the call; those of the config are in it.
     constants = {}
     for index, constant in enumerate(experiment.constants):
@@ -168,6 +172,8 @@ def known_fault(experiment):
                 return "pyvene's noise needs a component of known width"
             if experiment.subspaces[index] is not None:
                 return "pyvene's noise ignores subspaces"
+            if experiment.dimensions[index] is not None:
+                return "pyvene's noise is as wide as the component"
             if "seed" in entry or "level" in entry:
                 return "pyvene's noise has one seed and one level"
         subspaces = experiment.subspaces[index]
