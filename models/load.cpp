@@ -190,7 +190,7 @@ CheckpointInfo inspect(const std::string& folder) {
   for (const auto& [name, tensor] : weights) {
     info.parameters += tensor.numel();
     info.bytes += static_cast<std::int64_t>(tensor.nbytes());
-    by_type[std::string(c10::toString(tensor.scalar_type()))] += tensor.numel();
+    by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
   }
   for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
   const std::shared_ptr<Model> model = build(family, config, head_wanted(config, weights));

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 }
 
 std::int64_t integer(const Json& json, const std::string& path) {
-  if (!json.is_number_integer()) fail(path, "an integer", json);
+  if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)) fail(path, "an integer", json);
   return json.get<std::int64_t>();
 }
 
@@ -36,7 +36,7 @@ bool is_selector(const Json& json) {
 Selector parse_selector(const Json& json, const std::string& path) {
   Selector selector;
   if (json.is_number_integer()) {
-    selector.begin = json.get<std::int64_t>();
+    selector.begin = integer(json, path);
     return selector;
   }
   if (json.is_string()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unicode through ICU, with byte offsets into UTF-8 throughout. Private to text.
+// Unicode through ICU, with byte offsets into UTF-8 throughout. Not installed.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "vene/base/export.h"
 
 namespace vene::text {
 
@@ -38,10 +40,10 @@ struct Normalised {
 Normalised normalise(std::string_view text, const std::string& form);
 
 /// The same bytes with everything that is not UTF-8 replaced by U+FFFD.
-std::string valid_utf8(std::string_view bytes);
+VENE_API std::string valid_utf8(std::string_view bytes);
 /// UTF-8 of a code point.
-std::string utf8(std::uint32_t code);
+VENE_API std::string utf8(std::uint32_t code);
 /// Code points of a text that is UTF-8.
-std::vector<std::uint32_t> code_points(std::string_view text);
+VENE_API std::vector<std::uint32_t> code_points(std::string_view text);
 
 }  // namespace vene::text

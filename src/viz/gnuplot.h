@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running gnuplot. Private to viz.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace vene {
+
+/// A gnuplot string of one line in single quotes, in which nothing but the quote itself is special.
+std::string gnuplot_string(const std::string& text);
+
+/// "set terminal ...\nset output ...\n" for a picture of this many pixels, as PNG or SVG.
+std::string gnuplot_terminal(const std::string& output, bool svg, std::size_t width, std::size_t height);
+
+/// Draws each path (.png or .svg) with the script made for it and moves the picture to its place. IoError when gnuplot is missing or fails.
+void draw_with_gnuplot(const std::vector<std::string>& paths, const std::function<std::string(const std::string& output, bool svg)>& make_script);
+
+}  // namespace vene
