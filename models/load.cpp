@@ -124,9 +124,8 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
 }
 
 bool head_wanted(const ConfigReader& config, const std::map<std::string, torch::Tensor>& weights) {
-  if (weights.contains("lm_head.weight")) return true;
   const std::vector<std::string> architectures = config.texts("architectures");
-  if (architectures.empty()) return true;
+  if (architectures.empty() || weights.contains("lm_head.weight")) return true;
   return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) { return name.ends_with("LMHeadModel") || name.ends_with("ForCausalLM"); });
 }
 

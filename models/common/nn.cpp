@@ -14,13 +14,15 @@ namespace {
 
 thread_local bool unset_parameters = false;
 
+// One value, seen under a shape: an unset parameter takes no memory, even for sizes that there is none for.
+torch::Tensor unset_parameter(at::IntArrayRef shape) {
+  return torch::zeros({1}).expand(shape).variable_data();
+}
+
 torch::Tensor new_parameter(at::IntArrayRef shape) {
-  torch::Tensor parameter = torch::empty(shape);
-  if (!unset_parameters) {
-    torch::NoGradGuard no_grad;
-    parameter.normal_(0.0, 0.02);
-  }
-  return parameter;
+  if (unset_parameters) return unset_parameter(shape);
+  torch::NoGradGuard no_grad;
+  return torch::empty(shape).normal_(0.0, 0.02);
 }
 
 struct NamedActivation {
@@ -91,8 +93,9 @@ LinearImpl::LinearImpl(const torch::nn::LinearOptions& options_) : options(optio
 
 void LinearImpl::reset() {
   const std::int64_t in = options.in_features(), out = options.out_features();
-  weight = register_parameter("weight", torch::empty({out, in}));
-  bias = options.bias() ? register_parameter("bias", torch::empty({out})) : register_parameter("bias", {}, /*requires_grad=*/false);
+  const auto make = [](at::IntArrayRef shape) { return unset_parameters ? unset_parameter(shape) : torch::empty(shape); };
+  weight = register_parameter("weight", make({out, in}));
+  bias = options.bias() ? register_parameter("bias", make({out})) : register_parameter("bias", {}, /*requires_grad=*/false);
   if (unset_parameters) return;
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   const double bound = 1.0 / std::sqrt(static_cast<double>(in));

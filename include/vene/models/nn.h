@@ -17,8 +17,8 @@
 /// The parts that ports are made of. Every one is a site: its input and output can be read and replaced.
 namespace vene::models::nn {
 
-/// While it lives, the modules of this header that this thread builds leave their large parameters unset: for a loader,
-/// which is about to fill them, and saves the time that drawing random numbers takes.
+/// While it lives, the modules of this header that this thread builds leave their large parameters unset, of the right shape but
+/// without memory: for a loader, which gives each its data by `set_data`.
 class VENE_API UnsetParameters {
  public:
   UnsetParameters();
