@@ -5,6 +5,7 @@
 
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
+#include "vene/hooks/hook_point.h"
 #include "vene/hooks/hooked.h"
 #include "vene/models/adapt.h"
 #include "vene/models/load.h"
