@@ -70,6 +70,7 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
     torch::Tensor value = found->second;
     if (value.sizes() != item.value().sizes()) {
       wrong.push_back(item.key() + " is " + shape_text(value.sizes()) + ", expected " + shape_text(item.value().sizes()));
+      weights.erase(found);
       continue;
     }
     check_finite(item.key(), value, options);

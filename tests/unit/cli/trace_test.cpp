@@ -247,7 +247,7 @@ TEST(Trace, SaysWhatIsWrongAndWritesNothing) {
   expect_refused(folder, trace(folder / "out", {"--target", ""}), "does not continue the prompt token by token");
   std::string endless = "The";
   for (int i = 0; i < 200; ++i) endless += " Needle";
-  expect_refused(folder, trace(folder / "out", {}, endless, "The"), "context");
+  expect_refused(folder, trace(folder / "out", {}, endless, "The"), "positions do not fit the model's 128");
 }
 
 }  // namespace
