@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -38,7 +39,7 @@ ConfigReader ConfigReader::read(const std::string& path) {
   try {
     data->json = nlohmann::json::parse(io::read_file(path));
   } catch (const nlohmann::json::exception& error) {
-    throw ModelError(path + ": not JSON: " + error.what());
+    throw ModelError(path + ": " + json_problem(error.what()));
   }
   if (!data->json.is_object()) throw ModelError(path + ": expected a JSON object");
   ConfigReader reader;

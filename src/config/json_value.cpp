@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -40,10 +41,7 @@ Json parse_json(std::string_view text) {
   try {
     return Json::parse(text, watch);
   } catch (const Json::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 2, column 5: syntax error ...": from the place on.
-    const std::string_view message = error.what();
-    const std::size_t place = message.find("at line ");
-    throw ConfigError("not JSON: " + std::string(place == std::string_view::npos ? message : message.substr(place + 3)));
+    throw ConfigError(json_problem(error.what()));
   }
 }
 

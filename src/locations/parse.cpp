@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/locations/locations.h"
@@ -169,7 +170,7 @@ Locations Locations::parse(std::string_view text) {
   try {
     json = Json::parse(text);
   } catch (const Json::exception& error) {
-    throw ConfigError(root + ": not JSON: " + error.what());
+    throw ConfigError(root + ": " + json_problem(error.what()));
   }
   Locations locations;
   if (json.is_null()) return locations;
