@@ -29,6 +29,11 @@ std::optional<torch::ScalarType> dtype_by_name(std::string name, const std::stri
   throw ModelError(where + ": unknown dtype '" + name + "'" + name_hint(name, {"float32", "float16", "bfloat16"}));
 }
 
+// What config.json says the weights are; empty where it says nothing.
+std::optional<torch::ScalarType> stated_dtype(const ConfigReader& config) {
+  return dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
+}
+
 // Up to five names and how many more.
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 5;
@@ -160,8 +165,7 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   if (!options.warn) options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
   const ConfigReader config = ConfigReader::read(config_path(folder));
   const Family& family = family_of(config);
-  std::optional<torch::ScalarType> dtype = options.dtype;
-  if (!dtype) dtype = dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
+  const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
   std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
   LanguageModel lm;
   lm.model = build(family, config, head_wanted(config, weights));
@@ -181,6 +185,7 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
 CheckpointInfo inspect(const std::string& folder) {
   const ConfigReader config = ConfigReader::read(config_path(folder));
   const Family& family = family_of(config);
+  stated_dtype(config);
   CheckpointInfo info;
   info.folder = folder;
   info.architecture = family.model_type;

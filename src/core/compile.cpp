@@ -40,6 +40,14 @@ RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
   return wide;
 }
 
+const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
+  try {
+    return model.sites().find(config.representations[representation].component, config.representations[representation].layer);
+  } catch (const PlanError& error) {
+    throw PlanError("representations[" + std::to_string(representation) + "]: " + error.what());
+  }
+}
+
 RowTexts texts_of(const models::Batch& batch, const text::Tokenizer* tokenizer) {
   return RowTexts::of(batch.primary(), batch.attention_mask, batch.input_ids, tokenizer);
 }
@@ -343,7 +351,7 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
     std::shared_ptr<Intervention> built = representation.intervention;
     if (!built) {
       InterventionSettings settings;
-      const Site& site = model.sites().find(representation.component, representation.layer);
+      const Site& site = detail::site_of(config, i, model);
       settings.width = site.width * representation.max_number_of_units;
       settings.low_rank_dimension = representation.low_rank_dimension;
       settings.latent_dim = representation.latent_dim;
@@ -379,11 +387,7 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
     placement.representation = i;
     placement.key = keys[i];
     placement.where = "representations[" + std::to_string(i) + "]";
-    try {
-      placement.site = model->sites().find(config.representations[i].component, config.representations[i].layer);
-    } catch (const PlanError& error) {
-      throw PlanError(placement.where + ": " + error.what());
-    }
+    placement.site = detail::site_of(config, i, *model);
     placement.unit = parse_unit(config.representations[i].unit, placement.where + ".unit");
     placement.intervention = interventions[i];
     placement.traits = interventions[i]->traits();

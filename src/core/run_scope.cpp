@@ -58,7 +58,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
 }
 
 void RunScope::read(const HookContext& context, const Placement& placement) {
-  if (placement.traits.source_is_module_input && (context.phase != Phase::kOutput || context.inputs.empty())) {
+  if (placement.traits.source_is_module_input && context.inputs.empty()) {
     throw PlanError(name_of(placement) + ": skip takes the input of the site's module, and this site has none (use the output of a block, of an MLP or of attention)");
   }
   const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();

@@ -98,7 +98,7 @@ void register_builtin_interventions(InterventionRegistry& registry) {
   registry.add({"subtraction", "Takes the source's value away.", {}, build_swap(SwapMode::kSubtract), {"SubtractionIntervention"}});
   registry.add({"zero", "Zeros the value.", {}, build<Zero>, {"ZeroIntervention"}});
   registry.add({"collect", "Reads the value and changes nothing; sees what was written before it.", {}, build<Collect>, {"CollectIntervention"}});
-  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output.", {}, build<Skip>, {"SkipIntervention"}});
+  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output (of its input, at an input).", {}, build<Skip>, {"SkipIntervention"}});
   registry.add({"noise",
                 "Adds numpy's RandomState(seed).randn(1, units, width) times a level, the same in every row and head.",
                 {{"seed", OptionType::kInteger, OptionValue(std::int64_t{1}), "Seed of numpy's RandomState."},

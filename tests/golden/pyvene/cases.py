@@ -11,7 +11,7 @@ ROWS, POSITIONS = 2, 5
 POSITION_FORMS = [
     ("int", {"both": 2}), ("negative", {"both": -2}), ("list", {"both": [1, 3]}), ("rows", {"both": [[0, 2], [4, 1]]}), ("pair", {"source": [0, 3], "base": [2, 4]}),
     ("ragged", {"both": [[0, 2], [3]]}), ("each", {"both": [[[1], [2]]]}), ("null", None), ("named", {"source": "first", "base": "last"}),
-    ("four", {"both": [0, 1, 2, 4]}), ("span", {"both": {"span": [1, 3]}}), ("rows_pair", {"source": [[0], [1]], "base": [[3], [2]]}), ("empty_row", {"both": [[], [1, 4]]}),
+    ("four", {"both": [0, 1, 2, 4]}), ("span", {"both": {"span": [1, 3]}}), ("rows_pair", {"source": [[0], [1]], "base": [[3], [2]]}), ("empty_row", {"both": [[], [1, 4]]}), ("one_row", {"both": [[3, 1]]}),
 ]
 HEAD_FORMS = [
     ("int", {"both": 1}), ("negative", {"both": -1}), ("list", {"both": [0, 1]}), ("rows", {"both": [[0], [1]]}), ("pair", {"source": 1, "base": 0}),

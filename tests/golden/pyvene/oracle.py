@@ -119,7 +119,7 @@ def run(model, experiment):
         entry, site, (where, _) = experiment.representations[index], experiment.site(index), experiment.where[index]
 
         def read(value, module_input):
-            rows = part_of(module_input if entry["kind"] == "skip" else value, site)
+            rows = part_of(module_input if entry["kind"] == "skip" and site.side == "out" else value, site)
             wanted = experiment.rows(experiment.target(index))
             taken[index] = [pick(rows[row if len(rows) > 1 else 0], entry["unit"], where, row) for row in range(wanted)]
             return value

@@ -25,7 +25,8 @@ class Port:
     tokens: int = 0                          # vocabulary; 0: the model reads inputs_embeds of `width`
     width: int = 0
     components: typing.List[str] = None      # the ones that the grid walks; None: all
-    skips: typing.Tuple[str, ...] = ()       # outputs of modules as wide as their input
+    skips: typing.Tuple[str, ...] = ()       # outputs of modules as wide as their input, and inputs
+    keyword_attention: bool = False          # attention gets its input by keyword
     paths: typing.Tuple[str, ...] = ()       # components spelled as module paths
     position_ids: bool = True                # the model takes them
     share: float = 0.3                       # of the cases on forms, modes, sources, padding and subspaces; all sites are walked anyway
@@ -105,17 +106,18 @@ def mlp():
     return MLPForClassification(MLPConfig(h_dim=8, n_layer=2, num_classes=3, pdrop=0.0))
 
 
+INPUTS = ("block_input", "mlp_input", "attention_input", "attention_value_output", "head_attention_value_output")
 MLP_SITES = {"block_input": Site("mlp.h.%d", "in"), "block_output": Site("mlp.h.%d", "out"), "mlp_activation": Site("mlp.h.%d.act", "out")}
 
 PORTS = [
-    Port("gpt2", gpt2(), gpt2_sites("transformer.", 4), tokens=20, width=16, skips=("block_output", "mlp_output", "mlp_activation", "attention_output"),
+    Port("gpt2", gpt2(), gpt2_sites("transformer.", 4), tokens=20, width=16, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
          paths=("transformer.h.1.mlp.output", "transformer.h.0.attn.input", "transformer.h.1.output"), share=1),
     Port("gpt2_headless", gpt2(transformers.GPT2Model), gpt2_sites("", 4), tokens=20, width=16, components=["block_output", "mlp_activation", "head_key_output"],
          skips=("block_output", "mlp_activation"), share=0),
-    Port("llama", llama, llama_sites("model.", 4, 2), tokens=20, width=16,
-         skips=("block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"),
+    Port("llama", llama, llama_sites("model.", 4, 2), tokens=20, width=16, keyword_attention=True,
+         skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"),
          paths=("model.layers.1.mlp.output", "model.layers.0.self_attn.o_proj.input", "model.layers.1.output")),
-    Port("mlp", mlp, MLP_SITES, width=8, skips=("block_output", "mlp_activation"), paths=("mlp.h.1.act.output",), position_ids=False),
+    Port("mlp", mlp, MLP_SITES, width=8, skips=("block_input", "block_output", "mlp_activation"), paths=("mlp.h.1.act.output",), position_ids=False),
 ]
 
 

@@ -160,8 +160,10 @@ def known_fault(experiment):
             return "pyvene does not take a component out of the whole value without locations"
         if base is not None and unit == "pos" and site.heads is not None:
             return "pyvene cannot address positions of a head component"
+        if kind == "skip" and entry["component"] in ("attention_input", "attention_output") and experiment.port.keyword_attention:
+            return "pyvene's skip takes positional inputs only"
         if kind == "skip" and entry["component"] == "attention_output":
-            return "pyvene hooks attention_output where its module's input is not the attention's, or is passed by keyword"
+            return "pyvene hooks attention_output at a dropout, whose input is not the attention's"
         if kind == "skip" and site.third is not None:
             return "pyvene splits the input of a fused projection as if it were its output"
         if kind == "noise":

@@ -138,7 +138,7 @@ TEST(BadCheckpoint, NaNsInWeightsAreAWarning) {
   });
   const Outcome outcome = vene_command({"sites", checkpoint.path()});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.err, HasSubstr("h.3.mlp.c_fc.bias' holds 512 values that are NaN or infinite"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 tensor holds values that are NaN or infinite: transformer.h.3.mlp.c_fc.bias (512)"));
 }
 
 struct BadExperiment {

@@ -3,13 +3,13 @@
 #include <gmock/gmock.h>
 #include <torch/torch.h>
 
-#include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "vene/base/error.h"
+#include "tests/unit/core/grid_models.h"
 #include "vene/core/experiment.h"
 #include "vene/io/safetensors.h"
 
@@ -17,9 +17,8 @@ namespace vene {
 namespace {
 
 using Json = nlohmann::json;
-namespace fs = std::filesystem;
-
-fs::path grid_folder() { return fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "pyvene"; }
+using vene_test::grid_folder;
+using vene_test::grid_model;
 
 const std::vector<Json>& grid_cases() {
   static const std::vector<Json> kCases = [] {
@@ -36,12 +35,6 @@ const std::map<std::string, torch::Tensor>& expected_values() {
     return values;
   }();
   return kValues;
-}
-
-const models::LanguageModel& grid_model(const std::string& name) {
-  static std::map<std::string, models::LanguageModel> models;
-  const auto found = models.find(name);
-  return found != models.end() ? found->second : models.emplace(name, models::load((grid_folder() / name).string())).first->second;
 }
 
 // An intervention from outside the library: the source, if any, added to a multiple of the base.
@@ -128,7 +121,7 @@ TEST(PyveneGridCoverage, HoldsEveryInterventionUnitModeAndComponent) {
     by_pyvene += entry.at("oracle") == "pyvene" ? 1U : 0U;
   }
   EXPECT_GE(by_pyvene, 300U) << "cases that pyvene itself was run on";
-  // Learned interventions have goldens of their own; the others need no option that has no default.
+  // Interventions with values to learn or fit have goldens of their own.
   std::size_t kinds = 0;
   for (const std::string& name : grid_registry().names()) {
     const InterventionInfo& info = grid_registry().at(name);
@@ -138,7 +131,9 @@ TEST(PyveneGridCoverage, HoldsEveryInterventionUnitModeAndComponent) {
       plain = plain && option.default_value.has_value();
       if (option.default_value) settings.options[option.name] = *option.default_value;
     }
-    if (!plain || info.build(settings)->traits().trainable) continue;
+    if (!plain) continue;
+    const auto built = info.build(settings);
+    if (built->traits().trainable || !built->parameters().empty() || !built->buffers().empty()) continue;
     ++kinds;
     for (const char* what : {" pos", " h", " h.pos", " parallel", " serial", " columns", " parts"}) EXPECT_TRUE(seen.contains(name + what)) << name << what;
   }

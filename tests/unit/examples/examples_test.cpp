@@ -32,8 +32,8 @@ void expect_alike(const std::string& expected, const std::string& got) {
   for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(wanted[i], values[i], 1e-3 + 1e-2 * wanted[i]) << "number " << i;
 }
 
-std::string run_example(const std::string& name, const std::vector<std::string>& arguments = {}) {
-  const Outcome outcome = vene_test::run_program(vene_test::program_path(name), arguments);
+std::string run_example(const std::string& name) {
+  const Outcome outcome = vene_test::run_program(vene_test::program_path(name), {});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.err, "");
   return outcome.out;
@@ -68,8 +68,10 @@ INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_
 
 TEST(Example, TrainsALanguageModelThatTheCommandReads) {
   const TemporaryFolder folder;
-  run_example("train_language_model", {"-o", folder / "model", "--quick", "--threads", "1"});
+  const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--quick", "--threads", "1"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
   for (const char* made : {"config.json", "model.safetensors", "vocab.json", "merges.txt"}) EXPECT_TRUE(std::filesystem::exists(folder / "model/" + std::string(made))) << made;
+  EXPECT_EQ(vene_test::run_program(vene_test::program_path("vene"), {"info", folder / "model"}).status, 0);
 }
 
 TEST(Readme, ShowsWhatItsProgramPrints) {

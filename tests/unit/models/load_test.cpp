@@ -289,7 +289,7 @@ TEST(Inspect, SaysWhatAFolderHolds) {
   EXPECT_EQ(info.architecture, "llama");
   EXPECT_EQ(info.parameters, count);
   EXPECT_EQ(info.bytes, 2 * count);
-  EXPECT_THAT(info.dtypes, testing::ElementsAre("Half"));
+  EXPECT_THAT(info.dtypes, testing::ElementsAre("float16"));
   EXPECT_EQ(info.layers, 3);
   EXPECT_EQ(info.width, 16);
   EXPECT_EQ(info.vocabulary, 60);
