@@ -56,7 +56,7 @@ std::string gnuplot_string(const std::string& text) {
   std::string result = "'";
   for (char c : text) {
     if (c == '\'') {
-      result += "''";
+      result += "'.\"\\047\".'";
     } else if (c == '\n' || c == '\r' || c == '\t') {
       result += ' ';
     } else {

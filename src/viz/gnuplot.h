@@ -7,7 +7,8 @@
 
 namespace vene {
 
-/// A gnuplot string of one line in single quotes, in which nothing but the quote itself is special.
+/// A gnuplot string of one line: in single quotes, where nothing is special, but for the quotes themselves, which are joined to it
+/// as escapes (a doubled quote at the front would end the string).
 std::string gnuplot_string(const std::string& text);
 
 /// "set terminal ...\nset output ...\n" for a picture of this many pixels, as PNG or SVG.
