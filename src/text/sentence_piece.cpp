@@ -7,13 +7,6 @@
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
-// LibTorch's libc10 and libsentencepiece both have a global "FLAGS_minloglevel": an int there, an object of 32 bytes here. The
-// loader binds both to the first definition it finds, and from libc10's four bytes sentencepiece's constructor would write on into
-// the flags behind it, one of which makes LibTorch end the process where it should throw. This definition comes before both.
-extern "C" {
-__attribute__((visibility("default"), used, aligned(16))) char vene_flag_room[128] asm("FLAGS_minloglevel");
-}
-
 namespace vene::text {
 namespace {
 
