@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/registry.h"
 
+#include <algorithm>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/models/gpt2.h"
+#include "vene/models/gru.h"
 #include "vene/models/llama.h"
 #include "vene/models/mlp.h"
 
@@ -81,6 +84,25 @@ std::shared_ptr<Model> build_llama(const ConfigReader& config, bool head) {
   return std::make_shared<Llama>(options);
 }
 
+std::shared_ptr<Model> build_gru(const ConfigReader& config, bool) {
+  GRUOptions options;
+  options.h_dim = config.integer("h_dim");
+  options.n_layer = config.integer("n_layer");
+  options.n_labels = config.integer("n_labels", options.n_labels);
+  options.include_bias = config.boolean("include_bias", true);
+  options.include_emb = config.boolean("include_emb", false);
+  options.vocab_size = config.integer("vocab_size", options.vocab_size);
+  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
+  options.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
+  const std::vector<std::string> names{"GRUModel", "GRUForClassification", "GRULMHeadModel"}, given = config.texts("architectures");
+  const auto found = given.size() == 1 ? std::find(names.begin(), names.end(), given[0]) : names.end();
+  if (found == names.end()) {
+    throw ModelError(config.where() + ": architectures: expected one of " + join(names) + ", got " + (given.empty() ? "nothing" : join(given)));
+  }
+  options.head = static_cast<GRUHead>(found - names.begin());
+  return std::make_shared<GRU>(options);
+}
+
 std::shared_ptr<Model> build_mlp(const ConfigReader& config, bool) {
   MLPOptions options;
   options.h_dim = config.integer("h_dim");
@@ -98,6 +120,7 @@ std::shared_ptr<Model> build_mlp(const ConfigReader& config, bool) {
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies{
       {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}},
+      {"gru", "gru.", build_gru, {}},
       {"llama", "model.", build_llama, {".rotary_emb.inv_freq"}},
       {"mlp", "", build_mlp, {}},
   };

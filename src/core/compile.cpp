@@ -29,17 +29,6 @@ std::vector<std::size_t> group_of_representations(const IntervenableConfig& conf
   return group;
 }
 
-// A source of one row serves every row of the base.
-RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
-  if (texts.rows == rows) return texts;
-  RowTexts wide = texts;
-  wide.rows = rows;
-  wide.begin.assign(rows, texts.begin[0]);
-  wide.end.assign(rows, texts.end[0]);
-  if (texts.input_ids.defined()) wide.input_ids = texts.input_ids.expand({rows, -1});
-  return wide;
-}
-
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
   try {
     return model.sites().find(config.representations[representation].component, config.representations[representation].layer);
@@ -281,6 +270,16 @@ void add_passes(PlanData& plan) {
 }
 
 }  // namespace
+
+RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
+  if (texts.rows == rows) return texts;
+  RowTexts wide = texts;
+  wide.rows = rows;
+  wide.begin.assign(rows, texts.begin[0]);
+  wide.end.assign(rows, texts.end[0]);
+  if (texts.input_ids.defined()) wide.input_ids = texts.input_ids.expand({rows, -1});
+  return wide;
+}
 
 UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes,
                      torch::Device device) {

@@ -19,6 +19,7 @@ struct NamedSite {
   std::string path;         ///< module path and ".input" or ".output", or "output" for the module itself
   std::vector<Axis> axes;   ///< of the value there; empty: guessed from its rank
   std::int64_t width = 0;   ///< of the last axis; 0: not known before a run
+  CallOrder calls = CallOrder::kUnknown;  ///< of a place that is called many times: what its calls run over
 };
 
 struct AdaptOptions {
