@@ -36,6 +36,7 @@ int main(int count, char** arguments) {
   vene::cli::add_tokenize(app);
   vene::cli::add_run(app);
   vene::cli::add_trace(app);
+  vene::cli::add_verify(app);
   try {
     app.parse(count, arguments);
     // Output that could not be written is a failure, also when it went to a full disk behind a redirect.
