@@ -51,7 +51,11 @@ std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tenso
   std::map<std::string, torch::Tensor> weights;
   for (const auto& [name, tensor] : tensors) {
     if (is_ignored(name, family)) continue;
-    weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+    if (name.starts_with(family.head + ".")) {
+      weights["lm_head" + name.substr(family.head.size())] = tensor;
+    } else {
+      weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+    }
   }
   return weights;
 }

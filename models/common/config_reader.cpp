@@ -53,6 +53,11 @@ bool ConfigReader::has(const std::string& field) const {
   return found != data_->json.end() && !found->is_null();
 }
 
+bool ConfigReader::is_null(const std::string& field) const {
+  const auto found = data_->json.find(field);
+  return found != data_->json.end() && found->is_null();
+}
+
 std::int64_t ConfigReader::integer(const std::string& field) const {
   const nlohmann::json* value = data_->ask(field);
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
@@ -74,6 +79,12 @@ double ConfigReader::number(const std::string& field) const {
 
 double ConfigReader::number(const std::string& field, double otherwise) const {
   return data_->ask(field) != nullptr ? number(field) : otherwise;
+}
+
+double ConfigReader::positive(const std::string& field) const {
+  const double value = number(field);
+  if (!(value > 0)) wrong(where_, field, "a positive number", data_->ask(field));
+  return value;
 }
 
 bool ConfigReader::boolean(const std::string& field, bool otherwise) const {
@@ -111,6 +122,25 @@ std::vector<std::string> ConfigReader::texts(const std::string& field) const {
   for (const auto& entry : *value) {
     if (!entry.is_string()) wrong(where_, field, "a list of texts", value);
     list.push_back(entry.get<std::string>());
+  }
+  return list;
+}
+
+std::vector<std::string> ConfigReader::repeated_texts(const std::string& field) const {
+  std::vector<std::string> list;
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr) return list;
+  constexpr const char* kExpected = "a list of [texts, times]";
+  constexpr std::size_t kMost = 100000;
+  if (!value->is_array()) wrong(where_, field, kExpected, value);
+  for (const auto& entry : *value) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_array() || !entry[1].is_number_unsigned() || entry[1] > kMost) wrong(where_, field, kExpected, value);
+    for (std::size_t i = 0; i < entry[1].get<std::size_t>(); ++i) {
+      for (const auto& text : entry[0]) {
+        if (!text.is_string() || list.size() == kMost) wrong(where_, field, kExpected, value);
+        list.push_back(text.get<std::string>());
+      }
+    }
   }
   return list;
 }

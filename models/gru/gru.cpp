@@ -3,8 +3,11 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
+#include <algorithm>
+
 #include "models/common/checks.h"
 #include "models/common/declare.h"
+#include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/models/attention.h"
@@ -205,5 +208,30 @@ Output GRU::finish(const StageState& state, const torch::Tensor& positions) {
   }
   return output;
 }
+
+namespace {
+
+std::shared_ptr<Model> build_gru(const ConfigReader& config, bool) {
+  GRUOptions options;
+  options.h_dim = config.integer("h_dim");
+  options.n_layer = config.integer("n_layer");
+  options.n_labels = config.integer("n_labels", options.n_labels);
+  options.include_bias = config.boolean("include_bias", true);
+  options.include_emb = config.boolean("include_emb", false);
+  options.vocab_size = config.integer("vocab_size", options.vocab_size);
+  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
+  options.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
+  const std::vector<std::string> names{"GRUModel", "GRUForClassification", "GRULMHeadModel"}, given = config.texts("architectures");
+  const auto found = given.size() == 1 ? std::find(names.begin(), names.end(), given[0]) : names.end();
+  if (found == names.end()) {
+    throw ModelError(config.where() + ": architectures: expected one of " + join(names) + ", got " + (given.empty() ? "nothing" : join(given)));
+  }
+  options.head = static_cast<GRUHead>(found - names.begin());
+  return std::make_shared<GRU>(options);
+}
+
+}  // namespace
+
+Family gru_family() { return {"gru", "gru.", build_gru, {}}; }
 
 }  // namespace vene::models

@@ -50,5 +50,6 @@ void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_verify(CLI::App& app);
 
 }  // namespace vene::cli

@@ -7,8 +7,9 @@
 A reference of a language model holds input_ids and attention_mask of three rows (whole, padded on the left, padded on
 the right), logits and/or last_hidden_state, and the value at every named site, "<component>" or "<component>.<layer>",
 read off the Hugging Face model in eager attention with position ids made from the mask. Values at padded positions mean
-nothing. A model on plain tensors has inputs_embeds in their stead.
-A further family is some entries in CASES and one function like `gpt2_sites`; the tests find its folders by themselves.
+nothing. A model on plain tensors has inputs_embeds in their stead. "greedy" is the first row and the 50 tokens that
+follow it, for models with room for them.
+A further family is some entries in CASES and one function in scripts/reference_activations.py; the tests find its folders by themselves.
 """
 import importlib.metadata
 import json
@@ -20,50 +21,13 @@ import transformers
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).parent
+sys.path.append(str(HERE.parents[2] / "scripts"))
+import decoder_families
+from reference_activations import capture, gpt2_sites, llama_sites, run
+
 ROWS, POSITIONS = 3, 6
 for package, version in {"torch": "2.15", "transformers": "5.23", "pyvene": "0.1.8"}.items():
     assert importlib.metadata.version(package).startswith(version), f"made with {package} {version}"
-
-
-def gpt2_sites(model):
-    """Component -> (module, "in" or "out", and which third of its last axis, if split). Keys have their layer."""
-    body = getattr(model, "transformer", model)
-    sites = {"embedding": (body.drop, "out"), "final_norm": (body.ln_f, "out")}
-    for layer, block in enumerate(body.h):
-        sites |= {
-            f"block_input.{layer}": (block, "in"),
-            f"block_output.{layer}": (block, "out"),
-            f"attention_input.{layer}": (block.attn, "in"),
-            f"attention_output.{layer}": (block.attn.resid_dropout, "out"),
-            f"attention_value_output.{layer}": (block.attn.c_proj, "in"),
-            f"query_output.{layer}": (block.attn.c_attn, "out", 0),
-            f"key_output.{layer}": (block.attn.c_attn, "out", 1),
-            f"value_output.{layer}": (block.attn.c_attn, "out", 2),
-            f"mlp_input.{layer}": (block.mlp, "in"),
-            f"mlp_activation.{layer}": (block.mlp.act, "out"),
-            f"mlp_output.{layer}": (block.mlp, "out"),
-        }
-    return sites
-
-
-def llama_sites(model):
-    body = getattr(model, "model", model)
-    sites = {"embedding": (body.embed_tokens, "out"), "final_norm": (body.norm, "out")}
-    for layer, block in enumerate(body.layers):
-        sites |= {
-            f"block_input.{layer}": (block, "in"),
-            f"block_output.{layer}": (block, "out"),
-            f"attention_input.{layer}": (block.self_attn, "in"),
-            f"attention_output.{layer}": (block.self_attn, "out"),
-            f"attention_value_output.{layer}": (block.self_attn.o_proj, "in"),
-            f"query_output.{layer}": (block.self_attn.q_proj, "out"),
-            f"key_output.{layer}": (block.self_attn.k_proj, "out"),
-            f"value_output.{layer}": (block.self_attn.v_proj, "out"),
-            f"mlp_input.{layer}": (block.mlp, "in"),
-            f"mlp_activation.{layer}": (block.mlp.act_fn, "out"),
-            f"mlp_output.{layer}": (block.mlp, "out"),
-        }
-    return sites
 
 
 def mlp_sites(model):
@@ -119,7 +83,7 @@ CASES = {
     "llama_headless": lambda: llama(transformers.LlamaModel, num_key_value_heads=2),
     "mlp_classifier": lambda: mlp(),
     "mlp_positions": lambda: mlp(activation_function="relu", include_bias=False, squeeze_output=False),
-}
+} | decoder_families.CASES
 
 
 def randomize(model):
@@ -127,7 +91,7 @@ def randomize(model):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(0.0, 0.25)
-            if name.endswith("weight") and parameter.dim() == 1:
+            if name.endswith("weight") and parameter.dim() == 1 and not model.config.model_type.startswith("gemma"):  # Gemma adds 1 itself
                 parameter.add_(1.0)
 
 
@@ -143,52 +107,6 @@ def inputs_for(name, config):
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def capture(model, sites, inputs):
-    values = {}
-
-    def keep(name, side, third=None):
-        def hook(_, arguments, keywords, *result):
-            value = result[0] if side == "out" else (arguments[0] if arguments else keywords["hidden_states"])
-            value = value[0] if isinstance(value, tuple) else value
-            values[name] = (value if third is None else value.chunk(3, -1)[third]).detach().clone().contiguous()
-        return hook
-
-    for name, (module, side, *third) in sites.items():
-        if side == "in":
-            module.register_forward_pre_hook(keep(name, side, *third), with_kwargs=True)
-        else:
-            module.register_forward_hook(keep(name, side, *third), with_kwargs=True)
-
-    # Eager attention calls softmax once a layer: its argument and result are the scores and the pattern.
-    softmax, calls = torch.nn.functional.softmax, []
-
-    def recording(value, *arguments, **keywords):
-        result = softmax(value, *arguments, **keywords)
-        calls.append((value.detach().clone(), result.detach().clone()))
-        return result
-
-    torch.nn.functional.softmax = recording
-    try:
-        output = run(model, inputs)
-    finally:
-        torch.nn.functional.softmax = softmax
-    attention_layers = getattr(model.config, "num_hidden_layers", 0)
-    assert len(calls) == attention_layers, "softmax was called elsewhere too"
-    for layer, (scores, pattern) in enumerate(calls):
-        values[f"attention_scores.{layer}"], values[f"attention_pattern.{layer}"] = scores, pattern
-    for name in ("logits", "last_hidden_state"):
-        if name in output:
-            values[name] = output[name].detach().clone()
-    return values
-
-
-def run(model, inputs):
-    if "attention_mask" not in inputs:
-        return model(**inputs, return_dict=True)
-    positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
-    return model(**inputs, position_ids=positions, use_cache=False)
-
-
 def spell_as_of_old(folder):
     """config.json as transformers 4 wrote it: rope_theta and rope_scaling, torch_dtype."""
     path = folder / "config.json"
@@ -200,6 +118,17 @@ def spell_as_of_old(folder):
         rope["type"] = rope.pop("rope_type")
     config["torch_dtype"] = config.pop("dtype")
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def greedy(model, ids):
+    """The prompt and the 50 tokens that the model goes on with, where it has room for them."""
+    length = ids.shape[1] + 50
+    if getattr(model.config, "max_position_embeddings", 0) < length or not model.can_generate():
+        return {}
+    text = model.generate(ids, do_sample=False, max_length=length, min_length=length, pad_token_id=0)
+    first, second = model(text).logits.topk(2, -1).values.unbind(-1)
+    assert ((first - second) > 1e-4 * first.abs().max()).all(), "two tokens are too near each other: take another seed"
+    return {"greedy": text}
 
 
 def make(name, case):
@@ -215,6 +144,8 @@ def make(name, case):
     inputs = inputs_for(name, config)
     with torch.no_grad():
         values = capture(model, find_sites(model), inputs)
+        if "input_ids" in inputs:
+            values |= greedy(model, inputs["input_ids"][:1])
         if "_old_" in name:
             spell_as_of_old(folder)
             again = run(model_class.from_pretrained(folder, attn_implementation="eager").eval(), inputs)

@@ -98,6 +98,7 @@ TEST_P(LanguageModel, AWriteToThePatternIsUsed) {
   model->forward(row_of(rows[0]));
   // Heads that share a value each read it.
   const std::int64_t shared = site.heads / values.heads;
+  if (GetParam() == "olmo_clipped") value = value.clamp(-0.75, 0.75);  // OLMo cuts values after this site
   value = value.view({1, 6, values.heads, values.width}).repeat_interleave(shared, 2).view({1, 6, -1});
   EXPECT_LE(relative_error(after, value), 1e-6);
 }
@@ -133,10 +134,13 @@ TEST_P(LanguageModel, AWriteAtEveryNamedSiteChangesTheOutput) {
 
 TEST_P(LanguageModel, EmbeddingsCanStandInForTokens) {
   const Batch by_ids = padded(rows, true);
-  const torch::Tensor table = model->token_embedding();
-  ASSERT_TRUE(table.defined());
+  // What the embedding layer gives, scaled where the architecture scales it.
   Batch by_vectors;
-  by_vectors.inputs_embeds = torch::embedding(table, by_ids.input_ids);
+  for (const char* path : {"transformer.wte.output", "gpt_neox.embed_in.output", "model.embed_tokens.output"}) {
+    if (model->sites().try_find(path, -1) != nullptr) by_vectors.inputs_embeds = value_at(*model, by_ids, path, -1);
+  }
+  ASSERT_TRUE(by_vectors.inputs_embeds.defined());
+  EXPECT_EQ(model->token_embedding().sizes(), (std::vector<std::int64_t>{model->vocabulary_size(), width}));
   by_vectors.attention_mask = by_ids.attention_mask;
   EXPECT_TRUE(torch::equal(run(by_vectors), run(by_ids)));
 }
