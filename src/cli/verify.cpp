@@ -199,7 +199,7 @@ void add_verify(CLI::App& app) {
   options->model.add_to(*command);
   command->add_option("--reference", options->reference, "File of scripts/reference_activations.py")->required()->type_name("FILE");
   auto* tolerance = command->add_option("--tolerance", options->tolerance, "Largest relative error allowed (default: 1e-5 in float32, 2e-2 in half types)")
-                        ->check(CLI::NonNegativeNumber)->type_name("X");
+                        ->check(CLI::Range(0.0, 1e9))->type_name("X");
   command->add_flag("--json", options->json, "Print the error of every site as JSON");
   command->footer("The error is the largest difference over the largest magnitude in the reference. Runs in float32 unless --dtype says otherwise.\n"
                   "Example: vene verify -m tests/golden/models/gpt2_tied --reference tests/golden/models/gpt2_tied/reference.safetensors");
