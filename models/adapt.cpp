@@ -24,6 +24,7 @@ class Adapted : public Model {
       site.layer = named.layer;
       site.axes = named.axes;
       site.width = named.width;
+      site.calls = named.calls;
       sites_.add(std::move(site));
       if (named.layer >= 0) layers_ = std::max(layers_, named.layer + 1);
     }

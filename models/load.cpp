@@ -7,6 +7,7 @@
 #include <map>
 
 #include "models/common/config_reader.h"
+#include "models/common/unsupported.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -28,6 +29,11 @@ std::optional<torch::ScalarType> dtype_by_name(std::string name, const std::stri
   throw ModelError(where + ": unknown dtype '" + name + "'" + name_hint(name, {"float32", "float16", "bfloat16"}));
 }
 
+// What config.json says the weights are; empty where it says nothing.
+std::optional<torch::ScalarType> stated_dtype(const ConfigReader& config) {
+  return dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
+}
+
 // Up to five names and how many more.
 std::string some(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 5;
@@ -45,56 +51,90 @@ std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tenso
   std::map<std::string, torch::Tensor> weights;
   for (const auto& [name, tensor] : tensors) {
     if (is_ignored(name, family)) continue;
-    weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+    if (name.starts_with(family.head + ".")) {
+      weights["lm_head" + name.substr(family.head.size())] = tensor;
+    } else {
+      weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+    }
   }
   return weights;
 }
 
-void check_finite(const std::string& name, const torch::Tensor& tensor, const LoadOptions& options) {
-  if (!tensor.is_floating_point() || tensor.numel() == 0) return;
-  // One pass over the data: a sum is finite only if every term is, short of overflow.
-  if (torch::isfinite(tensor.sum(torch::kFloat64)).item<bool>()) return;
-  const std::int64_t bad = torch::isfinite(tensor).logical_not().sum().item<std::int64_t>();
-  if (bad > 0) options.warn("tensor '" + name + "' holds " + std::to_string(bad) + " values that are NaN or infinite");
+// How many values are NaN or infinite: in pieces, since a sum in another type copies what it sums.
+std::int64_t count_not_finite(const torch::Tensor& tensor) {
+  constexpr std::int64_t kPiece = 1 << 18;
+  const torch::Tensor flat = tensor.reshape(-1);
+  std::int64_t count = 0;
+  for (std::int64_t begin = 0; begin < flat.numel(); begin += kPiece) {
+    const torch::Tensor piece = flat.slice(0, begin, begin + kPiece);
+    // A sum is finite only if every term is, short of overflow.
+    if (torch::isfinite(piece.sum(torch::kFloat64)).item<bool>()) continue;
+    count += piece.numel() - torch::isfinite(piece).sum().item<std::int64_t>();
+  }
+  return count;
 }
 
-void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where, const LoadOptions& options, std::optional<torch::ScalarType> dtype) {
-  const torch::NoGradGuard no_grad;
-  std::vector<std::string> missing, wrong;
-  for (auto& item : model.named_parameters()) {
+bool is_weight_type(torch::ScalarType type) {
+  return type == torch::kFloat32 || type == torch::kFloat16 || type == torch::kBFloat16 || type == torch::kFloat64;
+}
+
+// "2 tensors are missing: a, b"
+std::string problem(const std::vector<std::string>& names, const std::string& one, const std::string& many) {
+  return std::to_string(names.size()) + (names.size() == 1 ? " tensor " + one : " tensors " + many) + ": " + some(names);
+}
+
+// ModelError, with all that is wrong, unless the weights are the model's, name by name and shape by shape.
+void check_weights(const Model& model, const std::map<std::string, torch::Tensor>& weights, const std::string& where) {
+  std::vector<std::string> missing, misshapen, unusable, extra;
+  const auto parameters = model.named_parameters();
+  for (const auto& item : parameters) {
     const auto found = weights.find(item.key());
     if (found == weights.end()) {
       missing.push_back(item.key());
-      continue;
+    } else if (found->second.sizes() != item.value().sizes()) {
+      misshapen.push_back(item.key() + " is " + shape_text(found->second.sizes()) + ", expected " + shape_text(item.value().sizes()));
+    } else if (!is_weight_type(found->second.scalar_type())) {
+      unusable.push_back(item.key() + " is " + c10::toString(found->second.scalar_type()) + ", expected Float, Half or BFloat16");
     }
-    torch::Tensor value = found->second;
-    if (value.sizes() != item.value().sizes()) {
-      wrong.push_back(item.key() + " is " + shape_text(value.sizes()) + ", expected " + shape_text(item.value().sizes()));
-      continue;
-    }
-    check_finite(item.key(), value, options);
-    // The parameter takes the file's own memory where type and device are right; weights are never held twice.
-    torch::Tensor placed = value.to(options.device, dtype.value_or(value.scalar_type()));
+  }
+  for (const auto& [name, tensor] : weights) {
+    if (!parameters.contains(name)) extra.push_back(name + name_hint(name, missing));
+  }
+  std::vector<std::string> problems;
+  if (!missing.empty()) problems.push_back(problem(missing, "is missing", "are missing"));
+  if (!misshapen.empty()) problems.push_back(problem(misshapen, "has the wrong shape", "have the wrong shape"));
+  if (!unusable.empty()) problems.push_back(problem(unusable, "has the wrong type", "have the wrong type"));
+  if (!extra.empty()) problems.push_back(problem(extra, "belongs to nothing in this model", "belong to nothing in this model"));
+  if (!problems.empty()) throw ModelError(where + ": " + join(problems, "; "));
+}
+
+// What every parameter is to be: all tensors' own type where they agree, and float32 where they do not.
+torch::ScalarType common_type(const std::map<std::string, torch::Tensor>& weights) {
+  for (const auto& [name, tensor] : weights) {
+    if (tensor.scalar_type() != weights.begin()->second.scalar_type()) return torch::kFloat32;
+  }
+  return weights.empty() ? torch::kFloat32 : weights.begin()->second.scalar_type();
+}
+
+// Puts the weights in. A parameter takes the file's own memory, mapped copy on write, where type and device are right; else it
+// is converted, one tensor after another, and the file's memory given back, so that weights are never held twice.
+void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where, const LoadOptions& options, torch::ScalarType dtype) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::string> broken;
+  for (auto& item : model.named_parameters()) {
+    torch::Tensor value = std::move(weights.extract(item.key()).mapped());
+    if (const std::int64_t count = count_not_finite(value); count > 0) broken.push_back(item.key() + " (" + std::to_string(count) + ")");
+    torch::Tensor placed = value.to(options.device, dtype).contiguous();
     if (options.trainable && placed.is_alias_of(value)) placed = placed.clone();
     item.value().set_data(placed);
-    weights.erase(found);
   }
-  // A tied head is the embedding table; its copy in the file, if any, says nothing new.
-  weights.erase("lm_head.weight");
-  std::vector<std::string> extra;
-  for (const auto& [name, tensor] : weights) extra.push_back(name);
-  std::vector<std::string> problems;
-  if (!missing.empty()) problems.push_back(std::to_string(missing.size()) + " tensors are missing: " + some(missing));
-  if (!wrong.empty()) problems.push_back(std::to_string(wrong.size()) + " tensors have the wrong shape: " + some(wrong));
-  if (!extra.empty()) problems.push_back(std::to_string(extra.size()) + " tensors belong to nothing in this model: " + some(extra));
-  if (!problems.empty()) throw ModelError(where + ": " + join(problems, "; "));
+  if (!broken.empty()) options.warn(where + ": " + problem(broken, "holds values that are NaN or infinite", "hold values that are NaN or infinite"));
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
 }
 
 bool head_wanted(const ConfigReader& config, const std::map<std::string, torch::Tensor>& weights) {
-  if (weights.contains("lm_head.weight")) return true;
   const std::vector<std::string> architectures = config.texts("architectures");
-  if (architectures.empty()) return true;
+  if (architectures.empty() || weights.contains("lm_head.weight")) return true;
   return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) { return name.ends_with("LMHeadModel") || name.ends_with("ForCausalLM"); });
 }
 
@@ -105,11 +145,21 @@ std::string config_path(const std::string& folder) {
   return path;
 }
 
-std::string weights_path(const std::string& folder) {
-  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"}) {
-    if (fs::exists(fs::path(folder) / name)) return (fs::path(folder) / name).string();
+// The port of a config.json with its parameters unset. Errors name the file.
+std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, bool head) {
+  const nn::UnsetParameters unset;
+  const auto fail = [&](const std::string& what) { throw ModelError(what.starts_with(config.where()) ? what : config.where() + ": " + what); };
+  std::shared_ptr<Model> model;
+  try {
+    model = family.build(config, head);
+  } catch (const ModelError& error) {
+    fail(error.what());
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    fail("a model of these sizes cannot be made: " + what.substr(0, what.find('\n')).substr(0, 200));
   }
-  throw IoError(folder + ": no weights here; expected model.safetensors, model.safetensors.index.json or pytorch_model.bin");
+  refuse_unsupported(config);
+  return model;
 }
 
 }  // namespace
@@ -119,18 +169,16 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   if (!options.warn) options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
   const ConfigReader config = ConfigReader::read(config_path(folder));
   const Family& family = family_of(config);
-  std::optional<torch::ScalarType> dtype = options.dtype;
-  if (!dtype) dtype = dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
-  const std::string path = weights_path(folder);
-  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(path), family);
+  const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
+  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
   LanguageModel lm;
-  {
-    const nn::UnsetParameters unset;
-    lm.model = family.build(config, head_wanted(config, weights));
-  }
+  lm.model = build(family, config, head_wanted(config, weights));
   lm.model->eval();
-  if (config.boolean("tie_word_embeddings", family.model_type == "gpt2")) weights.erase("lm_head.weight");
-  fill(*lm.model, std::move(weights), path, options, dtype);
+  // A tied head is the embedding table; its copy in the file, if any, says nothing new.
+  if (!lm.model->named_parameters().contains("lm_head.weight")) weights.erase("lm_head.weight");
+  check_weights(*lm.model, weights, folder);
+  const torch::ScalarType type = dtype.value_or(common_type(weights));
+  fill(*lm.model, std::move(weights), folder, options, type);
   lm.tokenizer = text::Tokenizer::load(folder);
   if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
     options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " + std::to_string(lm.model->vocabulary_size()));
@@ -141,19 +189,19 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
 CheckpointInfo inspect(const std::string& folder) {
   const ConfigReader config = ConfigReader::read(config_path(folder));
   const Family& family = family_of(config);
+  stated_dtype(config);
   CheckpointInfo info;
   info.folder = folder;
   info.architecture = family.model_type;
-  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(weights_path(folder)), family);
+  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
   std::map<std::string, std::int64_t> by_type;
   for (const auto& [name, tensor] : weights) {
     info.parameters += tensor.numel();
     info.bytes += static_cast<std::int64_t>(tensor.nbytes());
-    by_type[std::string(c10::toString(tensor.scalar_type()))] += tensor.numel();
+    by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
   }
   for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
-  const nn::UnsetParameters unset;
-  const std::shared_ptr<Model> model = family.build(config, head_wanted(config, weights));
+  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, weights));
   info.layers = model->layer_count();
   info.width = model->hidden_size();
   info.vocabulary = model->vocabulary_size();

@@ -3,91 +3,13 @@
 
 #include "vene/base/error.h"
 #include "vene/base/names.h"
-#include "vene/models/gpt2.h"
-#include "vene/models/llama.h"
-#include "vene/models/mlp.h"
 
 namespace vene::models {
-namespace {
-
-std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
-  GPT2Options options;
-  options.vocab_size = config.integer("vocab_size");
-  options.n_positions = config.integer("n_positions", config.integer("n_ctx", options.n_positions));
-  options.n_embd = config.integer("n_embd");
-  options.n_layer = config.integer("n_layer");
-  options.n_head = config.integer("n_head");
-  options.n_inner = config.integer("n_inner", 0);
-  options.activation_function = config.text("activation_function", options.activation_function);
-  options.layer_norm_epsilon = config.number("layer_norm_epsilon", options.layer_norm_epsilon);
-  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
-  options.scale_attn_weights = config.boolean("scale_attn_weights", true);
-  options.scale_attn_by_inverse_layer_idx = config.boolean("scale_attn_by_inverse_layer_idx", false);
-  if (config.boolean("add_cross_attention", false)) throw ModelError(config.where() + ": cross attention is not supported");
-  options.language_model_head = head;
-  return std::make_shared<GPT2>(options);
-}
-
-// rope_parameters since transformers 5, rope_theta and rope_scaling before.
-void read_rotary(const ConfigReader& config, LlamaOptions& options) {
-  options.rope_theta = config.number("rope_theta", options.rope_theta);
-  const auto rope = config.object(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
-  if (!rope) return;
-  options.rope_theta = rope->number("rope_theta", options.rope_theta);
-  const std::string type = rope->text("rope_type", rope->text("type", "default"));
-  if (type == "linear") {
-    options.rope_factor = rope->number("factor", 1);
-  } else if (type == "llama3") {
-    RopeStretch stretch;
-    stretch.factor = rope->number("factor", stretch.factor);
-    stretch.low_freq_factor = rope->number("low_freq_factor", stretch.low_freq_factor);
-    stretch.high_freq_factor = rope->number("high_freq_factor", stretch.high_freq_factor);
-    stretch.original_max_position_embeddings = rope->integer("original_max_position_embeddings", stretch.original_max_position_embeddings);
-    options.rope_stretch = stretch;
-  } else if (type != "default") {
-    throw ModelError(rope->where() + ": rope_type '" + type + "' is not supported" + name_hint(type, {"default", "linear", "llama3"}));
-  }
-}
-
-std::shared_ptr<Model> build_llama(const ConfigReader& config, bool head) {
-  LlamaOptions options;
-  options.vocab_size = config.integer("vocab_size");
-  options.hidden_size = config.integer("hidden_size");
-  options.intermediate_size = config.integer("intermediate_size");
-  options.num_hidden_layers = config.integer("num_hidden_layers");
-  options.num_attention_heads = config.integer("num_attention_heads");
-  options.num_key_value_heads = config.integer("num_key_value_heads", 0);
-  options.head_dim = config.integer("head_dim", 0);
-  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
-  options.rms_norm_eps = config.number("rms_norm_eps", options.rms_norm_eps);
-  options.hidden_act = config.text("hidden_act", options.hidden_act);
-  options.attention_bias = config.boolean("attention_bias", false);
-  options.mlp_bias = config.boolean("mlp_bias", false);
-  options.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
-  read_rotary(config, options);
-  options.language_model_head = head;
-  return std::make_shared<Llama>(options);
-}
-
-std::shared_ptr<Model> build_mlp(const ConfigReader& config, bool) {
-  MLPOptions options;
-  options.h_dim = config.integer("h_dim");
-  options.n_layer = config.integer("n_layer");
-  options.num_classes = config.integer("num_classes", options.num_classes);
-  options.include_bias = config.boolean("include_bias", true);
-  options.squeeze_output = config.boolean("squeeze_output", true);
-  options.activation_function = config.text("activation_function", options.activation_function);
-  if (config.boolean("include_emb", false)) throw ModelError(config.where() + ": an MLP with embeddings (include_emb) is not supported");
-  return std::make_shared<MLPClassifier>(options);
-}
-
-}  // namespace
 
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies{
-      {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}},
-      {"llama", "model.", build_llama, {".rotary_emb.inv_freq"}},
-      {"mlp", "", build_mlp, {}},
+      gpt2_family(),   gpt_neo_family(), gpt_neox_family(), gru_family(), llama_family(), mistral_family(), qwen2_family(),
+      qwen3_family(),  gemma_family(),   gemma2_family(),   olmo_family(),  olmo2_family(),   mlp_family(),
   };
   return kFamilies;
 }

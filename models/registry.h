@@ -15,7 +15,23 @@ struct Family {
   std::string prefix;  ///< of the headless model's parameters: "transformer."
   std::shared_ptr<Model> (*build)(const ConfigReader& config, bool head);
   std::vector<std::string> ignored;  ///< endings of tensors in old checkpoints that are no parameters
+  std::string head = "lm_head";      ///< what checkpoints call the head, which is "lm_head" here
 };
+
+// One a port, defined beside it with its reading of config.json.
+Family gpt2_family();
+Family gpt_neo_family();
+Family gpt_neox_family();
+Family gru_family();
+Family llama_family();
+Family mistral_family();
+Family qwen2_family();
+Family qwen3_family();
+Family gemma_family();
+Family gemma2_family();
+Family olmo_family();
+Family olmo2_family();
+Family mlp_family();
 
 /// Every built-in architecture: the one list.
 const std::vector<Family>& families();

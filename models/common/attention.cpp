@@ -73,8 +73,13 @@ torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries,
   const torch::Tensor key = torch::arange(keys, whole).unsqueeze(0);                    // [1, keys]
   const torch::Tensor query = torch::arange(keys - queries, keys, whole).unsqueeze(1);  // [queries, 1]
   torch::Tensor seen = key <= query;
-  if (window > 0) seen = seen & (key > query - window);
+  if (window > 0 && !padding.defined()) seen = seen & (key > query - window);
   seen = seen.view({1, 1, queries, keys});
+  if (window > 0 && padding.defined()) {
+    // Padding may stand between a prompt and what was generated after it, so nearness is counted in real tokens.
+    const torch::Tensor place = padding.to(torch::kInt64).cumsum(1).view({-1, 1, 1, keys});
+    seen = seen & (place > place.narrow(3, keys - queries, queries).transpose(2, 3) - window);
+  }
   if (padding.defined()) {
     seen = seen & (padding.to(torch::kBool).view({-1, 1, 1, keys}) | (key == query).view({1, 1, queries, keys}));
   }
@@ -108,11 +113,11 @@ torch::Tensor merge_heads(const torch::Tensor& value) {
 }
 
 torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values, double scale,
-                     const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern) {
+                     const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern, double cap) {
   const std::int64_t heads = queries.size(1), query_count = queries.size(2), key_count = keys.size(2);
   TORCH_CHECK(mask.defined() || query_count == 1 || query_count == key_count, "attention of ", query_count,
               " queries over ", key_count, " keys needs a mask");
-  if (!scores->watched() && !pattern->watched()) {
+  if (cap == 0 && !scores->watched() && !pattern->watched()) {
     return at::scaled_dot_product_attention(queries, keys, values, mask.defined() ? std::optional(mask) : std::nullopt,
                                             0.0, /*is_causal=*/!mask.defined() && query_count > 1, scale,
                                             /*enable_gqa=*/keys.size(1) != heads);
@@ -123,6 +128,7 @@ torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, co
     hidden = attention_mask(torch::ones({1, key_count}, plain.dtype(torch::kBool)), query_count, key_count, plain);
   }
   torch::Tensor value = torch::matmul(queries, repeat_heads(keys, heads).transpose(-1, -2)) * scale;
+  if (cap > 0) value = torch::tanh(value / cap) * cap;
   if (hidden.defined()) value = value + hidden;
   value = scores(value);  // [batch, head, pos, key]
   // Half types lose too much in the sum of a softmax.

@@ -52,6 +52,12 @@ void check_language_batch(const Batch& batch, std::int64_t past, const LanguageM
   if (by_ids) check_tokens(primary, limits.vocabulary);
 }
 
+void check_positive(std::initializer_list<std::pair<const char*, std::int64_t>> sizes) {
+  for (const auto& [name, value] : sizes) {
+    if (value <= 0) throw ModelError(std::string(name) + ": expected a positive number, got " + std::to_string(value));
+  }
+}
+
 void check_stages(std::int64_t first, std::int64_t last, std::int64_t layers) {
   if (first < 0 || last < first || last > layers) {
     throw ModelError("layers [" + std::to_string(first) + ", " + std::to_string(last) + ") are not among the model's " +

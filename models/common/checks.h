@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <initializer_list>
+#include <utility>
 
 #include "vene/models/model.h"
 
@@ -17,6 +19,9 @@ struct LanguageModelLimits {
 /// empty batch, wrong shapes or types, another device, too many positions after `past`, a token outside the vocabulary
 /// (naming the first such row, position and id).
 void check_language_batch(const Batch& batch, std::int64_t past, const LanguageModelLimits& limits);
+
+/// Throws ModelError, naming the first that is not, unless each of the named sizes is positive.
+void check_positive(std::initializer_list<std::pair<const char*, std::int64_t>> sizes);
 
 /// Throws ModelError unless 0 <= first <= last <= layers.
 void check_stages(std::int64_t first, std::int64_t last, std::int64_t layers);

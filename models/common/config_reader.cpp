@@ -2,7 +2,9 @@
 #include "models/common/config_reader.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -10,13 +12,24 @@ namespace vene::models {
 
 struct ConfigReader::Data {
   nlohmann::json json;
+  mutable std::set<std::string> read;  // fields that were asked for
+
+  const nlohmann::json* ask(const std::string& field) const {
+    read.insert(field);
+    const auto found = json.find(field);
+    return found != json.end() && !found->is_null() ? &*found : nullptr;
+  }
 };
 
 namespace {
 
-[[noreturn]] void wrong(const std::string& where, const std::string& field, const std::string& expected, const nlohmann::json& came) {
-  std::string text = came.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
-  throw ModelError(where + ": field '" + field + "': expected " + expected + ", got " + text);
+std::string short_text(const nlohmann::json& value) {
+  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
+}
+
+[[noreturn]] void wrong(const std::string& where, const std::string& field, const std::string& expected, const nlohmann::json* came) {
+  if (came == nullptr) throw ModelError(where + ": field '" + field + "' is missing");
+  throw ModelError(where + ": field '" + field + "': expected " + expected + ", got " + short_text(*came));
 }
 
 }  // namespace
@@ -26,7 +39,7 @@ ConfigReader ConfigReader::read(const std::string& path) {
   try {
     data->json = nlohmann::json::parse(io::read_file(path));
   } catch (const nlohmann::json::exception& error) {
-    throw ModelError(path + ": not JSON: " + error.what());
+    throw ModelError(path + ": " + json_problem(error.what()));
   }
   if (!data->json.is_object()) throw ModelError(path + ": expected a JSON object");
   ConfigReader reader;
@@ -40,57 +53,101 @@ bool ConfigReader::has(const std::string& field) const {
   return found != data_->json.end() && !found->is_null();
 }
 
-std::int64_t ConfigReader::integer(const std::string& field) const {
-  if (!has(field)) throw ModelError(where_ + ": field '" + field + "' is missing");
-  const nlohmann::json& value = data_->json[field];
-  constexpr std::int64_t kMost = std::int64_t{1} << 40;
-  if (!value.is_number_integer() || value.get<double>() > static_cast<double>(kMost) || value.get<double>() < -static_cast<double>(kMost)) {
-    wrong(where_, field, "an integer", value);
-  }
-  return value.get<std::int64_t>();
+bool ConfigReader::is_null(const std::string& field) const {
+  const auto found = data_->json.find(field);
+  return found != data_->json.end() && found->is_null();
 }
 
-std::int64_t ConfigReader::integer(const std::string& field, std::int64_t otherwise) const { return has(field) ? integer(field) : otherwise; }
+std::int64_t ConfigReader::integer(const std::string& field) const {
+  const nlohmann::json* value = data_->ask(field);
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;
+  if (value == nullptr || !value->is_number_integer() || std::abs(value->get<double>()) > static_cast<double>(kMost)) {
+    wrong(where_, field, "an integer", value);
+  }
+  return value->get<std::int64_t>();
+}
+
+std::int64_t ConfigReader::integer(const std::string& field, std::int64_t otherwise) const {
+  return data_->ask(field) != nullptr ? integer(field) : otherwise;
+}
+
+double ConfigReader::number(const std::string& field) const {
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr || !value->is_number()) wrong(where_, field, "a number", value);
+  return value->get<double>();
+}
 
 double ConfigReader::number(const std::string& field, double otherwise) const {
-  if (!has(field)) return otherwise;
-  if (!data_->json[field].is_number()) wrong(where_, field, "a number", data_->json[field]);
-  return data_->json[field].get<double>();
+  return data_->ask(field) != nullptr ? number(field) : otherwise;
+}
+
+double ConfigReader::positive(const std::string& field) const {
+  const double value = number(field);
+  if (!(value > 0)) wrong(where_, field, "a positive number", data_->ask(field));
+  return value;
 }
 
 bool ConfigReader::boolean(const std::string& field, bool otherwise) const {
-  if (!has(field)) return otherwise;
-  if (!data_->json[field].is_boolean()) wrong(where_, field, "true or false", data_->json[field]);
-  return data_->json[field].get<bool>();
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr) return otherwise;
+  if (!value->is_boolean()) wrong(where_, field, "true or false", value);
+  return value->get<bool>();
 }
 
 std::string ConfigReader::text(const std::string& field) const {
-  if (!has(field)) throw ModelError(where_ + ": field '" + field + "' is missing");
-  if (!data_->json[field].is_string()) wrong(where_, field, "a text", data_->json[field]);
-  return data_->json[field].get<std::string>();
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr || !value->is_string()) wrong(where_, field, "a text", value);
+  return value->get<std::string>();
 }
 
-std::string ConfigReader::text(const std::string& field, const std::string& otherwise) const { return has(field) ? text(field) : otherwise; }
+std::string ConfigReader::text(const std::string& field, const std::string& otherwise) const {
+  return data_->ask(field) != nullptr ? text(field) : otherwise;
+}
 
 std::optional<ConfigReader> ConfigReader::object(const std::string& field) const {
-  if (!has(field)) return std::nullopt;
-  if (!data_->json[field].is_object()) wrong(where_, field, "an object", data_->json[field]);
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_object()) wrong(where_, field, "an object", value);
   ConfigReader reader;
-  reader.data_ = std::make_shared<Data>(Data{data_->json[field]});
+  reader.data_ = std::make_shared<Data>(Data{*value, {}});
   reader.where_ = where_ + ", " + field;
   return reader;
 }
 
 std::vector<std::string> ConfigReader::texts(const std::string& field) const {
   std::vector<std::string> list;
-  if (!has(field)) return list;
-  const nlohmann::json& value = data_->json[field];
-  if (!value.is_array()) wrong(where_, field, "a list of texts", value);
-  for (const auto& entry : value) {
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr) return list;
+  if (!value->is_array()) wrong(where_, field, "a list of texts", value);
+  for (const auto& entry : *value) {
     if (!entry.is_string()) wrong(where_, field, "a list of texts", value);
     list.push_back(entry.get<std::string>());
   }
   return list;
+}
+
+std::vector<std::string> ConfigReader::repeated_texts(const std::string& field) const {
+  std::vector<std::string> list;
+  const nlohmann::json* value = data_->ask(field);
+  if (value == nullptr) return list;
+  constexpr const char* kExpected = "a list of [texts, times]";
+  constexpr std::size_t kMost = 100000;
+  if (!value->is_array()) wrong(where_, field, kExpected, value);
+  for (const auto& entry : *value) {
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_array() || !entry[1].is_number_unsigned() || entry[1] > kMost) wrong(where_, field, kExpected, value);
+    for (std::size_t i = 0; i < entry[1].get<std::size_t>(); ++i) {
+      for (const auto& text : entry[0]) {
+        if (!text.is_string() || list.size() == kMost) wrong(where_, field, kExpected, value);
+        list.push_back(text.get<std::string>());
+      }
+    }
+  }
+  return list;
+}
+
+std::optional<std::string> ConfigReader::unread(const std::string& field) const {
+  if (!has(field) || data_->read.contains(field)) return std::nullopt;
+  return short_text(data_->json.at(field));
 }
 
 }  // namespace vene::models

@@ -29,6 +29,14 @@ class SiteDeclarer {
     add("head_" + component, layer, path, place, {Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature}, width / heads,
         heads, true, layer);
   }
+  /// A value [batch, width] of a recurrent cell, made once a position.
+  void step(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place, std::int64_t width) const {
+    add(component, layer, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, layer, CallOrder::kPositions);
+  }
+  /// A value [batch, width] made once a run.
+  void row(const std::string& component, const std::string& path, const HookSite& place, std::int64_t width, std::int64_t stage) const {
+    add(component, -1, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, stage);
+  }
   /// A value [batch, heads, pos, key].
   void scores(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
               std::int64_t heads) const {
@@ -37,7 +45,8 @@ class SiteDeclarer {
 
  private:
   void add(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
-           std::vector<Axis> axes, std::int64_t width, std::int64_t heads, bool packed, std::int64_t stage) const {
+           std::vector<Axis> axes, std::int64_t width, std::int64_t heads, bool packed, std::int64_t stage,
+           CallOrder calls = CallOrder::kUnknown) const {
     Site site;
     site.component = component;
     site.layer = layer;
@@ -49,6 +58,7 @@ class SiteDeclarer {
     site.heads = heads;
     site.packed_heads = packed;
     site.stage = stage;
+    site.calls = calls;
     sites_.add(std::move(site));
   }
 

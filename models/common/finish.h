@@ -6,14 +6,16 @@
 namespace vene::models {
 
 /// The last stage of a language model: final norm (a holder) and head (may be null), at `positions` only. Where one of
-/// the two is watched it runs on every position, so that a hook's locations mean what they say.
+/// the two is watched it runs on every position, so that a hook's locations mean what they say. With a `cap`, logits x
+/// become cap * tanh(x / cap), and pass `capped`.
 template <class Norm>
 Output finish_language_model(const StageState& state, const torch::Tensor& positions, Norm& norm, nn::OutputHead& head,
-                             const torch::Tensor& embedding) {
-  const bool everywhere = is_watched(*norm) || (head && is_watched(*head));
+                             const torch::Tensor& embedding, double cap = 0, HookPoint capped = nullptr) {
+  const bool everywhere = is_watched(*norm) || (head && is_watched(*head)) || (cap > 0 && is_watched(*capped));
   Output output;
   output.last_hidden_state = norm(everywhere ? state.hidden : select_positions(state.hidden, positions));
   if (head) output.logits = head(output.last_hidden_state, embedding);
+  if (head && cap > 0) output.logits = capped(torch::tanh(output.logits / cap) * cap);
   if (everywhere) {
     output.last_hidden_state = select_positions(output.last_hidden_state, positions);
     if (head) output.logits = select_positions(output.logits, positions);

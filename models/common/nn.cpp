@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/nn.h"
 
+#include <torch/nn/functional/linear.h>
+#include <torch/nn/init.h>
+
+#include <cmath>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -9,13 +14,15 @@ namespace {
 
 thread_local bool unset_parameters = false;
 
+// One value, seen under a shape: an unset parameter takes no memory, even for sizes that there is none for.
+torch::Tensor unset_parameter(at::IntArrayRef shape) {
+  return torch::zeros({1}).expand(shape).variable_data();
+}
+
 torch::Tensor new_parameter(at::IntArrayRef shape) {
-  torch::Tensor parameter = torch::empty(shape);
-  if (!unset_parameters) {
-    torch::NoGradGuard no_grad;
-    parameter.normal_(0.0, 0.02);
-  }
-  return parameter;
+  if (unset_parameters) return unset_parameter(shape);
+  torch::NoGradGuard no_grad;
+  return torch::empty(shape).normal_(0.0, 0.02);
 }
 
 struct NamedActivation {
@@ -78,6 +85,25 @@ bool UnsetParameters::active() noexcept {
 
 torch::nn::EmbeddingOptions embedding_options(std::int64_t rows, std::int64_t width) {
   return torch::nn::EmbeddingOptions(rows, width)._weight(new_parameter({rows, width}));
+}
+
+LinearImpl::LinearImpl(const torch::nn::LinearOptions& options_) : options(options_) {
+  LinearImpl::reset();
+}
+
+void LinearImpl::reset() {
+  const std::int64_t in = options.in_features(), out = options.out_features();
+  const auto make = [](at::IntArrayRef shape) { return unset_parameters ? unset_parameter(shape) : torch::empty(shape); };
+  weight = register_parameter("weight", make({out, in}));
+  bias = options.bias() ? register_parameter("bias", make({out})) : register_parameter("bias", {}, /*requires_grad=*/false);
+  if (unset_parameters) return;
+  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  const double bound = 1.0 / std::sqrt(static_cast<double>(in));
+  if (bias.defined()) torch::nn::init::uniform_(bias, -bound, bound);
+}
+
+torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
+  return torch::nn::functional::linear(input, weight, bias);
 }
 
 Conv1DImpl::Conv1DImpl(std::int64_t in, std::int64_t out) : in_(in), out_(out) {

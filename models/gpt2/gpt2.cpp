@@ -8,6 +8,7 @@
 #include "models/common/checks.h"
 #include "models/common/declare.h"
 #include "models/common/finish.h"
+#include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/models/attention.h"
 #include "vene/models/nn.h"
@@ -219,5 +220,28 @@ Output GPT2::finish(const StageState& state, const torch::Tensor& positions) {
   TransformerImpl& transformer = *parts_->transformer;
   return finish_language_model(state, positions, transformer.ln_f, parts_->lm_head, transformer.wte->weight);
 }
+
+namespace {
+
+std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
+  GPT2Options options;
+  options.vocab_size = config.integer("vocab_size");
+  options.n_positions = config.integer("n_positions", config.integer("n_ctx", options.n_positions));
+  options.n_embd = config.integer("n_embd");
+  options.n_layer = config.integer("n_layer");
+  options.n_head = config.integer("n_head");
+  options.n_inner = config.integer("n_inner", 0);
+  options.activation_function = config.text("activation_function", options.activation_function);
+  options.layer_norm_epsilon = config.number("layer_norm_epsilon", options.layer_norm_epsilon);
+  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
+  options.scale_attn_weights = config.boolean("scale_attn_weights", true);
+  options.scale_attn_by_inverse_layer_idx = config.boolean("scale_attn_by_inverse_layer_idx", false);
+  options.language_model_head = head;
+  return std::make_shared<GPT2>(options);
+}
+
+}  // namespace
+
+Family gpt2_family() { return {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}}; }
 
 }  // namespace vene::models

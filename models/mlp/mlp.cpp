@@ -5,6 +5,7 @@
 
 #include "models/common/checks.h"
 #include "models/common/declare.h"
+#include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/models/attention.h"
@@ -103,5 +104,23 @@ Output MLPClassifier::finish(const StageState& state, const torch::Tensor& posit
   if (options_.squeeze_output) output.logits = output.logits.squeeze(1);
   return output;
 }
+
+namespace {
+
+std::shared_ptr<Model> build_mlp(const ConfigReader& config, bool) {
+  MLPOptions options;
+  options.h_dim = config.integer("h_dim");
+  options.n_layer = config.integer("n_layer");
+  options.num_classes = config.integer("num_classes", options.num_classes);
+  options.include_bias = config.boolean("include_bias", true);
+  options.squeeze_output = config.boolean("squeeze_output", true);
+  options.activation_function = config.text("activation_function", options.activation_function);
+  if (config.boolean("include_emb", false)) throw ModelError(config.where() + ": an MLP with embeddings (include_emb) is not supported");
+  return std::make_shared<MLPClassifier>(options);
+}
+
+}  // namespace
+
+Family mlp_family() { return {"mlp", "", build_mlp, {}}; }
 
 }  // namespace vene::models

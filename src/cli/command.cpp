@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 
 #include "vene/base/error.h"
 #include "vene/base/names.h"
+#include "vene/base/version.h"
 
 namespace vene::cli {
 namespace {
@@ -27,36 +29,45 @@ std::string duration(double seconds) {
   return text;
 }
 
-torch::Device parse_device(const std::string& name) {
-  const bool cuda = name == "cuda" || name.starts_with("cuda:");
+// What is wrong with the name of a device; empty where nothing is. Whether the device is there is another question.
+std::string device_problem(const std::string& name) {
+  if (name == "cpu" || name == "cuda") return "";
   const std::string index = name.starts_with("cuda:") ? name.substr(5) : "";
-  const bool number = std::all_of(index.begin(), index.end(), [](unsigned char c) { return std::isdigit(c); }) && index.size() < 4 && name != "cuda:";
-  if (name != "cpu" && !(cuda && number)) throw ConfigError("--device: expected cpu, cuda or cuda:<number>, got '" + name + "'" + name_hint(name, {"cpu", "cuda"}));
-  if (!cuda) return torch::kCPU;
+  const bool number = !index.empty() && index.size() < 4 && std::all_of(index.begin(), index.end(), [](unsigned char c) { return std::isdigit(c); });
+  return number ? "" : "expected cpu, cuda or cuda:N, got '" + name + "'";
+}
+
+torch::Device parse_device(const std::string& name) {
+  if (name == "cpu") return torch::kCPU;
+  const int wanted = name == "cuda" ? 0 : std::stoi(name.substr(5));
   const auto count = static_cast<int>(torch::cuda::device_count());
-  const int wanted = index.empty() ? 0 : std::stoi(index);
   if (wanted >= count) {
-    throw ConfigError("--device: " + name + " is not there; " + (count == 0 ? "this machine or this build has no CUDA device" : std::to_string(count) + " CUDA devices are"));
+    const std::string why = !build_info().cuda_linked ? "this build has no CUDA linked in (configure with -DVENE_CUDA=ON)"
+                            : count == 0              ? "this machine has no CUDA device"
+                                                      : "this machine has " + std::to_string(count) + ", counted from 0";
+    throw ModelError("--device " + name + ": " + why);
   }
   return {torch::kCUDA, static_cast<c10::DeviceIndex>(wanted)};
 }
 
-std::optional<torch::ScalarType> parse_dtype(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  if (name == "float32" || name == "fp32") return torch::kFloat32;
-  if (name == "bfloat16" || name == "bf16") return torch::kBFloat16;
-  if (name == "float16" || name == "fp16") return torch::kFloat16;
-  throw ConfigError("--dtype: unknown dtype '" + name + "'" + name_hint(name, {"float32", "bfloat16", "float16"}));
+const std::map<std::string, torch::ScalarType>& dtypes() {
+  static const std::map<std::string, torch::ScalarType> kDtypes{{"float32", torch::kFloat32},   {"fp32", torch::kFloat32}, {"bfloat16", torch::kBFloat16},
+                                                                {"bf16", torch::kBFloat16}, {"float16", torch::kFloat16}, {"fp16", torch::kFloat16}};
+  return kDtypes;
+}
+
+std::string dtype_problem(const std::string& name) {
+  return dtypes().contains(name) ? "" : "unknown dtype '" + name + "'" + name_hint(name, {"float32", "bfloat16", "float16"});
 }
 
 }  // namespace
 
 void ModelChoice::add_to(CLI::App& command, bool positional) {
-  auto* option = positional ? command.add_option("DIR,-m,--model", folder, "Hugging Face checkpoint folder") : command.add_option("-m,--model", folder, "Hugging Face checkpoint folder");
-  option->required()->envname("VENE_MODEL")->type_name("DIR");
-  command.add_option("--device", device, "cpu, cuda or cuda:N")->envname("VENE_DEVICE")->capture_default_str()->type_name("NAME");
-  command.add_option("--dtype", dtype, "float32, bfloat16 or float16 (default: the checkpoint's)")->type_name("NAME");
-  command.add_option("--threads", threads, "CPU threads (default: all cores)")->envname("VENE_THREADS")->check(CLI::Range(1, 1024))->type_name("N");
+  auto* option = command.add_option(positional ? "DIR,-m,--model" : "-m,--model", folder, "Hugging Face checkpoint folder");
+  option->required()->envname("VENE_MODEL")->option_text("DIR REQUIRED (Env:VENE_MODEL)");
+  command.add_option("--device", device, "cpu, cuda or cuda:N")->envname("VENE_DEVICE")->option_text("NAME=cpu (Env:VENE_DEVICE)")->check(device_problem);
+  command.add_option("--dtype", dtype, "float32, bfloat16 or float16 (default: the checkpoint's)")->type_name("NAME")->check(dtype_problem);
+  command.add_option("--threads", threads, "CPU threads (default: all cores)")->envname("VENE_THREADS")->check(CLI::Range(1, 1024))->option_text("N (Env:VENE_THREADS)");
 }
 
 void ModelChoice::apply_threads() const {
@@ -67,7 +78,7 @@ models::LanguageModel ModelChoice::load() const {
   apply_threads();
   models::LoadOptions options;
   options.device = parse_device(device);
-  options.dtype = parse_dtype(dtype);
+  if (!dtype.empty()) options.dtype = dtypes().at(dtype);
   options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
   return models::load(folder, options);
 }
@@ -94,6 +105,9 @@ bool Progress::operator()(std::size_t done, std::size_t all) {
   return true;
 }
 
-bool stdout_is_terminal() { return isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
+bool stdout_has_colour() {
+  const char* terminal = std::getenv("TERM");
+  return isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr && (terminal == nullptr || std::string(terminal) != "dumb");
+}
 
 }  // namespace vene::cli

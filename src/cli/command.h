@@ -40,7 +40,8 @@ class Progress {
   bool drawn_ = false;
 };
 
-bool stdout_is_terminal();
+/// Whether standard output is a terminal that wants colour (NO_COLOR and TERM=dumb do not).
+bool stdout_has_colour();
 
 // Each adds one subcommand; its work runs in the callback.
 void add_info(CLI::App& app);
@@ -51,5 +52,6 @@ void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_steer_vector(CLI::App& app);
+void add_verify(CLI::App& app);
 
 }  // namespace vene::cli

@@ -16,9 +16,15 @@ void print_info(const std::string& folder, bool json) {
     std::printf("%s\n", entry.dump(2).c_str());
     return;
   }
+  // 1468416 as 1,468,416.
+  auto grouped = [](std::int64_t number) {
+    std::string digits = std::to_string(number);
+    for (std::ptrdiff_t at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
+    return digits;
+  };
   auto line = [](const char* name, const std::string& value) { std::printf("%-14s %s\n", name, value.c_str()); };
   line("architecture", info.architecture);
-  line("parameters", std::to_string(info.parameters) + " (" + std::to_string((info.bytes + (1 << 19)) >> 20) + " MiB)");
+  line("parameters", grouped(info.parameters) + " (" + std::to_string((info.bytes + (1 << 19)) >> 20) + " MiB)");
   line("dtype", join(info.dtypes));
   line("layers", std::to_string(info.layers));
   line("width", std::to_string(info.width));
@@ -33,7 +39,7 @@ void add_info(CLI::App& app) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("info", "Say what a checkpoint folder holds: architecture, size, dtype, tokenizer");
-  command->add_option("DIR,-m,--model", *folder, "Hugging Face checkpoint folder")->required()->envname("VENE_MODEL")->type_name("DIR");
+  command->add_option("DIR,-m,--model", *folder, "Hugging Face checkpoint folder")->required()->envname("VENE_MODEL")->option_text("DIR REQUIRED (Env:VENE_MODEL)");
   command->add_flag("--json", *json, "Print JSON");
   command->footer("Example: vene info assets/landmarks-gpt2");
   command->callback([folder, json] { print_info(*folder, *json); });

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 
 #include "src/cli/command.h"
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/base/version.h"
 
 namespace {
+
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
 
 std::string version_text() {
   const vene::BuildInfo build = vene::build_info();
@@ -13,16 +21,61 @@ std::string version_text() {
          ", C++11 ABI " + (build.cxx11_abi ? "1" : "0");
 }
 
-// One line, whatever the message.
-void complain(const std::string& message) {
-  std::fprintf(stderr, "vene: %s\n", message.c_str());
+// A line a problem; where there are several, each is a line of its own.
+int complain(const std::string& message, int status) {
+  std::string text = "vene: ";
+  for (char c : message) text += c == '\n' ? std::string("\nvene: ") : std::string(1, c);
+  std::fprintf(stderr, "%s\n", text.c_str());
+  return status;
+}
+
+// LibTorch's messages go over several lines, of which the first says what is wrong.
+int complain_of_torch(const c10::Error& error) {
+  const std::string message = error.what_without_backtrace();
+  return complain(message.substr(0, message.find('\n')), kFailed);
+}
+
+bool stdout_reader_left() {
+  pollfd state{STDOUT_FILENO, POLLOUT, 0};
+  return poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+// Output that could not be written is a failure, also when it went to a full disk behind a redirect. A reader that has seen
+// enough (`vene sites DIR | head`) is none.
+int finish() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
+  return stdout_reader_left() ? 0 : complain("standard output: cannot be written", kFailed);
+}
+
+// What a wrong command line says: the first argument that nothing took, with the nearest name, or what else is wrong.
+std::string usage_problem(const CLI::App& app, const CLI::App& at, const CLI::ParseError& error) {
+  const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  std::vector<std::string> names;
+  if (!rest.empty() && rest[0].starts_with("-")) {
+    for (const CLI::Option* option : at.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    return "unknown option '" + rest[0] + "'" + vene::name_hint(rest[0], names);
+  }
+  if (!rest.empty() && &at == &app) {
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+    return "unknown command '" + rest[0] + "'" + vene::name_hint(rest[0], names);
+  }
+  return error.what();
+}
+
+int usage(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = &app;
+  for (const CLI::App* sub : app.get_subcommands()) at = sub;
+  return complain(usage_problem(app, *at, error) + " (see " + (at == &app ? std::string("vene -h") : "vene " + at->get_name() + " -h") + ")", kUsage);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  constexpr int kFailed = 1;
-  constexpr int kUsage = 2;
+  // Both would end the program where a failed write can be told of: a reader that leaves, a file that reaches its limit.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{"Look inside neural networks and change what they compute."};
   app.name("vene");
   app.set_version_flag("--version", version_text());
@@ -38,38 +91,23 @@ int main(int count, char** arguments) {
   vene::cli::add_trace(app);
   vene::cli::add_generate(app);
   vene::cli::add_steer_vector(app);
+  vene::cli::add_verify(app);
   try {
     app.parse(count, arguments);
-    // Output that could not be written is a failure, also when it went to a full disk behind a redirect.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      complain("standard output: cannot be written");
-      return kFailed;
-    }
-    return 0;
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
-    return 0;
-  } catch (const CLI::CallForVersion& version) {
+  } catch (const CLI::CallForVersion&) {
     std::printf("%s\n", version_text().c_str());
-    return 0;
-  } catch (const CLI::Success&) {
-    return 0;
   } catch (const CLI::ParseError& error) {
-    const CLI::App* at = &app;
-    for (const CLI::App* sub : app.get_subcommands()) at = sub;
-    complain(std::string(error.what()) + " (see " + (at == &app ? std::string("vene -h") : "vene " + at->get_name() + " -h") + ")");
-    return kUsage;
+    return usage(app, error);
   } catch (const vene::Error& error) {
-    complain(error.what());
-    return kFailed;
+    return complain(error.what(), kFailed);
   } catch (const c10::Error& error) {
-    complain(error.what_without_backtrace());
-    return kFailed;
+    return complain_of_torch(error);
   } catch (const std::bad_alloc&) {
-    complain("out of memory");
-    return kFailed;
+    return complain("out of memory", kFailed);
   } catch (const std::exception& error) {
-    complain(error.what());
-    return kFailed;
+    return complain(error.what(), kFailed);
   }
+  return finish();
 }

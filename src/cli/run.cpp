@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "src/cli/command.h"
+#include "src/cli/output_folder.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/experiment.h"
-#include "vene/io/files.h"
 
 namespace vene::cli {
 namespace {
@@ -22,64 +22,84 @@ struct Options {
   bool plan_only = false;
 };
 
-void run_experiments(const Options& options) {
-  const models::LanguageModel lm = options.model.load();
-  const torch::NoGradGuard no_grad;
-  // Everything is read and planned before anything is written.
-  struct Prepared {
-    std::string name;
-    Experiment experiment;
-    Plan plan;
-  };
+struct Prepared {
+  std::string path, name;
+  Experiment experiment;
+  Plan plan;
+};
+
+// Reads and plans everything before anything runs, so that a mistake in the last file costs nothing.
+std::vector<Prepared> prepare(const std::vector<std::string>& paths, const models::LanguageModel& lm) {
   std::vector<Prepared> prepared;
-  std::set<std::string> names;
-  for (const std::string& path : options.experiments) {
+  std::map<std::string, std::string> named;
+  for (const std::string& path : paths) {
     const std::string name = fs::path(path).stem().string();
-    if (!names.insert(name).second) throw ConfigError("two experiments are named '" + name + "'; their results would overwrite each other");
+    const auto [other, is_new] = named.emplace(name, path);
+    if (!is_new) throw ConfigError("'" + other->second + "' and '" + path + "' would both write " + name + ".safetensors; rename one");
     Experiment experiment = load_experiment(path, lm);
     try {
       Plan plan = plan_experiment(experiment, lm);
-      prepared.push_back({name, std::move(experiment), std::move(plan)});
+      prepared.push_back({path, name, std::move(experiment), std::move(plan)});
     } catch (const Error& error) {
       throw ConfigError(path + ": " + error.what());
     }
   }
+  return prepared;
+}
+
+// What an experiment leaves behind.
+struct Outcome {
+  io::NamedTensors tensors;
+  std::string texts;  // JSON; empty where nothing is written
+  std::vector<FireReport> fired;
+};
+
+Outcome run_one(const Prepared& entry, const models::LanguageModel& lm) {
+  const RunRequest& request = entry.experiment.request;
+  try {
+    if (entry.experiment.generate) {
+      const GenerateResult result = generate(entry.plan, request.base, request.sources, *entry.experiment.generate);
+      return {result_tensors(result), result_texts(result, lm), result.fired};
+    }
+    const Result result = run(entry.plan, request.base, request.sources);
+    return {result_tensors(result), "", result.fired};
+  } catch (const Error& error) {
+    throw PlanError(entry.path + ": " + error.what());
+  }
+}
+
+void run_experiments(const Options& options) {
+  const models::LanguageModel lm = options.model.load();
+  const torch::NoGradGuard no_grad;
+  const std::vector<Prepared> prepared = prepare(options.experiments, lm);
   if (options.plan_only) {
     for (const Prepared& entry : prepared) std::printf("%s\n%s", entry.name.c_str(), entry.plan.describe().c_str());
     return;
   }
-  io::make_folder(options.out);
-  Progress progress("experiments");
+  OutputFolder out(options.out);
   nlohmann::ordered_json summary = nlohmann::ordered_json::array();
-  for (std::size_t i = 0; i < prepared.size(); ++i) {
-    const auto& [name, experiment, plan] = prepared[i];
-    io::NamedTensors tensors;
-    std::vector<FireReport> fired_all;
-    std::string texts;
-    if (experiment.generate) {
-      const GenerateResult result = generate(plan, experiment.request.base, experiment.request.sources, *experiment.generate);
-      tensors = result_tensors(result);
-      texts = result_texts(result, lm);
-      fired_all = result.fired;
-    } else {
-      const Result result = run(plan, experiment.request.base, experiment.request.sources);
-      tensors = result_tensors(result);
-      fired_all = result.fired;
+  std::string lines;
+  {
+    Progress progress("experiments");
+    for (const Prepared& entry : prepared) {
+      const Outcome result = run_one(entry, lm);
+      const std::string file = entry.name + ".safetensors";
+      out.write(file, [&](const std::string& path) { io::write_safetensors(path, result.tensors, {{"vene_experiment", entry.name}}); });
+      if (!result.texts.empty()) out.write(entry.name + ".json", [&](const std::string& path) { io::write_file(path, result.texts + "\n"); });
+      nlohmann::ordered_json said{{"name", entry.name}, {"file", out.path(file)}};
+      std::vector<std::string> shapes;
+      for (const auto& [name, value] : result.tensors) {
+        said["tensors"][name] = value.sizes().vec();
+        shapes.push_back(name + " " + shape_text(value.sizes()));
+      }
+      for (const FireReport& fired : result.fired) said["fired"][fired.key] = fired.count;
+      summary.push_back(said);
+      lines += out.path(file) + ": " + join(shapes) + "\n";
+      progress(summary.size(), prepared.size());
     }
-    if (!texts.empty()) io::write_file((fs::path(options.out) / (name + ".json")).string(), texts + "\n");
-    const std::string path = (fs::path(options.out) / (name + ".safetensors")).string();
-    io::write_safetensors(path, tensors, {{"vene_experiment", name}});
-    progress(i + 1, prepared.size());
-    nlohmann::ordered_json entry{{"name", name}, {"file", path}};
-    for (const auto& [tensor, value] : tensors) entry["tensors"][tensor] = value.sizes().vec();
-    for (const FireReport& fired : fired_all) entry["fired"][fired.key] = fired.count;
-    summary.push_back(entry);
-    if (options.json) continue;
-    std::vector<std::string> shown;
-    for (const auto& [tensor, value] : tensors) shown.push_back(tensor + " " + shape_text(value.sizes()));
-    std::printf("%s: %s\n", path.c_str(), join(shown).c_str());
   }
-  if (options.json) std::printf("%s\n", summary.dump(2).c_str());
+  out.commit();
+  std::fputs(options.json ? (summary.dump(2) + "\n").c_str() : lines.c_str(), stdout);
 }
 
 }  // namespace
@@ -88,7 +108,7 @@ void add_run(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Run experiments: one model, one safetensors file an experiment");
   options->model.add_to(*command);
-  command->add_option("EXPERIMENT", options->experiments, "Experiment files (docs/experiment.md)")->required()->type_name("JSON ...");
+  command->add_option("EXPERIMENT", options->experiments, "Experiment files (docs/experiment.md)")->required()->option_text("FILE ... REQUIRED");
   auto* out = command->add_option("-o,--output", options->out, "Folder for the results")->type_name("DIR");
   auto* plan = command->add_flag("--plan", options->plan_only, "Only print what would run where");
   command->add_flag("--json", options->json, "Print a summary as JSON");

@@ -59,9 +59,9 @@ void add_tokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("tokenize", "Show how a text is cut into tokens: position, id, text, bytes");
   command->add_option("-m,--model", options->folder, "Folder with tokenizer files")->required()->envname("VENE_MODEL")->type_name("DIR");
-  auto* text = command->add_option("TEXT,-p,--prompt", options->text, "The text");
-  auto* file = command->add_option("-f,--file", options->file, "Read the text from a file (- for standard input)");
-  auto* decode = command->add_option("--decode", options->decode, "Token ids to turn into text instead");
+  auto* text = command->add_option("TEXT,-p,--prompt", options->text, "The text")->option_text("TEXT");
+  auto* file = command->add_option("-f,--file", options->file, "Read the text from a file (- for standard input)")->option_text("FILE");
+  auto* decode = command->add_option("--decode", options->decode, "Token ids to turn into text instead")->option_text("ID ...");
   file->excludes(text);
   decode->excludes(text)->excludes(file);
   command->add_flag("--no-special", options->no_special, "Leave out what the tokenizer adds in front and behind");

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
+#include <string_view>
 
 #include "src/cli/command.h"
+#include "src/cli/output_folder.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/sweep/causal_trace.h"
@@ -11,8 +12,6 @@
 
 namespace vene::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Options {
   ModelChoice model;
@@ -25,16 +24,38 @@ struct Options {
   bool no_picture = false;
 };
 
-void trace(Options options, bool has_target) {
-  if (options.noise != "auto") {
-    char* end = nullptr;
-    const double number = std::strtod(options.noise.c_str(), &end);
-    if (options.noise.empty() || *end != '\0' || !std::isfinite(number) || number <= 0) {
-      throw ConfigError("--noise: expected auto or a positive number, got '" + options.noise + "'");
-    }
-    options.trace.noise = number;
+// What is wrong with --noise; empty where nothing is.
+std::string noise_problem(const std::string& noise) {
+  if (noise == "auto") return "";
+  char* end = nullptr;
+  const double number = std::strtod(noise.c_str(), &end);
+  return !noise.empty() && *end == '\0' && std::isfinite(number) && number > 0 ? "" : "expected auto or a positive number, got '" + noise + "'";
+}
+
+// Says on stderr why there is no picture; the rest is worth having all the same.
+void no_picture(const std::string& why) { std::fprintf(stderr, "vene: %s; everything else is written\n", why.c_str()); }
+
+// The names of the pictures that were drawn.
+std::vector<std::string> draw(OutputFolder& out, const std::vector<HeatMap>& maps, const std::string& title) {
+  if (!gnuplot_available()) {
+    no_picture("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
+    return {};
   }
+  try {
+    for (const char* name : {"trace.png", "trace.svg"}) out.write(name, [&](const std::string& path) { draw_heat_maps({path}, maps, title); });
+  } catch (const IoError& error) {
+    if (!std::string_view(error.what()).starts_with("gnuplot")) throw;
+    no_picture(error.what());
+    return {};
+  }
+  return {"trace.png", "trace.svg"};
+}
+
+void trace(Options options, bool has_target) {
+  if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
   if (has_target) options.trace.target = options.target;
+  // First, because a folder that cannot be written to should not cost a calculation.
+  OutputFolder out(options.out);
   const models::LanguageModel lm = options.model.load();
   CausalTrace result;
   {
@@ -42,29 +63,21 @@ void trace(Options options, bool has_target) {
     options.trace.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
     result = causal_trace(lm, options.prompt, options.trace);
   }
-  io::make_folder(options.out);
-  const fs::path out(options.out);
-  io::write_file((out / "trace.csv").string(), trace_csv(result));
-  io::write_file((out / "trace.json").string(), trace_json(result));
+  result.model = options.model.folder;
+  const std::string json = trace_json(result);
   const std::vector<HeatMap> maps = trace_maps(result);
-  std::string pictures;
-  if (!options.no_picture) {
-    const std::vector<std::string> paths{(out / "trace.png").string(), (out / "trace.svg").string()};
-    if (gnuplot_available()) {
-      draw_heat_maps(paths, maps, trace_title(result));
-      pictures = paths[0];
-    } else {
-      std::fputs("vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n", stderr);
-    }
-  }
+  out.write("trace.csv", [&](const std::string& path) { io::write_file(path, trace_csv(result)); });
+  out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
+  const std::vector<std::string> pictures = options.no_picture ? std::vector<std::string>{} : draw(out, maps, trace_title(result));
+  out.commit();
   if (options.json) {
-    std::fputs(trace_json(result).c_str(), stdout);
+    std::fputs(json.c_str(), stdout);
     return;
   }
   std::printf("%s\n\n", trace_title(result).c_str());
-  for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_is_terminal()}).c_str());
-  std::printf("figures: %s\n", (out / "trace.csv").c_str());
-  if (!pictures.empty()) std::printf("picture: %s\n", pictures.c_str());
+  for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
+  std::printf("figures: %s, %s\n", out.path("trace.csv").c_str(), out.path("trace.json").c_str());
+  if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
 }
 
 }  // namespace
@@ -75,12 +88,12 @@ void add_trace(CLI::App& app) {
   options->model.add_to(*command);
   command->add_option("-p,--prompt", options->prompt, "The prompt")->required()->type_name("TEXT");
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")->type_name("TEXT");
-  auto* target = command->add_option("--target", options->target, "The answer (default: the most probable next token)")->type_name("TEXT");
-  command->add_option("--noise", options->noise, "Standard deviation of the noise, or auto: three times that of the token embeddings")->capture_default_str();
-  command->add_option("--seed", options->trace.seed, "Seed of the noise (numpy's RandomState)")->capture_default_str();
-  command->add_option("--samples", options->trace.samples, "Noise draws to average over")->capture_default_str()->check(CLI::Range(1, 100000));
-  command->add_option("--streams", options->trace.streams, "Components to restore")->delimiter(',')->capture_default_str();
-  command->add_option("--window", options->trace.window, "Layers restored together, for streams other than block_output")->capture_default_str()->check(CLI::Range(1, 100000));
+  auto* target = command->add_option("--target", options->target, "The answer, of which the first token counts (default: the most probable next token)")->type_name("TEXT");
+  command->add_option("--noise", options->noise, "Standard deviation of the noise; auto is three times that of the token embeddings")->option_text("auto|NUMBER=auto")->check(noise_problem);
+  command->add_option("--seed", options->trace.seed, "Seed of the noise (numpy's RandomState)")->option_text("N=1");
+  command->add_option("--samples", options->trace.samples, "Noise draws to average over")->check(CLI::Range(1, 100000))->option_text("N=10");
+  command->add_option("--streams", options->trace.streams, "Components to restore, joined by commas (default: block_output,mlp_activation,attention_output)")->delimiter(',')->option_text("NAMES");
+  command->add_option("--window", options->trace.window, "Layers restored together, for streams other than block_output")->check(CLI::Range(1, 100000))->option_text("N=10");
   command->add_option("-o,--output", options->out, "Folder for trace.csv, trace.json, trace.png and trace.svg")->required()->type_name("DIR");
   command->add_flag("--json", options->json, "Print trace.json instead of the heat maps");
   command->add_flag("--no-picture", options->no_picture, "Don't draw trace.png and trace.svg");

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -40,7 +41,7 @@ Json parse_json(std::string_view text) {
   try {
     return Json::parse(text, watch);
   } catch (const Json::exception& error) {
-    throw ConfigError(std::string("not JSON: ") + error.what());
+    throw ConfigError(json_problem(error.what()));
   }
 }
 

@@ -29,15 +29,12 @@ std::vector<std::size_t> group_of_representations(const IntervenableConfig& conf
   return group;
 }
 
-// A source of one row serves every row of the base.
-RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
-  if (texts.rows == rows) return texts;
-  RowTexts wide = texts;
-  wide.rows = rows;
-  wide.begin.assign(rows, texts.begin[0]);
-  wide.end.assign(rows, texts.end[0]);
-  if (texts.input_ids.defined()) wide.input_ids = texts.input_ids.expand({rows, -1});
-  return wide;
+const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
+  try {
+    return model.sites().find(config.representations[representation].component, config.representations[representation].layer);
+  } catch (const PlanError& error) {
+    throw PlanError("representations[" + std::to_string(representation) + "]: " + error.what());
+  }
 }
 
 RowTexts texts_of(const models::Batch& batch, const text::Tokenizer* tokenizer) {
@@ -330,6 +327,16 @@ void add_passes(PlanData& plan) {
 
 }  // namespace
 
+RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
+  if (texts.rows == rows) return texts;
+  RowTexts wide = texts;
+  wide.rows = rows;
+  wide.begin.assign(rows, texts.begin[0]);
+  wide.end.assign(rows, texts.end[0]);
+  if (texts.input_ids.defined()) wide.input_ids = texts.input_ids.expand({rows, -1});
+  return wide;
+}
+
 UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes,
                      torch::Device device) {
   if (!side.selection) return {};
@@ -399,7 +406,7 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
     std::shared_ptr<Intervention> built = representation.intervention;
     if (!built) {
       InterventionSettings settings;
-      const Site& site = model.sites().find(representation.component, representation.layer);
+      const Site& site = detail::site_of(config, i, model);
       settings.width = site.width * representation.max_number_of_units;
       settings.low_rank_dimension = representation.low_rank_dimension;
       settings.latent_dim = representation.latent_dim;
@@ -445,11 +452,7 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
     placement.representation = i;
     placement.key = keys[i];
     placement.where = "representations[" + std::to_string(i) + "]";
-    try {
-      placement.site = model->sites().find(config.representations[i].component, config.representations[i].layer);
-    } catch (const PlanError& error) {
-      throw PlanError(placement.where + ": " + error.what());
-    }
+    placement.site = detail::site_of(config, i, *model);
     placement.unit = parse_unit(config.representations[i].unit, placement.where + ".unit");
     placement.intervention = interventions[i];
     placement.traits = interventions[i]->traits();

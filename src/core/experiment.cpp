@@ -34,6 +34,9 @@ bool boolean(const Json& root, const char* key, bool otherwise) {
   return root[key].get<bool>();
 }
 
+// An integer that fits 64 bits with a sign.
+bool is_integer(const Json& json) { return json.is_number_integer() && (!json.is_number_unsigned() || json.get<std::uint64_t>() <= INT64_MAX); }
+
 // Rows of token ids; shorter rows are padded on the right and masked.
 void read_ids(const Json& json, const std::string& path, bool has_mask, models::Batch& batch) {
   if (!json.is_array() || json.empty()) throw ConfigError(path + ": expected a list of rows of token ids, got " + json_text(json));
@@ -43,7 +46,7 @@ void read_ids(const Json& json, const std::string& path, bool has_mask, models::
     if (!json[r].is_array() || json[r].empty()) throw ConfigError(item(path, r) + ": expected a list of token ids, got " + json_text(json[r]));
     std::vector<std::int64_t> row;
     for (std::size_t c = 0; c < json[r].size(); ++c) {
-      if (!json[r][c].is_number_integer()) throw ConfigError(item(item(path, r), c) + ": expected a token id, got " + json_text(json[r][c]));
+      if (!is_integer(json[r][c])) throw ConfigError(item(item(path, r), c) + ": expected a token id, got " + json_text(json[r][c]));
       row.push_back(json[r][c].get<std::int64_t>());
     }
     longest = std::max(longest, row.size());
@@ -103,7 +106,7 @@ models::Batch read_batch(const Json& json, const std::string& path, const models
 std::vector<std::int64_t> read_ints(const Json& json, const std::string& path) {
   std::vector<std::int64_t> values;
   for (std::size_t i = 0; i < json.size(); ++i) {
-    if (!json[i].is_number_integer()) throw ConfigError(item(path, i) + ": expected an integer, got " + json_text(json[i]));
+    if (!is_integer(json[i])) throw ConfigError(item(path, i) + ": expected an integer, got " + json_text(json[i]));
     values.push_back(json[i].get<std::int64_t>());
   }
   return values;
@@ -115,7 +118,7 @@ bool all_ints(const Json& json) {
 
 std::vector<std::optional<SubspaceIds>> read_subspaces(const Json& json, const std::string& path) {
   if (json.is_null()) return {};
-  if (json.is_number_integer()) return {SubspaceIds{{{json.get<std::int64_t>()}}}};
+  if (is_integer(json)) return {SubspaceIds{{{json.get<std::int64_t>()}}}};
   if (!json.is_array()) throw ConfigError(path + ": expected null, an integer, a list of integers, or a list with one entry a representation, got " + json_text(json));
   if (all_ints(json)) return {SubspaceIds{{read_ints(json, path)}}};
   std::vector<std::optional<SubspaceIds>> subspaces;
@@ -222,9 +225,12 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
 
 Experiment load_experiment(const std::string& path, const models::LanguageModel& model, const InterventionRegistry& registry) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
+  const std::string text = io::read_file(path);
   try {
-    return parse_experiment(io::read_file(path), model, folder.empty() ? "." : folder, registry);
-  } catch (const ConfigError& error) {
+    return parse_experiment(text, model, folder.empty() ? "." : folder, registry);
+  } catch (const IoError& error) {
+    throw IoError(path + ": " + error.what());
+  } catch (const Error& error) {
     throw ConfigError(path + ": " + error.what());
   }
 }

@@ -29,13 +29,17 @@ struct Steps {
   struct Call {
     torch::Tensor rows;         // int64; undefined: every row
     torch::Tensor source_flat;  // index into the source values stacked as [calls * rows, width]
+    torch::Tensor units;        // which entry of its list each of those rows is at; only with a constant of several units
   };
   bool every = false;                           // no locations: every call, every row
   std::map<std::int64_t, Call> writes;          // by base call
   std::vector<std::int64_t> read_calls;         // of the source (or of the collected value), ascending
   torch::Tensor collect_flat;                   // [rows, units] into the collected values stacked likewise
   torch::Tensor collect_valid;                  // bool [rows, units], undefined: all
-  std::int64_t last_read = -1;
+  std::int64_t units = 0;                       // entries of the longest row
+  /// The last call that an act needs; -1 without locations.
+  std::int64_t last_write() const { return writes.empty() ? -1 : writes.rbegin()->first; }
+  std::int64_t last_read() const { return read_calls.empty() ? -1 : read_calls.back(); }
 };
 
 /// One representation, compiled.
@@ -102,6 +106,8 @@ struct PlanData {
 /// Makes the index of one side for a value of these sizes.
 UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes,
                      const std::vector<std::int64_t>& sizes, torch::Device device);
+/// A source of one row serves every row of what it is written into.
+RowTexts repeated(const RowTexts& texts, std::int64_t rows);
 /// Fills `steps` from the placement's selections (unit "t").
 void make_steps(Placement& placement, std::int64_t source_rows, torch::Device device);
 /// The prompts with their padding moved to the left and cut to the longest, without a mask where none is padded. PlanError

@@ -39,7 +39,7 @@ void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope,
       throw PlanError(name + ": " + what + " never fired, because the model did not reach " + site_text(placement.site) + " in this run" + hint);
     }
     if (placement.unit != Unit::kStep || placement.steps.every) continue;
-    const std::int64_t last = action.act == Act::kWrite ? placement.steps.writes.rbegin()->first : placement.steps.last_read;
+    const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : placement.steps.last_read();
     if (last >= reached) {
       throw PlanError(name + ": " + what + " at step " + std::to_string(last) + " never fired, because " + site_text(placement.site) + " was called " +
                       std::to_string(reached) + " times");

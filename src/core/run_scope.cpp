@@ -44,6 +44,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   if (context.call > step_ && !by_step) {
     throw PlanError(name_of(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
+  call_ = context.call;
   switch (action.act) {
     case Act::kRead:
       if (plan_.reads_at(placement, step_)) read(context, placement);
@@ -55,12 +56,13 @@ void RunScope::act(const HookContext& context, std::size_t index) {
       if (placement.when.acts(step_)) collect(context, placement);
       break;
   }
-  const bool done = !by_step || (action.act != Act::kWrite && !placement.steps.every && context.call == placement.steps.last_read);
+  const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : placement.steps.last_read();
+  const bool done = !by_step || context.call == last;
   if (done && --pending_ == 0 && pass_.ends_early) stop();
 }
 
 void RunScope::read(const HookContext& context, const Placement& placement) {
-  if (placement.traits.source_is_module_input && (context.phase != Phase::kOutput || context.inputs.empty())) {
+  if (placement.traits.source_is_module_input && context.inputs.empty()) {
     throw PlanError(name_of(placement) + ": skip takes the input of the site's module, and this site has none (use the output of a block, of an MLP or of attention)");
   }
   const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();
@@ -100,6 +102,7 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
 }
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows) {
+  const detail::FiringGuard serving({call_, rows, &state_.memory[placement.representation]});
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
@@ -185,44 +188,56 @@ void RunScope::collect(const HookContext& context, const Placement& placement) {
   }
 }
 
-void RunScope::write_step(const HookContext& context, const Placement& placement) {
+// What the rows that act at this call get from the source or the constant. `chosen` is null without locations.
+torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Call* chosen) {
   const std::size_t r = placement.representation;
-  torch::Tensor& live = context.value();
-  torch::Tensor source = placement.constant;
-  if (placement.steps.every) {
-    ++state_.fired[r];
-    if (placement.reads_source) {
-      const auto found = state_.steps[r].find(context.call);
-      if (found == state_.steps[r].end()) {
-        throw PlanError(name_of(placement) + ": the source's run ended before step " + std::to_string(context.call));
-      }
-      source = found->second;
-    }
-    const torch::Tensor result = intervene(placement, live.clone(), source, {});
-    if (result.defined()) live = result.to(live.options());
-    return;
+  if (placement.reads_source && chosen == nullptr) {
+    const auto found = state_.steps[r].find(call_);
+    if (found == state_.steps[r].end()) throw PlanError(name_of(placement) + ": the source's run ended before step " + std::to_string(call_));
+    return found->second;
   }
-  const auto found = placement.steps.writes.find(context.call);
-  if (found == placement.steps.writes.end()) return;
-  ++state_.fired[r];
-  const Steps::Call& call = found->second;
   if (placement.reads_source) {
     if (!state_.step_stack[r].defined()) {
       std::vector<torch::Tensor> steps;
       for (const auto& [step, value] : state_.steps[r]) steps.push_back(value);
       state_.step_stack[r] = torch::cat(steps, 0);
     }
-    source = state_.step_stack[r].index_select(0, call.source_flat);
-  } else if (source.defined() && call.rows.defined() && source.dim() == live.dim() && source.size(0) == live.size(0)) {
-    source = source.index_select(0, call.rows);
+    return state_.step_stack[r].index_select(0, chosen->source_flat);
   }
-  const torch::Tensor base = call.rows.defined() ? live.index_select(0, call.rows) : live.clone();
-  const torch::Tensor result = intervene(placement, base, source, call.rows);
+  torch::Tensor constant = placement.constant;  // [width], [units, width] or [batch, units, width]
+  if (!constant.defined() || constant.dim() < 2) return constant;
+  const bool of_rows = constant.dim() == 3 && constant.size(0) > 1;
+  if (chosen == nullptr) {
+    const std::int64_t unit = constant.size(-2) == 1 ? 0 : call_;
+    if (unit >= constant.size(-2)) {
+      throw PlanError(name_of(placement) + ": its constant source has " + std::to_string(constant.size(-2)) + " steps, and the site was called once more");
+    }
+    return constant.select(-2, unit);
+  }
+  if (of_rows && chosen->rows.defined()) constant = constant.index_select(0, chosen->rows);
+  if (constant.size(-2) == 1) return constant.select(-2, 0);
+  if (constant.dim() == 2) return constant.index_select(0, chosen->units);
+  const torch::Tensor row = of_rows ? torch::arange(constant.size(0), chosen->units.options()) : torch::zeros_like(chosen->units);
+  return constant.index({row, chosen->units});
+}
+
+void RunScope::write_step(const HookContext& context, const Placement& placement) {
+  const Steps::Call* chosen = nullptr;
+  if (!placement.steps.every) {
+    const auto found = placement.steps.writes.find(context.call);
+    if (found == placement.steps.writes.end()) return;
+    chosen = &found->second;
+  }
+  ++state_.fired[placement.representation];
+  torch::Tensor& live = context.value();
+  const torch::Tensor rows = chosen != nullptr ? chosen->rows : torch::Tensor();
+  const torch::Tensor base = rows.defined() ? live.index_select(0, rows) : live.clone();
+  const torch::Tensor result = intervene(placement, base, step_source(placement, chosen), rows);
   if (!result.defined()) return;
   if (result.sizes() != base.sizes()) {
     throw PlanError(name_of(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
   }
-  live = call.rows.defined() ? live.index_copy(0, call.rows, result.to(live.options())) : result.to(live.options());
+  live = rows.defined() ? live.index_copy(0, rows, result.to(live.options())) : result.to(live.options());
 }
 
 Hook make_hook(const PlanData&, std::size_t, std::size_t action) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run keeps between its passes, and the scope that its hooks find it through. Private to core.
 #pragma once
+#include <any>
 #include <map>
 #include <vector>
 
@@ -14,8 +15,9 @@ struct RunState {
   std::vector<std::map<std::int64_t, torch::Tensor>> steps;  // unit "t" and generations: by representation and call
   std::vector<torch::Tensor> step_stack;                     // the source's steps as [calls * rows, width]
   std::vector<std::int64_t> fired;                           // acts of each representation on its target
+  std::vector<std::any> memory;                              // what each representation's intervention keeps from step to step
 
-  explicit RunState(std::size_t count) : sources(count), collected(count), steps(count), step_stack(count), fired(count, 0) {}
+  explicit RunState(std::size_t count) : sources(count), collected(count), steps(count), step_stack(count), fired(count, 0), memory(count) {}
 };
 
 class RunScope : public HookScope {
@@ -40,6 +42,7 @@ class RunScope : public HookScope {
   torch::Tensor written(const torch::Tensor& value, const Placement& placement, std::int64_t step);
   bool part_of_step(torch::Tensor& value, const Placement& placement, std::int64_t step) const;
   void write_step(const HookContext& context, const Placement& placement);
+  torch::Tensor step_source(const Placement& placement, const Steps::Call* chosen);
   torch::Tensor intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows);
 
   const PlanData& plan_;
@@ -48,6 +51,7 @@ class RunScope : public HookScope {
   std::int64_t step_ = 0;               // of a generation; the one forward of a run is step 0
   std::int64_t recomputed_prompt_ = 0;
   std::size_t pending_;  // actions that have not had their last firing
+  std::int64_t call_ = 0;  // of the firing in progress
 };
 
 }  // namespace vene::detail

@@ -2,6 +2,7 @@
 #include "vene/hooks/hook_scope.h"
 
 #include <atomic>
+#include <string_view>
 
 #include "vene/base/error.h"
 
@@ -12,6 +13,25 @@ thread_local HookScope* current_scope = nullptr;
 
 // Not derived from std::exception, so that a model's own catch clauses don't swallow it.
 struct StopForward {};
+
+template <class E>
+void throw_as(const Error& error, const std::string& message) {
+  if (typeid(error) == typeid(E)) throw E(message);
+}
+
+// Puts the place in front of an error of the library, unless it names it already; its type stays.
+[[noreturn]] void rethrow_at(const std::string& place, const Error& error) {
+  const std::string message = place + ": " + error.what();
+  if (std::string_view(error.what()).find(place) == std::string_view::npos) {
+    throw_as<Error>(error, message);
+    throw_as<ConfigError>(error, message);
+    throw_as<LocationError>(error, message);
+    throw_as<ModelError>(error, message);
+    throw_as<IoError>(error, message);
+    throw_as<PlanError>(error, message);
+  }
+  throw;
+}
 
 }  // namespace
 
@@ -46,15 +66,16 @@ void HookScope::fire(SiteId site, Phase phase, std::span<torch::Tensor* const> i
   const std::vector<Hook>& hooks = place.hooks[static_cast<int>(phase)];
   if (hooks.empty()) return;
   const HookContext context{*this, site, phase, call, inputs, outputs};
+  const std::string& label = place.label;
   try {
     if ((phase == Phase::kInput ? inputs : outputs).empty()) throw Error("the module has no tensor there to read or replace");
     for (const Hook& hook : hooks) hook(context);
-  } catch (const Error&) {
-    throw;  // already says where
+  } catch (const Error& error) {
+    rethrow_at(label.empty() ? "hook" : label, error);
   } catch (const c10::Error& error) {
-    throw Error((place.label.empty() ? "hook" : place.label) + ": " + error.what_without_backtrace());
+    throw Error((label.empty() ? "hook" : label) + ": " + error.what_without_backtrace());
   } catch (const std::exception& error) {
-    throw Error((place.label.empty() ? "hook" : place.label) + ": " + error.what());
+    throw Error((label.empty() ? "hook" : label) + ": " + error.what());
   }
   if (stop_) throw StopForward{};
 }

@@ -60,9 +60,11 @@ class Noise : public Intervention {
   }
   Traits traits() const override { return {.needs_source = false}; }
   torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
-    // One draw of [1, units, width]: the same in every row, as pyvene's.
+    // One draw of [1, units, width], the last two axes: the same in every row and, as pyvene's, in every head.
     std::vector<std::int64_t> shape = base.sizes().vec();
-    shape.front() = 1;
+    const std::ptrdiff_t kept = std::min<std::ptrdiff_t>(2, base.dim() - 1);
+    shape.erase(shape.begin(), shape.end() - kept);
+    shape.insert(shape.begin(), 1);
     return swap(base, (draw(shape) * level_).to(base.options()), subspace, SwapMode::kAdd, interchange_dim);
   }
 
@@ -96,9 +98,9 @@ void register_builtin_interventions(InterventionRegistry& registry) {
   registry.add({"subtraction", "Takes the source's value away.", {}, build_swap(SwapMode::kSubtract), {"SubtractionIntervention"}});
   registry.add({"zero", "Zeros the value.", {}, build<Zero>, {"ZeroIntervention"}});
   registry.add({"collect", "Reads the value and changes nothing; sees what was written before it.", {}, build<Collect>, {"CollectIntervention"}});
-  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output.", {}, build<Skip>, {"SkipIntervention"}});
+  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output (of its input, at an input).", {}, build<Skip>, {"SkipIntervention"}});
   registry.add({"noise",
-                "Adds numpy's RandomState(seed).randn(1, units, width) times a level.",
+                "Adds numpy's RandomState(seed).randn(1, units, width) times a level, the same in every row and head.",
                 {{"seed", OptionType::kInteger, OptionValue(std::int64_t{1}), "Seed of numpy's RandomState."},
                  {"level", OptionType::kNumber, OptionValue(0.13462981581687927), "What the standard normal draws are multiplied by."}},
                 build<Noise>,

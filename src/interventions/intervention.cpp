@@ -23,6 +23,8 @@ void Intervention::set_source_representation(torch::Tensor value) { source_repre
 
 namespace {
 
+thread_local const Firing* serving = nullptr;
+
 class Lambda : public Intervention {
  public:
   Lambda(InterventionFunction function, Traits traits) : function_(std::move(function)), traits_(traits) {}
@@ -37,6 +39,16 @@ class Lambda : public Intervention {
 };
 
 }  // namespace
+
+const Firing& current_firing() {
+  if (serving == nullptr) throw PlanError("current_firing: no run is calling an intervention on this thread");
+  return *serving;
+}
+
+namespace detail {
+FiringGuard::FiringGuard(Firing firing) : firing_(std::move(firing)), outer_(serving) { serving = &firing_; }
+FiringGuard::~FiringGuard() { serving = outer_; }
+}  // namespace detail
 
 std::shared_ptr<Intervention> make_lambda(InterventionFunction function, Traits traits) {
   if (!function) throw ConfigError("a lambda intervention needs a function");

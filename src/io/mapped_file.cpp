@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 #include "src/io/failure.h"
 
@@ -32,6 +33,13 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   if (map_error != 0) fail_with_errno("map", path, map_error);
   return std::shared_ptr<const MappedFile>(
       new MappedFile(path, static_cast<char*>(address), static_cast<std::size_t>(status.st_size)));
+}
+
+void MappedFile::forget(const char* begin, std::size_t size) const noexcept {
+  static const auto kPage = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(begin);
+  const std::uintptr_t first = (address + kPage - 1) / kPage * kPage, last = (address + size) / kPage * kPage;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

@@ -21,6 +21,9 @@ class MappedFile {
   std::size_t size() const { return size_; }
   char* data() const { return data_; }
   std::string_view bytes() const { return {data_, size_}; }
+  /// Gives back the memory of the pages that lie wholly in a range; what was written there is lost, and the next reader
+  /// gets the file's bytes again.
+  void forget(const char* begin, std::size_t size) const noexcept;
 
  private:
   MappedFile(std::string path, char* data, std::size_t size) : path_(std::move(path)), data_(data), size_(size) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/locations/locations.h"
@@ -17,7 +18,7 @@ using Json = nlohmann::json;
 }
 
 std::int64_t integer(const Json& json, const std::string& path) {
-  if (!json.is_number_integer()) fail(path, "an integer", json);
+  if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)) fail(path, "an integer", json);
   return json.get<std::int64_t>();
 }
 
@@ -36,7 +37,7 @@ bool is_selector(const Json& json) {
 Selector parse_selector(const Json& json, const std::string& path) {
   Selector selector;
   if (json.is_number_integer()) {
-    selector.begin = json.get<std::int64_t>();
+    selector.begin = integer(json, path);
     return selector;
   }
   if (json.is_string()) {
@@ -169,7 +170,7 @@ Locations Locations::parse(std::string_view text) {
   try {
     json = Json::parse(text);
   } catch (const Json::exception& error) {
-    throw ConfigError(root + ": not JSON: " + error.what());
+    throw ConfigError(root + ": " + json_problem(error.what()));
   }
   Locations locations;
   if (json.is_null()) return locations;

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "src/text/unicode.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/base/version.h"
@@ -22,7 +23,7 @@ std::string quoted_tokens(const std::vector<std::string>& tokens) {
   return text;
 }
 
-// Positions of the tokens that overlap the subject's last occurrence... its first: a prompt names its subject once.
+// Positions of the tokens that overlap the subject, where it first occurs.
 std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, const std::string& prompt, const std::string& subject,
                                             const std::vector<std::string>& shown) {
   if (subject.empty()) throw ConfigError("subject: which words are noised must be said; the prompt's tokens are " + quoted_tokens(shown));
@@ -68,9 +69,11 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
 
   CausalTrace trace;
   trace.prompt = prompt;
+  trace.subject = options.subject;
+  trace.dtype = c10::getDtypeNames(model.dtype()).first;
   for (const text::Token& token : tokens) {
     trace.token_ids.push_back(token.id);
-    trace.tokens.push_back(lm.tokenizer->token_text(token.id));
+    trace.tokens.push_back(text::valid_utf8(lm.tokenizer->token_text(token.id)));
   }
   trace.subject_positions = subject_positions(tokens, prompt, options.subject, trace.tokens);
   trace.seed = options.seed;
@@ -93,7 +96,7 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
     last.last_logits = 1;
     trace.target_id = model.forward({ids, {}, {}, {}}, last).logits.flatten().argmax().item<std::int64_t>();
   }
-  trace.target = lm.tokenizer->token_text(trace.target_id);
+  trace.target = text::valid_utf8(lm.tokenizer->token_text(trace.target_id));
 
   Sweep sweep;
   sweep.source = models::Batch{ids, {}, {}, {}};
@@ -177,7 +180,10 @@ std::string trace_csv(const CausalTrace& trace) {
 std::string trace_json(const CausalTrace& trace) {
   nlohmann::ordered_json json;
   json["vene_version"] = build_info().version;
+  if (!trace.model.empty()) json["model"] = trace.model;
+  json["dtype"] = trace.dtype;
   json["prompt"] = trace.prompt;
+  json["subject"] = trace.subject;
   json["token_ids"] = trace.token_ids;
   json["tokens"] = trace.tokens;
   json["subject_positions"] = trace.subject_positions;

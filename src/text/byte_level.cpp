@@ -2,7 +2,6 @@
 #include "src/text/byte_level.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "vene/base/error.h"
 
@@ -90,7 +89,8 @@ std::vector<ByteLevelTokenizer::Found> ByteLevelTokenizer::find_added(const Find
   return found;
 }
 
-void ByteLevelTokenizer::encode_words(std::string_view text, const std::function<std::int64_t(std::int64_t)>& origin, std::vector<Token>& tokens, bool prefix) const {
+void ByteLevelTokenizer::encode_words(const Normalised& normal, std::size_t first, std::size_t last, std::int64_t offset, std::vector<Token>& tokens, bool prefix) const {
+  std::string_view text = std::string_view(normal.text).substr(first, last - first);
   std::string spaced;
   std::int64_t shift = 0;
   if (prefix && !text.empty() && !is_space(text[0])) {
@@ -121,31 +121,30 @@ void ByteLevelTokenizer::encode_words(std::string_view text, const std::function
   for (const auto& [begin, end] : ranges) {
     std::int64_t at = begin;
     for (const auto& [id, size] : parts_.bpe->encode(text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)))) {
-      const std::int64_t from = std::max<std::int64_t>(at - shift, 0);
-      tokens.push_back({id, *parts_.bpe->bytes(id), origin(from), origin(at + size - shift)});
+      const auto start = static_cast<std::int64_t>(first) - shift;
+      const std::int64_t from = std::max(at + start, static_cast<std::int64_t>(first));
+      tokens.push_back({id, *parts_.bpe->bytes(id), offset + normal.begin(from), offset + normal.end(at + size + start)});
       at += size;
     }
   }
 }
 
 void ByteLevelTokenizer::encode_plain(std::string_view text, std::int64_t offset, std::vector<Token>& tokens, bool first) const {
-  Normalised normal{std::string(text), {}};
+  Normalised normal{std::string(text), {}, {}};
   for (const std::string& form : parts_.normal_forms) {
     Normalised next = normalise(normal.text, form);
-    if (next.origin.empty()) continue;
-    for (std::int64_t& byte : next.origin) byte = normal.at(byte);
+    if (next.begins.empty()) continue;
+    for (std::int64_t& byte : next.begins) byte = normal.begin(byte);
+    for (std::int64_t& byte : next.ends) byte = normal.end(byte);
     normal = std::move(next);
   }
   std::size_t at = 0;
   auto words = [&](std::size_t end) {
-    if (end <= at) return;
-    const std::size_t from = at;
-    encode_words(std::string_view(normal.text).substr(from, end - from), [&](std::int64_t byte) { return offset + normal.at(byte + static_cast<std::int64_t>(from)); }, tokens,
-                 parts_.prefix_space && first && from == 0);
+    if (end > at) encode_words(normal, at, end, offset, tokens, parts_.prefix_space && first && at == 0);
   };
   for (const Found& found : find_added(normalized_, normal.text)) {
     words(found.begin);
-    tokens.push_back({found.token->id, found.token->content, offset + normal.at(static_cast<std::int64_t>(found.begin)), offset + normal.at(static_cast<std::int64_t>(found.end))});
+    tokens.push_back({found.token->id, found.token->content, offset + normal.begin(static_cast<std::int64_t>(found.begin)), offset + normal.end(static_cast<std::int64_t>(found.end))});
     at = found.end;
   }
   words(normal.text.size());

@@ -61,7 +61,8 @@ class ByteLevelTokenizer : public Tokenizer {
   };
   static std::vector<Found> find_added(const Finder& finder, std::string_view text);
   void encode_plain(std::string_view text, std::int64_t offset, std::vector<Token>& tokens, bool first) const;
-  void encode_words(std::string_view text, const std::function<std::int64_t(std::int64_t)>& origin, std::vector<Token>& tokens, bool prefix) const;
+  /// Bytes [first, last) of a normalised text; `offset` is added to the places of the tokens.
+  void encode_words(const Normalised& normal, std::size_t first, std::size_t last, std::int64_t offset, std::vector<Token>& tokens, bool prefix) const;
 
   ByteLevelParts parts_;
   Finder raw_, normalized_;

@@ -4,6 +4,7 @@
 
 #include "src/text/sentence_piece.h"
 #include "src/text/tokenizer_json.h"
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -20,7 +21,7 @@ Json optional_json(const fs::path& path) {
     Json json = Json::parse(io::read_file(path.string()));
     return json.is_object() ? json : Json::object();
   } catch (const Json::exception& error) {
-    throw IoError(path.string() + ": not JSON: " + error.what());
+    throw IoError(path.string() + ": " + json_problem(error.what()));
   }
 }
 

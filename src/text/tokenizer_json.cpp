@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "src/base/json_problem.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -20,7 +21,7 @@ Json read_json(const std::string& path) {
       return true;
     });
   } catch (const Json::exception& error) {
-    throw IoError(path + ": not JSON: " + error.what());
+    throw IoError(path + ": " + json_problem(error.what()));
   }
 }
 

@@ -9,6 +9,8 @@
 #include <unicode/utext.h>
 #include <unicode/utf8.h>
 
+#include <algorithm>
+
 #include "vene/base/error.h"
 
 namespace vene::text {
@@ -69,23 +71,74 @@ std::vector<std::pair<std::int64_t, std::int64_t>> Pattern::matches(std::string_
   return found;
 }
 
+namespace {
+
+struct Character {
+  std::int64_t begin, end;  // bytes
+  std::int64_t parts;       // characters that it decomposes into
+};
+
+std::vector<Character> characters(std::string_view text, const icu::Normalizer2& decompose) {
+  std::vector<Character> found;
+  const auto* data = reinterpret_cast<const std::uint8_t*>(text.data());
+  const auto size = static_cast<std::int32_t>(text.size());
+  for (std::int32_t at = 0; at < size;) {
+    UChar32 code = 0;
+    const std::int32_t begin = at;
+    U8_NEXT(data, at, size, code);
+    UErrorCode status = U_ZERO_ERROR;
+    const std::int64_t parts = code < 0 ? 1 : decompose.normalize(icu::UnicodeString(code), status).countChar32();
+    found.push_back({begin, at, std::max<std::int64_t>(parts, 1)});
+  }
+  return found;
+}
+
+// A stretch that normalisation changed: both sides decompose into the same number of characters, by which they are laid
+// side by side.
+void align(std::string_view source, std::string_view made, std::int64_t offset, const icu::Normalizer2& decompose, Normalised& result) {
+  const std::vector<Character> from = characters(source, decompose);
+  std::size_t at = 0;
+  std::int64_t before = 0, part = 0;  // parts before character `at` of the source; parts before the one that is placed
+  auto holder = [&](std::int64_t wanted) -> const Character& {
+    while (at + 1 < from.size() && wanted >= before + from[at].parts) before += from[at++].parts;
+    return from[at];
+  };
+  for (const Character& character : characters(made, decompose)) {
+    const std::int64_t begin = offset + holder(part).begin;
+    part += character.parts;
+    const std::int64_t end = offset + holder(part - 1).end;
+    result.begins.insert(result.begins.end(), static_cast<std::size_t>(character.end - character.begin), begin);
+    result.ends.insert(result.ends.end(), static_cast<std::size_t>(character.end - character.begin), end);
+  }
+}
+
+}  // namespace
+
 Normalised normalise(std::string_view text, const std::string& form) {
   UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* normaliser = form == "NFC"    ? icu::Normalizer2::getNFCInstance(status)
-                                       : form == "NFKC" ? icu::Normalizer2::getNFKCInstance(status)
-                                       : form == "NFD"  ? icu::Normalizer2::getNFDInstance(status)
-                                                        : icu::Normalizer2::getNFKDInstance(status);
+  const bool compatible = form == "NFKC" || form == "NFKD";
+  const icu::Normalizer2* decompose = compatible ? icu::Normalizer2::getNFKDInstance(status) : icu::Normalizer2::getNFDInstance(status);
+  const icu::Normalizer2* normaliser = form == "NFC" ? icu::Normalizer2::getNFCInstance(status) : form == "NFKC" ? icu::Normalizer2::getNFKCInstance(status) : decompose;
   const icu::StringPiece piece(text.data(), static_cast<std::int32_t>(text.size()));
-  if (U_SUCCESS(status) && normaliser->isNormalizedUTF8(piece, status) && U_SUCCESS(status)) return {std::string(text), {}};
+  if (U_SUCCESS(status) && normaliser->isNormalizedUTF8(piece, status) && U_SUCCESS(status)) return {std::string(text), {}, {}};
   Normalised result;
   icu::Edits edits;
   icu::StringByteSink<std::string> sink(&result.text);
   normaliser->normalizeUTF8(0, piece, sink, &edits, status);
-  if (U_FAILURE(status)) throw Error(std::string("normalisation: ") + u_errorName(status));
   icu::Edits::Iterator it = edits.getFineIterator();
-  for (std::size_t byte = 0; byte <= result.text.size(); ++byte) {
-    result.origin.push_back(it.sourceIndexFromDestinationIndex(static_cast<std::int32_t>(byte), status));
+  while (it.next(status)) {
+    const std::int64_t source = it.sourceIndex();
+    if (it.hasChange()) {
+      align(text.substr(static_cast<std::size_t>(source), static_cast<std::size_t>(it.oldLength())),
+            std::string_view(result.text).substr(static_cast<std::size_t>(it.destinationIndex()), static_cast<std::size_t>(it.newLength())), source, *decompose, result);
+      continue;
+    }
+    for (std::int64_t i = 0; i < it.newLength(); ++i) {
+      result.begins.push_back(source + i);
+      result.ends.push_back(source + i + 1);
+    }
   }
+  if (U_FAILURE(status) || result.begins.size() != result.text.size()) throw Error(std::string("normalisation: ") + u_errorName(status));
   return result;
 }
 

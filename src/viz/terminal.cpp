@@ -3,32 +3,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "src/viz/labels.h"
 #include "vene/viz/heat_map.h"
 
 namespace vene {
 namespace {
 
-// Columns that a UTF-8 text takes in a terminal, near enough: one a code point.
-std::size_t display_width(const std::string& text) {
-  std::size_t width = 0;
-  for (unsigned char c : text) width += (c & 0xC0) != 0x80 ? 1 : 0;
-  return width;
-}
-
-// Control characters would move the cursor.
-std::string printable(const std::string& text) {
-  std::string result;
-  for (unsigned char c : text) {
-    if (c == '\n') {
-      result += "\\n";
-    } else if (c < 0x20 || c == 0x7F) {
-      result += '?';
-    } else {
-      result += static_cast<char>(c);
-    }
-  }
-  return result;
-}
+constexpr std::size_t kLongestLabel = 24;
 
 std::string number(double value) {
   char text[32];
@@ -69,11 +50,14 @@ std::string terminal_heat_map(const HeatMap& map, const TerminalStyle& style) {
     high = std::max(high, value);
   }
   std::size_t widest = 0;
-  for (const std::string& row : map.rows) widest = std::max(widest, display_width(printable(row)));
-  std::string text = map.title + "\n";
+  std::vector<std::string> labels;
+  for (const std::string& row : map.rows) {
+    labels.push_back(shortened(printable(row), kLongestLabel));
+    widest = std::max(widest, display_width(labels.back()));
+  }
+  std::string text = printable(map.title) + "\n";
   for (std::int64_t row = 0; row < values.size(0); ++row) {
-    const std::string label = printable(map.rows[row]);
-    text += std::string(widest - display_width(label), ' ') + label + " |";
+    text += std::string(widest - display_width(labels[row]), ' ') + labels[row] + " |";
     for (std::int64_t column = 0; column < values.size(1); ++column) {
       const double value = values.data_ptr<double>()[row * values.size(1) + column];
       const double share = std::isfinite(value) && high > low ? (value - low) / (high - low) : 0;
@@ -81,16 +65,20 @@ std::string terminal_heat_map(const HeatMap& map, const TerminalStyle& style) {
     }
     text += "|\n";
   }
-  // Column labels: the first, and every fifth that fits.
-  std::string axis(2 * map.columns.size(), ' ');
-  for (std::size_t column = 0; column < map.columns.size(); column += 5) {
-    const std::string& label = map.columns[column];
-    if (2 * column + label.size() <= axis.size()) axis.replace(2 * column, label.size(), label);
+  // Column labels under their columns, which are two characters wide: as many as fit with a space between.
+  std::size_t longest = 1;
+  for (const std::string& column : map.columns) longest = std::max(longest, display_width(printable(column)));
+  const std::size_t step = (longest + 2) / 2;
+  std::string axis;
+  for (std::size_t column = 0; column < map.columns.size(); column += step) {
+    const std::string label = printable(map.columns[column]);
+    axis += label + std::string(2 * step - display_width(label), ' ');
   }
-  text += std::string(widest + 2, ' ') + axis + " " + map.x_label + "\n";
+  axis.resize(axis.find_last_not_of(' ') == std::string::npos ? 0 : axis.find_last_not_of(' ') + 1);
+  text += std::string(widest + 2, ' ') + axis + "  " + printable(map.x_label) + "\n";
   if (std::isfinite(low)) {
     text += std::string(widest + 2, ' ') + number(low) + " " + cell(map, 0, style) + cell(map, 0.25, style) + cell(map, 0.5, style) + cell(map, 0.75, style) +
-            cell(map, 1, style) + " " + number(high) + "  " + map.colour_label + "\n";
+            cell(map, 1, style) + " " + number(high) + "  " + printable(map.colour_label) + "\n";
   }
   return text;
 }

@@ -15,6 +15,13 @@ namespace vene {
 /// What a dimension of a value at a site runs over.
 enum class Axis : std::uint8_t { kBatch, kPos, kHead, kKey, kFeature };
 
+/// How the calls of a site that fires many times a run (unit "t") relate to the positions of the batch.
+enum class CallOrder : std::uint8_t {
+  kUnknown,            ///< step k is the module's call k
+  kPositions,          ///< one call a position, from the first; a row's step 0 is its first unpadded position
+  kPositionsBackward,  ///< one call a position, from the last; a row's step 0 is its last unpadded position
+};
+
 /// One named place in a model.
 struct Site {
   std::string component;        ///< "block_output"; empty for a place that has a path only
@@ -27,6 +34,7 @@ struct Site {
   std::int64_t heads = 0;       ///< size of the head axis; 0 without one
   bool packed_heads = false;    ///< the tensor holds [..., heads * width]; the head axis is to be split off
   std::int64_t stage = -1;      ///< index of the stage that makes it: -1 before the first block, L after the last
+  CallOrder calls = CallOrder::kUnknown;  ///< of a recurrent cell's values
 };
 
 /// Every site of a model, found by component name and layer, or by path.

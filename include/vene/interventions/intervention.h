@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <any>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -57,6 +58,30 @@ class VENE_API Intervention : public torch::nn::Module {
   torch::Tensor source_representation_;
   SubspacePartition subspace_partition_;
 };
+
+/// The firing that an intervention serves: for those that act by step, or keep something from step to step.
+struct Firing {
+  std::int64_t call = 0;      ///< of the site in this run: 0, 1, 2 ... (time steps, decoding steps)
+  torch::Tensor rows;         ///< int64, the rows of the batch that base holds; undefined: all of them
+  std::any* state = nullptr;  ///< this representation's own; empty when a run begins, kept until it ends
+};
+/// Of this thread, inside Intervention::forward. PlanError outside a run.
+VENE_API const Firing& current_firing();
+
+namespace detail {
+/// Set by a run around each call of an intervention.
+class VENE_API FiringGuard {
+ public:
+  explicit FiringGuard(Firing firing);
+  ~FiringGuard();
+  FiringGuard(const FiringGuard&) = delete;
+  FiringGuard& operator=(const FiringGuard&) = delete;
+
+ private:
+  Firing firing_;
+  const Firing* outer_;
+};
+}  // namespace detail
 
 /// How `swap` combines the chosen columns of base and source.
 enum class SwapMode : std::uint8_t { kInterchange, kAdd, kSubtract, kCollect };

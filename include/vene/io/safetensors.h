@@ -22,7 +22,7 @@ struct TensorInfo {
 
 /// A safetensors file, mapped copy on write. Tensors are views into the mapping, which they keep alive: nothing is copied
 /// until something needs another dtype or device. A write to one stays in this process: other views of it from the same
-/// `open` see it, the file never does. (Bools, and data at odd addresses, are copied.) A file must not be cut while mapped;
+/// `open` see it as long as one of them lives, the file never does. With the last view of a tensor its memory is given back. (Bools, and data at odd addresses, are copied.) A file must not be cut while mapped;
 /// replacing it by rename, as the writers here do, is safe.
 class VENE_API Safetensors {
  public:

@@ -19,6 +19,7 @@ struct NamedSite {
   std::string path;         ///< module path and ".input" or ".output", or "output" for the module itself
   std::vector<Axis> axes;   ///< of the value there; empty: guessed from its rank
   std::int64_t width = 0;   ///< of the last axis; 0: not known before a run
+  CallOrder calls = CallOrder::kUnknown;  ///< of a place that is called many times: what its calls run over
 };
 
 struct AdaptOptions {
@@ -46,8 +47,17 @@ auto call(M& module, R (C::*)(A...), const Batch& batch, std::index_sequence<I..
   return module.forward(batch_tensor(batch, I)...);
 }
 
-template <class M, class R, class C, class... A>
+template <class M, class R, class C, class... A, std::size_t... I>
+auto call(M& module, R (C::*)(A...) const, const Batch& batch, std::index_sequence<I...> indices) {
+  return call(module, static_cast<R (C::*)(A...)>(nullptr), batch, indices);
+}
+
+template <class R, class C, class... A>
 constexpr std::size_t argument_count(R (C::*)(A...)) {
+  return sizeof...(A);
+}
+template <class R, class C, class... A>
+constexpr std::size_t argument_count(R (C::*)(A...) const) {
   return sizeof...(A);
 }
 
@@ -60,6 +70,7 @@ std::shared_ptr<Model> adapt(std::shared_ptr<M> module, AdaptOptions options = {
   auto forward = [module](const Batch& batch) {
     constexpr auto kForward = &M::forward;
     auto result = detail::call(*module, kForward, batch, std::make_index_sequence<detail::argument_count(kForward)>{});
+    using vene::detail::collect_tensors;
     vene::detail::TensorRefs tensors;
     collect_tensors(tensors, result);
     Output output;

@@ -31,7 +31,7 @@ VENE_API AttentionContext attention_context(const StageState& state, std::int64_
 
 /// The additive mask [batch or 1, 1, queries, keys] of causal attention: 0 where a query may look and the lowest number
 /// of `dtype` where it may not. The queries are the last of the keys. `padding` [batch, keys] is true for real tokens,
-/// or undefined. A query sees at most the `window` nearest positions, itself included (0: all). A padded query sees
+/// or undefined. A query sees at most the `window` nearest real tokens, itself included (0: all). A padded query sees
 /// itself, so no row is empty. Undefined when `attend` can do without: nothing is hidden but by plain causality.
 VENE_API torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries, std::int64_t keys,
                                       torch::TensorOptions options, std::int64_t window = 0);
@@ -48,9 +48,11 @@ VENE_API torch::Tensor merge_heads(const torch::Tensor& value);
 /// Causal attention. queries [batch, heads, pos, d_head], keys and values [batch, key_value_heads, key, d_head], where
 /// heads is a multiple of key_value_heads -> [batch, heads, pos, d_head].
 /// `scores` [batch, heads, pos, key] is the value just before the softmax, scaled and masked (hidden places hold the
-/// lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is watched.
+/// lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is watched,
+/// or there is a soft `cap`: scores x become cap * tanh(x / cap) before they are masked.
 VENE_API torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values,
-                              double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern);
+                              double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern,
+                              double cap = 0);
 
 /// hidden [batch, pos, d] at `positions` ([n] or [batch, n], int64) -> [batch, n, d]; all of it when undefined.
 VENE_API torch::Tensor select_positions(const torch::Tensor& hidden, const torch::Tensor& positions);

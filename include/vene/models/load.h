@@ -45,6 +45,10 @@ struct LanguageModel {
 /// are missing, extra or of the wrong shape.
 VENE_API LanguageModel load(const std::string& folder, const LoadOptions& options = {});
 
+/// Fills a module of one's own, in place, from a file of named tensors (safetensors, or a PyTorch archive of a state dict):
+/// every parameter and buffer by its name. Throws IoError, or ModelError for tensors that are missing, extra or misshapen.
+VENE_API void load_parameters(torch::nn::Module& module, const std::string& path);
+
 /// What a checkpoint folder holds, found without running anything.
 struct CheckpointInfo {
   std::string folder, architecture;

@@ -17,8 +17,8 @@
 /// The parts that ports are made of. Every one is a site: its input and output can be read and replaced.
 namespace vene::models::nn {
 
-/// While it lives, the modules of this header that this thread builds leave their large parameters unset: for a loader,
-/// which is about to fill them, and saves the time that drawing random numbers takes.
+/// While it lives, the modules of this header that this thread builds leave their large parameters unset, of the right shape but
+/// without memory: for a loader, which gives each its data by `set_data`.
 class VENE_API UnsetParameters {
  public:
   UnsetParameters();
@@ -31,8 +31,19 @@ class VENE_API UnsetParameters {
   bool outer_;
 };
 
-/// A stock linear layer: weight [out, in].
-TORCH_MODULE_IMPL(Linear, Hooked<torch::nn::LinearImpl>);
+/// A linear layer as LibTorch's own, weight [out, in], but for UnsetParameters.
+class VENE_API LinearImpl : public torch::nn::Cloneable<LinearImpl> {
+ public:
+  LinearImpl(std::int64_t in, std::int64_t out) : LinearImpl(torch::nn::LinearOptions(in, out)) {}
+  explicit LinearImpl(const torch::nn::LinearOptions& options_);
+  void reset() override;
+  /// [..., in] -> [..., out]
+  torch::Tensor forward(const torch::Tensor& input);
+
+  torch::nn::LinearOptions options;
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE_IMPL(Linear, Hooked<LinearImpl>);
 TORCH_MODULE_IMPL(LayerNorm, Hooked<torch::nn::LayerNormImpl>);
 TORCH_MODULE_IMPL(Embedding, Hooked<torch::nn::EmbeddingImpl>);
 

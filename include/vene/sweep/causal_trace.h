@@ -32,9 +32,11 @@ struct CausalTrace {
     std::int64_t window;         ///< 1 for block_output
     torch::Tensor probability;   ///< [layers, positions], float64: of the target after restoring there
   };
-  std::string prompt;
+  std::string model;       ///< where it came from; for whoever loaded it to say
+  std::string dtype;       ///< of its weights, such as "float32"
+  std::string prompt, subject;
   std::vector<std::int64_t> token_ids;
-  std::vector<std::string> tokens;
+  std::vector<std::string> tokens;  ///< UTF-8; bytes of a character that is cut in two are U+FFFD
   std::vector<std::int64_t> subject_positions;
   std::int64_t target_id = 0;
   std::string target;

@@ -349,7 +349,6 @@ TEST_F(RunTest, ErrorsSayWhereAndWhatWasExpected) {
   message(zero, {.base = base_, .locations = Locations::parse(R"({"source_0->base": 1})")}, "no hop 'source_0->base' in parallel mode; did you mean 'sources->base'");
   message(R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})", {.base = base_, .sources = {source_, other_}, .locations = at(1)},
           "no hop 'sources->base' in serial mode");
-  message(vanilla, {.base = base_, .sources = {source_}, .source_representations = {torch::ones(5)}}, "");
 }
 
 TEST_F(RunTest, APlanRefusesInputsOfAnotherShape) {

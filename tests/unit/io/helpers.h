@@ -19,6 +19,8 @@ class TemporaryFolder {
  public:
   TemporaryFolder();
   ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
   std::string path(const std::string& name = "") const { return (folder_ / name).string(); }
   std::string write(const std::string& name, const std::string& bytes) const;
   std::size_t entries() const;

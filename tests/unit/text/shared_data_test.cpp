@@ -33,7 +33,8 @@ std::vector<TokenizerCase> published_cases(const std::filesystem::path& file) {
   std::ifstream ids(file.string() + ".out");
   std::string line;
   for (TokenizerCase& one : cases) {
-    if (!std::getline(ids, line)) ADD_FAILURE() << "fewer lines of ids than texts";
+    // The ids of a last, empty text are a line without so much as an end.
+    if (!std::getline(ids, line) && (&one != &cases.back() || !one.text.empty())) ADD_FAILURE() << "fewer lines of ids than texts";
     std::istringstream numbers(line);
     for (std::int64_t id; numbers >> id;) one.ids.push_back(id);
   }
@@ -125,8 +126,8 @@ TEST(SentencePiece, StoriesReferenceIsDecodedAndEncodedBack) {
   const auto reference = nlohmann::json::parse(std::ifstream(*data / "stories260k" / "reference.json"));
   EXPECT_EQ(tokenizer->encode("Once upon a time"), reference["prompt_ids"].get<Ids>());
   EXPECT_EQ(tokenizer->encode("Once upon a time", false), (Ids{403, 407, 261, 378}));
-  EXPECT_EQ(tokenizer->token_text(338), " He");
-  EXPECT_EQ(tokenizer->token_text(346), " She");
+  EXPECT_EQ(tokenizer->token_text(338), " She");
+  EXPECT_EQ(tokenizer->token_text(346), " He");
   const std::string story = tokenizer->decode(reference["greedy200"].get<Ids>());
   EXPECT_TRUE(story.starts_with("Once upon a time")) << story;
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(story)), story);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/cli/output_folder.h"
+
+#include <stdlib.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "vene/base/error.h"
+#include "vene/io/files.h"
+
+namespace vene::cli {
+
+namespace fs = std::filesystem;
+
+OutputFolder::OutputFolder(std::string folder) : folder_(std::move(folder)) {
+  if (folder_.empty()) throw IoError("the output folder's name is empty");
+  std::error_code ignored;
+  fs::path existing = fs::absolute(folder_).lexically_normal();
+  if (!existing.has_filename()) existing = existing.parent_path();
+  for (; !existing.empty() && !fs::exists(existing, ignored); existing = existing.parent_path()) made_.insert(made_.begin(), existing.string());
+  try {
+    io::make_folder(folder_);
+  } catch (...) {
+    for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, ignored);
+    throw;
+  }
+}
+
+OutputFolder::~OutputFolder() {
+  std::error_code ignored;
+  if (!stage_.empty()) fs::remove_all(stage_, ignored);
+  for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, ignored);  // only where empty
+}
+
+std::string OutputFolder::path(const std::string& name) const { return (fs::path(folder_) / name).string(); }
+
+void OutputFolder::write(const std::string& name, const std::function<void(const std::string& path)>& write) {
+  if (stage_.empty()) {
+    std::string pattern = path(".vene-XXXXXX");
+    if (mkdtemp(pattern.data()) == nullptr) throw IoError("cannot write into the folder '" + folder_ + "': " + std::generic_category().message(errno));
+    stage_ = pattern;
+  }
+  try {
+    write((fs::path(stage_) / name).string());
+  } catch (const IoError& error) {
+    // The message speaks of the file by the name that it was to have.
+    std::string message = error.what();
+    const std::string staged = (fs::path(stage_) / "").string(), final_place = path("");
+    for (std::size_t at = message.find(staged); at != std::string::npos; at = message.find(staged, at + final_place.size())) {
+      message.replace(at, staged.size(), final_place);
+    }
+    throw IoError(message);
+  }
+  files_.push_back(name);
+}
+
+void OutputFolder::commit() {
+  std::error_code error;
+  for (const std::string& name : files_) {
+    if (fs::is_directory(path(name), error)) throw IoError("'" + path(name) + "' is a folder where a file is to be written");
+  }
+  for (const std::string& name : files_) {
+    fs::rename(fs::path(stage_) / name, path(name), error);
+    if (error) throw IoError("cannot write '" + path(name) + "': " + error.message());
+  }
+  files_.clear();
+  made_.clear();
+}
+
+}  // namespace vene::cli

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command as a newcomer meets it: help, versions, options, exit statuses, which stream gets what.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "unit/cli/child.h"
+#include "vene/base/version.h"
+
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+using vene_test::bundled_model;
+using vene_test::Outcome;
+using vene_test::TemporaryFolder;
+using vene_test::vene_command;
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kCommands{"info", "sites", "schema", "tokenize", "run", "trace"};
+const std::string kExample = "Example: ";
+
+// The lines of a help text that begin with "Example: ", without that.
+std::vector<std::string> examples_in(const std::string& help) {
+  std::vector<std::string> examples;
+  for (const std::string& line : vene_test::lines_of(help)) {
+    if (line.starts_with(kExample)) examples.push_back(line.substr(kExample.size()));
+  }
+  return examples;
+}
+
+// One line on stderr, nothing on stdout.
+void expect_refused(const Outcome& outcome, int status, const std::string& what) {
+  EXPECT_EQ(outcome.status, status) << outcome.err;
+  EXPECT_THAT(outcome.out, IsEmpty());
+  EXPECT_EQ(vene_test::lines_of(outcome.err).size(), 1U) << outcome.err;
+  EXPECT_THAT(outcome.err, StartsWith("vene: "));
+  EXPECT_THAT(outcome.err, HasSubstr(what));
+}
+
+TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
+  const TemporaryFolder folder;
+  for (const char* linked : {"assets", "examples"}) fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
+  std::vector<std::string> examples;
+  for (const std::string& command : kCommands) {
+    const Outcome help = vene_command({command, "-h"});
+    EXPECT_EQ(help.status, 0);
+    EXPECT_THAT(help.err, IsEmpty());
+    EXPECT_EQ(help.out, vene_command({command, "--help"}).out);
+    const auto found = examples_in(help.out);
+    ASSERT_THAT(found, testing::SizeIs(1)) << help.out;
+    EXPECT_THAT(found[0], StartsWith("vene " + command + " "));
+    examples.push_back(found[0]);
+  }
+  const Outcome whole = vene_command({"-h"});
+  for (const std::string& command : kCommands) EXPECT_THAT(whole.out, HasSubstr("  " + command + " "));
+  for (const std::string& example : examples) {
+    const Outcome outcome = vene_test::shell(example, {.folder = folder.path()});
+    EXPECT_EQ(outcome.status, 0) << example << "\n" << outcome.err;
+    EXPECT_THAT(outcome.err, IsEmpty()) << example;
+  }
+  for (const char* made : {"config.schema.json", "results/interchange.safetensors", "out/trace.csv", "out/trace.json"}) EXPECT_TRUE(fs::exists(folder / made)) << made;
+}
+
+TEST(Usage, VersionNamesLibTorchCudaAndTheStringAbi) {
+  const Outcome outcome = vene_command({"--version"});
+  const vene::BuildInfo build = vene::build_info();
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_EQ(outcome.out, "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda + (build.cuda_linked ? " (linked)" : " (not linked)") +
+                             ", C++11 ABI " + (build.cxx11_abi ? "1" : "0") + "\n");
+}
+
+TEST(Usage, WrongCommandLinesEndWithTwoAndNameTheNearest) {
+  expect_refused(vene_command({}), 2, "see vene -h");
+  expect_refused(vene_command({"trce"}), 2, "unknown command 'trce'; did you mean 'trace'?");
+  expect_refused(vene_command({"info", bundled_model(), "--jsn"}), 2, "did you mean '--json'? (see vene info -h)");
+  expect_refused(vene_command({"info"}), 2, "required");
+  expect_refused(vene_command({"run", "-m", bundled_model(), "-o", "out"}), 2, "EXPERIMENT");
+  expect_refused(vene_command({"run", "-m", bundled_model(), "x.json"}), 2, "--output");
+  expect_refused(vene_command({"trace", "-m", bundled_model(), "-o", "out"}), 2, "--prompt");
+  expect_refused(vene_command({"tokenize", "-m", bundled_model()}), 2, "TEXT");
+}
+
+TEST(Usage, WrongValuesOfOptionsEndWithTwo) {
+  const auto sites = [](const std::string& option, const std::string& value) { return vene_command({"sites", bundled_model(), option, value}); };
+  expect_refused(sites("--device", "gpu"), 2, "--device: expected cpu, cuda or cuda:N, got 'gpu'");
+  expect_refused(sites("--device", "cuda:"), 2, "got 'cuda:'");
+  expect_refused(sites("--device", "cuda:x"), 2, "got 'cuda:x'");
+  expect_refused(sites("--dtype", "float31"), 2, "--dtype: unknown dtype 'float31'; did you mean 'float32'");
+  expect_refused(sites("--threads", "0"), 2, "--threads");
+  expect_refused(sites("--threads", "many"), 2, "--threads");
+  const auto trace = [](const std::string& option, const std::string& value) {
+    return vene_command({"trace", "-m", bundled_model(), "-p", "The Space Needle is in downtown", "--subject", "Space", "-o", "/nowhere", option, value});
+  };
+  for (const char* noise : {"loud", "", "0", "-1", "nan", "inf", "1x"}) expect_refused(trace("--noise", noise), 2, std::string("--noise: expected auto or a positive number, got '") + noise + "'");
+  expect_refused(trace("--samples", "0"), 2, "--samples");
+  expect_refused(trace("--window", "0"), 2, "--window");
+  expect_refused(trace("--seed", "-1"), 2, "--seed");
+}
+
+TEST(Usage, ADeviceThatIsNotThereIsOneLine) {
+  const Outcome outcome = vene_command({"sites", bundled_model(), "--device", "cuda:99"});
+  expect_refused(outcome, 1, "--device cuda:99: this ");
+  if (!vene::build_info().cuda_linked) {
+    EXPECT_THAT(outcome.err, HasSubstr("this build has no CUDA linked in (configure with -DVENE_CUDA=ON)"));
+  }
+  EXPECT_EQ(vene_command({"sites", bundled_model(), "--device", "cpu"}).status, 0);
+}
+
+TEST(Usage, ModelAndDeviceMayComeFromTheEnvironment) {
+  EXPECT_EQ(vene_command({"info"}, {.environment = {{"VENE_MODEL", bundled_model()}}}).status, 0);
+  EXPECT_EQ(vene_command({"sites", bundled_model()}, {.environment = {{"VENE_DEVICE", "gpu"}}}).status, 2);
+  EXPECT_EQ(vene_command({"sites", bundled_model(), "--threads", "2"}).status, 0);
+}
+
+TEST(Usage, JsonOutputsAreJson) {
+  const auto json = [](std::vector<std::string> arguments) {
+    const Outcome outcome = vene_command(arguments);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, IsEmpty());
+    return nlohmann::json::parse(outcome.out);
+  };
+  const auto info = json({"info", bundled_model(), "--json"});
+  EXPECT_EQ(info["architecture"], "gpt2");
+  EXPECT_EQ(info["parameters"], 1468416);
+  EXPECT_EQ(info["dtypes"], nlohmann::json({"float32"}));
+  EXPECT_EQ(info["tokenizer"]["tokens"], 2048);
+  const auto sites = json({"sites", bundled_model(), "--json"});
+  EXPECT_GT(sites.size(), 50U);
+  EXPECT_TRUE(std::any_of(sites.begin(), sites.end(), [](const auto& site) { return site["component"] == "block_output" && site["layer"] == 5 && site["width"] == 128; }));
+  EXPECT_TRUE(json({"schema"}).contains("$defs"));
+  const auto tokens = json({"tokenize", "-m", bundled_model(), "--json", "The Zo\xC3\xAB"});
+  EXPECT_EQ(tokens[0]["text"], "The");
+  EXPECT_EQ(tokens.back()["end"], 8);
+}
+
+TEST(Usage, InfoAndSitesAreTablesForPeople) {
+  const Outcome info = vene_command({"info", bundled_model()});
+  EXPECT_THAT(info.out, HasSubstr("parameters     1,468,416 (6 MiB)\n"));
+  EXPECT_THAT(info.out, HasSubstr("dtype          float32\n"));
+  const Outcome sites = vene_command({"sites", bundled_model()});
+  EXPECT_THAT(sites.out, HasSubstr("head_query_output                  3  transformer.h.3.attn.query.output              [batch, pos, 4 heads, 32]\n"));
+}
+
+TEST(Usage, TokenizeGoesBothWays) {
+  const Outcome ids = vene_command({"tokenize", "-m", bundled_model(), "--ids", "The Space Needle"});
+  EXPECT_EQ(ids.status, 0);
+  std::vector<std::string> decode{"tokenize", "-m", bundled_model(), "--decode"};
+  std::istringstream numbers(ids.out);
+  for (std::string number; numbers >> number;) decode.push_back(number);
+  EXPECT_EQ(vene_command(decode).out, "The Space Needle\n");
+  const TemporaryFolder folder;
+  vene_test::write_text(folder / "text", "The Space Needle");
+  EXPECT_EQ(vene_command({"tokenize", "-m", bundled_model(), "--ids", "-f", folder / "text"}).out, ids.out);
+  expect_refused(vene_command({"tokenize", "-m", bundled_model(), "--decode", "2048"}), 1, "--decode: id 2048 is out of range, 0 to 2047");
+  expect_refused(vene_command({"tokenize", "-m", folder.path(), "x"}), 1, "no tokenizer files here");
+}
+
+TEST(Usage, AFullDiskBehindStandardOutputIsAFailure) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
+  const Outcome outcome = vene_command({"schema"}, {.standard_output = "/dev/full"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_EQ(outcome.err, "vene: standard output: cannot be written\n");
+}
+
+TEST(Usage, AReaderThatLeavesIsNone) {
+  // The shell closes the reading end before the command writes.
+  const Outcome outcome = vene_test::shell("{ sleep 0.5; vene sites " + bundled_model() + "; echo status $? >&2; } | true");
+  EXPECT_EQ(outcome.err, "status 0\n");
+}
+
+}  // namespace
