@@ -42,7 +42,7 @@ CASES = {
     "qwen2_slides": lambda: llama_like("Qwen2", num_hidden_layers=3, use_sliding_window=True, sliding_window=3, max_window_layers=1,
                                         tie_word_embeddings=True),
     "qwen3_plain": lambda: llama_like("Qwen3", head_dim=8, rope_parameters=rope()),
-    "qwen3_windows": lambda: llama_like("Qwen3", head_dim=4, attention_bias=True, use_sliding_window=True, sliding_window=4,
+    "qwen3_sliding": lambda: llama_like("Qwen3", head_dim=4, attention_bias=True, use_sliding_window=True, sliding_window=4,
                                         layer_types=[SLIDING, FULL], tie_word_embeddings=True, rope_parameters=rope("linear", factor=2.0)),
     "gemma_tied": lambda: llama_like("Gemma", head_dim=6, num_key_value_heads=1, rope_parameters=rope()),
     "gemma_untied": lambda: llama_like("Gemma", head_dim=4, tie_word_embeddings=False, attention_bias=True, hidden_act="gelu"),

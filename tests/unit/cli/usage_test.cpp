@@ -22,7 +22,7 @@ using vene_test::TemporaryFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kCommands{"info", "sites", "schema", "tokenize", "run", "trace"};
+const std::vector<std::string> kCommands{"info", "sites", "schema", "tokenize", "run", "trace", "verify"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
@@ -45,7 +45,7 @@ void expect_refused(const Outcome& outcome, int status, const std::string& what)
 
 TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
   const TemporaryFolder folder;
-  for (const char* linked : {"assets", "examples"}) fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
+  for (const char* linked : {"assets", "examples", "tests"}) fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
   std::vector<std::string> examples;
   for (const std::string& command : kCommands) {
     const Outcome help = vene_command({command, "-h"});
