@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steers what a model writes: 0.3 times a word's embedding is added to the MLP output of every layer in every decoding step, as in
 // Figure 1 of the pyvene paper.
-//   usage: steer_generation MODEL_DIR [PROMPT [WORD [STRENGTH]]]
+//   usage: steer_generation [MODEL_DIR [PROMPT [WORD [STRENGTH]]]]
 #include <cstdio>
 #include <cstdlib>
 
 #include "vene/vene.h"
 
 int main(int count, char** arguments) {
-  if (count < 2) {
-    std::fprintf(stderr, "usage: %s MODEL_DIR [PROMPT [WORD [STRENGTH]]]\n", arguments[0]);
-    return 2;
-  }
   const std::string prompt = count > 2 ? arguments[2] : "The Space Needle is in downtown";
   const std::string word = count > 3 ? arguments[3] : " Rome";
   const double strength = count > 4 ? std::atof(arguments[4]) : 0.3;
   try {
-    const auto lm = vene::models::load(arguments[1]);
+    const auto lm = vene::models::load(count > 1 ? arguments[1] : "assets/landmarks-gpt2");
     const torch::Tensor embedding = lm.model->token_embedding()[lm.tokenizer->encode(word, /*special=*/false).at(0)];
 
     vene::IntervenableConfig config;

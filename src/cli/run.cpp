@@ -8,6 +8,7 @@
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/experiment.h"
+#include "vene/io/files.h"
 
 namespace vene::cli {
 namespace {

@@ -132,7 +132,7 @@ void add_steer_vector(CLI::App& app) {
   command->add_option("-o,--output", options->out, "The control vector")->required()->type_name("GGUF");
   command->add_option("--method", options->method, "mean: difference of the means; pca: main axis of the pairs' differences")->capture_default_str()->check(CLI::IsMember({"mean", "pca"}));
   command->add_option("--batch", options->steer.batch, "Texts a forward")->capture_default_str()->check(CLI::Range(1, 100000))->type_name("N");
-  command->footer("Example: vene steer-vector -m assets/landmarks-gpt2 --positive happy.txt --negative sad.txt -o happy.gguf");
+  command->footer("Example: vene steer-vector -m assets/landmarks-gpt2 --positive examples/steering/rome.txt --negative examples/steering/seattle.txt -o rome.gguf");
   command->callback([options] {
     const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
     options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;

@@ -112,23 +112,27 @@ TEST_F(GenerateCommand, MakesAControlVectorAndSteersWithIt) {
     const vene::io::ControlVector vector = vene::io::read_control_vector(path("v.gguf"));
     EXPECT_EQ(vector.model_hint, "gpt2");
     EXPECT_EQ(vector.directions.size(), 5U);
-    if (method == "pca") EXPECT_NEAR(vector.directions.at(3).norm().item<double>(), 1, 1e-5);
+    if (method == "pca") {
+      EXPECT_NEAR(vector.directions.at(3).norm().item<double>(), 1, 1e-5);
+    }
   }
   vene("steer-vector -m " + kModel + " --positive " + positive + " --negative " + negative + " -o " + path("v.gguf"));
-  EXPECT_THAT(generate("-n 4 --steer " + path("v.gguf") + ":1@4").out, HasSubstr("Rome"));
+  EXPECT_THAT(generate("-n 4 --steer " + path("v.gguf")).out, HasSubstr("Rome"));
+  EXPECT_THAT(generate("-n 4 --steer " + path("v.gguf") + ":2@4").out, HasSubstr("Rome"));
   EXPECT_EQ(generate("-n 4 --steer " + path("v.gguf") + ":0").out, generate("-n 4").out);
   EXPECT_NE(generate("-n 8 --steer-token ' Paris:3' --component mlp_output --when decode").out, generate("-n 8").out);
 }
 
 TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
   const std::string experiment = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
-    "base": {"text": ["The Space Needle is in downtown", "The Colosseum is in"]}, "sources": [{"text": "The Colosseum is in downtown"}],
+    "base": {"text": ["The Space Needle is in downtown", "The Louvre"]}, "sources": [{"text": "The Colosseum is in downtown"}],
     "unit_locations": {"sources->base": "last"}, "generate": {"max_new_tokens": 5, "ignore_eos": true, "when": "both"}})");
   const Ran ran = vene("run -m " + kModel + " " + experiment + " -o " + path("out"));
   EXPECT_EQ(ran.status, 0) << ran.complaint;
   const auto file = vene::io::Safetensors::open(path("out/swap.safetensors"));
   const auto lm = vene::models::load(kModel);
-  const std::vector<std::int64_t> prompt = lm.tokenizer->encode(kPrompt), shorter = lm.tokenizer->encode("The Colosseum is in");
+  const std::vector<std::int64_t> prompt = lm.tokenizer->encode(kPrompt), shorter = lm.tokenizer->encode("The Louvre");
+  ASSERT_LT(shorter.size(), prompt.size());
   for (const std::string name : {"original.ids", "intervened.ids"}) {
     const torch::Tensor ids = file.tensor(name);
     EXPECT_EQ(ids.scalar_type(), torch::kInt64);
@@ -141,7 +145,7 @@ TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
   const json texts = json::parse(vene::io::read_file(path("out/swap.json")));
   EXPECT_THAT(texts["original"][0].get<std::string>(), StartsWith(" Seattle"));
   EXPECT_THAT(texts["intervened"][0].get<std::string>(), Not(StartsWith(" Seattle")));
-  EXPECT_EQ(texts["prompts"][1], "The Colosseum is in");
+  EXPECT_EQ(texts["prompts"][1], "The Louvre");
 }
 
 TEST_F(GenerateCommand, SaysWhatIsWrong) {
@@ -157,7 +161,7 @@ TEST_F(GenerateCommand, SaysWhatIsWrong) {
   says("--steer-token ' Rome@9'", "steering: the vector has no direction for layer 9");
   says("--config " + write("bad.json", R"({"config": [], "generate": {}})"), "representations");
   says("--config " + write("bad2.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"max_tokens": 3}})"),
-       "generate: unknown key 'max_tokens'; did you mean 'max_new_tokens'?");
+       "generate: unknown key 'max_tokens'; known: max_new_tokens");
   says("--config " + write("bad3.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"top_p": 2}})"), "generate.top_p: expected more than 0, at most 1");
   says("--config " + write("bad4.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": "prompt", "intervene_on_prompt": true}})"),
        "two ways to say one thing");

@@ -64,7 +64,9 @@ TEST_P(CachedAndRecomputed, SayTheSameWhateverTheInterventionAndTheTime) {
       for (std::size_t i = 0; i < cached.collected.size(); ++i) {
         ASSERT_EQ(cached.collected[i].steps.size(), whole.collected[i].steps.size());
         for (const auto& [step, value] : cached.collected[i].steps) {
-          if (step > 0) EXPECT_LE(relative_error(value, whole.collected[i].steps.at(step)), 1e-5);
+          if (step > 0) {
+            EXPECT_LE(relative_error(value, whole.collected[i].steps.at(step)), 1e-5);
+          }
         }
       }
       // A row alone: its place in the batch seeds it.

@@ -79,13 +79,14 @@ TEST(Generate, StepsPickThePassesOneByOne) {
   const auto model = small_gpt2();
   const torch::Tensor push = torch::randn({16});
   IntervenableModel patched = make(R"([{"layer": 2, "component": "block_input", "intervention_type": "addition", "when": {"steps": [2, {"span": [4, 6]}]}}])", model);
+  IntervenableModel plain = make(R"([{"layer": 2, "component": "block_input", "intervention_type": "addition"}])", model);
   const auto expected = continued(kPrompts, 8, [&](std::size_t r, const auto& row) {
     const auto prompt = static_cast<std::int64_t>(kPrompts[r].size()), length = static_cast<std::int64_t>(row.size());
     std::vector<std::int64_t> touched;
     for (std::int64_t step : {2, 4, 5}) {
       if (prompt + step - 1 < length) touched.push_back(prompt + step - 1);
     }
-    return touched.empty() ? model->forward(row_of(row)).logits[0][-1] : run_logits(patched, row, at(touched), {push});
+    return touched.empty() ? model->forward(row_of(row)).logits[0][-1] : run_logits(plain, row, at(touched), {push});
   });
   const GenerateResult result = patched->generate({.base = prompts_of(kPrompts), .source_representations = {push}}, greedy(8));
   EXPECT_EQ(ids_of(result.intervened), expected);
