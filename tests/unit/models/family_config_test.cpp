@@ -76,7 +76,7 @@ TEST(FamilyConfig, NamesSwitchesThatAFamilyDoesNotHave) {
 TEST(FamilyConfig, NamesLayerTypesAndWindowsThatDoNotFit) {
   EXPECT_THAT(refused("gemma2_capped", "layer_types", {"full_attention"}), HasSubstr("field 'layer_types' tells of 1 layers, num_hidden_layers is 3"));
   EXPECT_THAT(refused("qwen2_slides", "layer_types", {"full_attention", "chunked_attention", "full_attention"}), HasSubstr("field 'layer_types' has 'chunked_attention'"));
-  EXPECT_THAT(refused("qwen3_windows", "use_sliding_window", false), HasSubstr("field 'layer_types' has sliding_attention, and no sliding_window is in use"));
+  EXPECT_THAT(refused("qwen3_sliding", "use_sliding_window", false), HasSubstr("field 'layer_types' has sliding_attention, and no sliding_window is in use"));
   EXPECT_THAT(refused("mistral_local", "sliding_window", -3), HasSubstr("sliding_window: expected a positive number, got -3"));
   EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "lokal", "local"}, 1}}), HasSubstr("attention of kind 'lokal' is not built in; did you mean 'local'"));
   EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "local"}, 4}}), HasSubstr("tell of 8 layers, num_layers is 3"));
