@@ -83,7 +83,7 @@ TEST(Readme, ShowsWhatItsProgramPrints) {
 
 TEST(Docs, CppBlocksOfTheGuideStandInExamples) {
   std::string examples;
-  for (const char* name : {"interchange", "causal_tracing", "custom_intervention", "first_steps"}) examples += without_spaces(read_text(source_path(std::string("examples/") + name + ".cpp")));
+  for (const char* name : {"interchange", "causal_tracing", "custom_intervention", "first_steps", "steer_prompts"}) examples += without_spaces(read_text(source_path(std::string("examples/") + name + ".cpp")));
   const auto blocks = blocks_of("docs/guide.md", "cpp");
   ASSERT_FALSE(blocks.empty());
   for (const std::string& block : blocks) EXPECT_THAT(examples, testing::HasSubstr(without_spaces(block))) << block;
