@@ -2,7 +2,8 @@
 // Tokens a second of greedy decoding, plain and with an addition on every layer's MLP output in every decoding step, rounds taken in turn.
 //   usage: decode MODEL_DIR [TOKENS [ROUNDS [THREADS]]]
 // Prints one line a setting: batch, plain or added, the best round's tokens a second, and the first row's tokens for whoever compares.
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <chrono>
 #include <cstdio>

@@ -3,7 +3,10 @@
 // points beside the same code over stock modules. Both share their weights; rounds take turns, so that whatever else
 // the machine does meets both. Time is this thread's on the processor. Prints the ratio of the medians.
 #include <time.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one addition costs over the plain forward: a 2-layer, 64-wide GPT-2-shaped model, one row of 6 tokens.
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "vene/core/intervenable_model.h"
 #include "vene/models/gpt2.h"

@@ -2,7 +2,8 @@
 // A GRU of 64 units, plain and with an exchange at every step, over sequences of ten and of a thousand steps. Time is a
 // step's: the two lengths must agree.
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "vene/core/intervenable_model.h"
 #include "vene/models/gru.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal tracing of a GPT-2-small-shaped random model: 12 layers, 768 wide, 7 tokens, 3 streams = 252 cells. Reads the
 // folder that benchmarks/trace_against_pyvene.py wrote (so that both have the same weights), prints seconds and the cells.
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <chrono>
 #include <cstdio>

@@ -1,3 +1,8 @@
+# Sources that read nothing of LibTorch: the precompiled header would cost them more than they do.
+function(vene_without_torch target)
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
 # Warnings as errors on our own code, never on a consumer's.
 add_library(vene_warnings INTERFACE)
 target_compile_options(vene_warnings INTERFACE -fPIC -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-unknown-pragmas

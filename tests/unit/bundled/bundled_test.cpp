@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the model card of assets/landmarks-gpt2 says, measured on the weights as they are shipped.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <filesystem>
 #include <fstream>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A really trained checkpoint of the Llama architecture against what is known of it: stories260k of the data folder.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>

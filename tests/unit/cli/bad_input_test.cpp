@@ -2,7 +2,8 @@
 // Bad checkpoints, bad experiments, bad disks: one clear line each, exit status 1, nothing written.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <cstring>

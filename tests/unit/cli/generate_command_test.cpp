@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cstdio>
 #include <filesystem>

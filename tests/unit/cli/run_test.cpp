@@ -2,7 +2,8 @@
 // `vene run`: every way to write an experiment, held against the library's own run of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

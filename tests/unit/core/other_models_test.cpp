@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interventions end to end on models that take no tokens: the MLP classifier, and a module of one's own.
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What pyvene gets wrong, on the grid's tiny models.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 

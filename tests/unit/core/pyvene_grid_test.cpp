@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The grid of tests/golden/pyvene: experiments with the results that pyvene, or hooks written by hand, gave.
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <fstream>
 #include <map>

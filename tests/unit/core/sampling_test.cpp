@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How tokens are drawn, on a model that says the same whatever it reads: each row of a wide batch is a sample.
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <cmath>
 #include <set>

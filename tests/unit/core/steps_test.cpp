@@ -2,7 +2,8 @@
 // Interventions by time step, against a plainly unrolled loop (tests/golden/recurrent).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small staged model whose every value can be written down by hand: embeddings, then blocks x + W tanh(heads(Vx)).
 #pragma once
-#include <torch/torch.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "vene/hooks/hook_point.h"
 #include "vene/hooks/hooked.h"

@@ -2,7 +2,10 @@
 // Modules with the signatures that hooks must pass through, and what the tests of the layer share.
 #pragma once
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/nn/cloneable.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <memory>
 #include <optional>

@@ -2,7 +2,8 @@
 #include "vene/locations/resolve.h"
 
 #include <gmock/gmock.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "vene/base/error.h"
 

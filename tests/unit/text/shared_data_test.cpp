@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real tokenizers, read from the data folder.
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/serialize.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
