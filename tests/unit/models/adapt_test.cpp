@@ -3,6 +3,7 @@
 #include "vene/models/adapt.h"
 
 #include <gmock/gmock.h>
+#include <torch/nn/modules/linear.h>
 
 #include "helpers.h"
 #include "vene/hooks/hook_point.h"
