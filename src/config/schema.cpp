@@ -67,6 +67,7 @@ std::string config_schema(const InterventionRegistry& registry) {
                               {"sorted_keys", {{"type", {"array", "null"}}}},
                               {"intervention_dimensions", {{"type", {"array", "null"}}}},
                               {"intervention_constant_sources", {{"type", {"array", "null"}}}},
+                              {"model_fingerprint", {{"type", {"object", "null"}}}},
                               {"vene_version", {{"type", "string"}}},
                               {"format_version", {{"type", "integer"}, {"maximum", 1}}},
                               {"transformers_version", {{"type", "string"}}}};
@@ -82,8 +83,8 @@ std::string config_reference(const InterventionRegistry& registry) {
           "Printed by `vene schema --markdown`, from the tables that the parser uses.\n\n"
           "A config is an object with `representations` (one or a list), a bare list of representations, or one bare representation. Further keys:\n"
           "`intervention_types` (a name for all, or one a representation that names none of its own), `mode` (`parallel` or `serial`), and what saving\n"
-          "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, `vene_version`, `format_version`, and\n"
-          "`transformers_version` in pyvene's files.\n"
+          "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, `model_fingerprint`, `vene_version`,\n"
+          "`format_version`, and `transformers_version` in pyvene's files.\n"
           "pyvene's saved configs are read: positional representations of 8, 13 or 14 entries, and type strings such as\n"
           "`<class 'pyvene.models.interventions.VanillaIntervention'>`.\n\n"
           "## Fields of a representation\n\n| field | default | meaning |\n|---|---|---|\n";
