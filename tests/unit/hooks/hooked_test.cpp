@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a hook fires: every way of calling a module, every shape of arguments and results.
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/serialize.h>
+
 #include "tests/unit/hooks/small_modules.h"
 
 namespace vene_test {

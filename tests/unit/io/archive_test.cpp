@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <torch/serialize.h>
+
 #include <fstream>
 #include <nlohmann/json.hpp>
 
