@@ -50,7 +50,10 @@ std::string config_schema(const InterventionRegistry& registry) {
   for (const InterventionInfo* info : all_of(registry)) {
     Json required = Json::array();
     for (const OptionInfo& option : info->options) {
-      representation["properties"][option.name] = option_schema(option);
+      const Json schema = option_schema(option);
+      const auto [property, is_new] = representation["properties"].emplace(std::string(option.name), Json(schema));
+      // Of two interventions with other defaults, neither is the field's.
+      if (!is_new && property->contains("default") && (*property)["default"] != schema.value("default", Json())) property->erase("default");
       if (!option.default_value) required.push_back(option.name);
     }
     if (required.empty()) continue;

@@ -41,10 +41,12 @@ Json partition_json(const SubspacePartition& partition, const std::string& where
   if (partition.empty()) return nullptr;
   Json parts = Json::array();
   for (const SubspacePart& part : partition) {
-    if (part.size() != 2) {
+    bool range = !part.empty();
+    for (std::size_t i = 1; i < part.size(); ++i) range = range && part[i] == part[i - 1] + 1;
+    if (range) {
+      parts.push_back({part.front(), part.back() + 1});
+    } else if (part.size() != 2) {
       parts.push_back(part);
-    } else if (part[1] == part[0] + 1) {
-      parts.push_back({part[0], part[0] + 2});
     } else {
       throw IoError(where + ": pyvene reads a part of two columns as a range, so {" + std::to_string(part[0]) + ", " + std::to_string(part[1]) + "} cannot be written for it");
     }
@@ -102,7 +104,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     config["intervention_types"].push_back(pyvene_class(info, where));
     config["intervention_dimensions"].push_back(dimension_json(dimension));
     config["intervention_constant_sources"].push_back(source.defined() || !traits.needs_source);
-    if (!traits.trainable && !source.defined()) continue;
+    if (!traits.trainable && !source.defined() && intervention.buffers().empty()) continue;
     NamedTensors tensors = intervention.pyvene_state();
     if (width > 0) tensors.emplace_back("embed_dim", torch::tensor(width));
     if (dimension.defined()) tensors.emplace_back("interchange_dim", dimension);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
-#include <random>
-
+#include "src/train/example_set.h"
+#include "src/train/shape_key.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/locations/resolve.h"
@@ -24,22 +23,6 @@ void describe(std::string& key, const models::Batch& batch) {
 void describe(std::string& key, const SideSelection& side) {
   key += side.for_all ? "a" : "e";
   for (const UnitSelection& unit : side.units) key += unit ? std::to_string(unit->size()) : "n";
-}
-
-// Examples with equal keys can be joined.
-std::string shape_key(const Example& example) {
-  std::string key;
-  describe(key, example.base);
-  for (const auto& source : example.sources) source ? describe(key, *source) : void(key += "|null");
-  for (const auto& [name, hop] : example.locations.hops) {
-    key += "|" + name;
-    if (hop.source) describe(key, *hop.source);
-    key += "/";
-    describe(key, hop.base);
-  }
-  key += "|";
-  for (const auto& ids : example.subspaces) key += ids ? "s" : "n";
-  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "");
 }
 
 torch::Tensor joined(const std::vector<const models::Batch*>& parts, torch::Tensor models::Batch::*field) {
@@ -117,10 +100,26 @@ void check(const Example& example, std::size_t row) {
 
 }  // namespace
 
+std::string shape_key(const Example& example, std::size_t number) {
+  check(example, number);
+  std::string key;
+  describe(key, example.base);
+  for (const auto& source : example.sources) source ? describe(key, *source) : void(key += "|null");
+  for (const auto& [name, hop] : example.locations.hops) {
+    key += "|" + name;
+    if (hop.source) describe(key, *hop.source);
+    key += "/";
+    describe(key, hop.base);
+  }
+  key += "|";
+  for (const auto& ids : example.subspaces) key += ids ? "s" : "n";
+  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "");
+}
+
 ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::size_t>& rows) {
   if (rows.empty()) throw PlanError("a batch needs at least one example");
   const Example& first = examples.at(rows[0]);
-  const std::string key = shape_key(first);
+  const std::string key = shape_key(first, rows[0]);
   ExampleBatch batch;
   batch.rows = rows;
   std::vector<const models::Batch*> bases;
@@ -128,8 +127,7 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
   std::vector<std::int64_t> rivals;
   for (const std::size_t row : rows) {
     const Example& example = examples.at(row);
-    check(example, row);
-    if (shape_key(example) != key) throw PlanError(name_of(row) + " does not have the shape of " + name_of(rows[0]) + ", so they cannot be one batch");
+    if (shape_key(example, row) != key) throw PlanError(name_of(row) + " does not have the shape of " + name_of(rows[0]) + ", so they cannot be one batch");
     bases.push_back(&example.base);
     positions.push_back(label_columns(example, row));
     std::vector<std::int64_t> ids;
@@ -164,28 +162,7 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
 }
 
 std::vector<std::vector<std::size_t>> batches(const std::vector<Example>& examples, std::int64_t batch_size, std::optional<std::uint64_t> seed) {
-  if (examples.empty()) throw PlanError("the data set is empty");
-  if (batch_size < 1) throw PlanError("batch_size is " + std::to_string(batch_size) + ", expected at least 1");
-  std::vector<std::size_t> order(examples.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  if (seed) {
-    // std::shuffle differs from one standard library to the next.
-    std::mt19937_64 random(*seed);
-    for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random() % (i + 1)]);
-  }
-  std::vector<std::vector<std::size_t>> all;
-  std::map<std::string, std::size_t> open;  // shape -> the batch that is being filled
-  for (const std::size_t row : order) {
-    check(examples[row], row);
-    const std::string key = shape_key(examples[row]);
-    const auto found = open.find(key);
-    if (found == open.end() || static_cast<std::int64_t>(all[found->second].size()) == batch_size) {
-      open[key] = all.size();
-      all.emplace_back();
-    }
-    all[open[key]].push_back(row);
-  }
-  return all;
+  return ExampleSet(examples).batches(batch_size, seed);
 }
 
 void check_labels(const std::vector<Example>& examples, const models::Model& model) {

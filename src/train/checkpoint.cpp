@@ -53,6 +53,7 @@ std::string training_identity(const TrainOptions& options, std::size_t examples,
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, const std::string& identity) {
   io::NamedTensors all;
   add(all, "parameter.", checkpoint.parameters);
+  add(all, "constant.", checkpoint.constants);
   add(all, "optimizer.", checkpoint.optimizer);
   add(all, "best.", checkpoint.best);
   all.emplace_back("generator", checkpoint.generator);
@@ -85,6 +86,7 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& identity)
   checkpoint.next_step = state["next_step"];
   checkpoint.epochs_without = state["epochs_without"];
   checkpoint.parameters = part(all, "parameter.");
+  checkpoint.constants = part(all, "constant.");
   checkpoint.optimizer = part(all, "optimizer.");
   checkpoint.best = part(all, "best.");
   checkpoint.best_loss = file.tensor("best_loss").item<double>();

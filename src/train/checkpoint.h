@@ -10,6 +10,7 @@ namespace vene::train {
 struct Checkpoint {
   std::int64_t next_step = 0;
   NamedTensors parameters;           ///< by number, "0", "1" ...
+  NamedTensors constants;            ///< the interventions' buffers, by number
   NamedTensors optimizer;
   NamedTensors best;                 ///< parameters of the lowest validation loss; empty: none yet
   double best_loss = 0;

@@ -4,13 +4,15 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <filesystem>
+#include <map>
+
+#include "vene/io/safetensors.h"
+
 namespace vene::train {
 namespace {
 
 using torch::Tensor;
-
-std::int64_t size_of(const Tensor& tensor) { return tensor.defined() ? static_cast<std::int64_t>(tensor.nbytes()) : 0; }
-Tensor row_of(const Tensor& tensor, std::int64_t row) { return tensor.defined() ? tensor.slice(0, row, row + 1).clone() : Tensor(); }
 
 // The same config, each intervention that takes a source replaced by one that notes it and changes nothing.
 IntervenableModel make_reader(const IntervenableModelImpl& model, const std::shared_ptr<std::vector<Tensor>>& read) {
@@ -35,89 +37,121 @@ IntervenableModel make_reader(const IntervenableModelImpl& model, const std::sha
 
 }  // namespace
 
-FrozenValues::FrozenValues(IntervenableModel model, std::int64_t bytes)
+FrozenValues::FrozenValues(IntervenableModel model, const ExampleSet& examples, std::int64_t group, std::int64_t bytes)
     : model_(std::move(model)),
       reader_(nullptr),
       read_(std::make_shared<std::vector<Tensor>>(model_->config().representations.size())),
-      limit_(bytes) {
+      examples_(examples),
+      limit_(bytes),
+      place_(examples.size()) {
   reader_ = make_reader(*model_, read_);
+  for (auto& some : examples.batches(group, std::nullopt)) {
+    for (std::size_t row = 0; row < some.size(); ++row) place_[some[row]] = {groups_.size(), static_cast<std::int64_t>(row)};
+    groups_.push_back({std::move(some), {}, ""});
+  }
 }
 
 bool FrozenValues::fits(const IntervenableModelImpl& model) {
   return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr && model.config().mode == Mode::kParallel && model.trained_parts().empty();
 }
 
-bool FrozenValues::keep(const ExampleBatch& batch, std::int64_t stage) {
-  if (full_ || std::any_of(batch.request.sources.begin(), batch.request.sources.end(), [](const auto& source) { return !source; })) return false;
+void FrozenValues::compute(Group& group) {
   const torch::NoGradGuard no_grad;
+  const ExampleBatch batch = examples_.pick(group.examples);
+  const std::int64_t stage = model_->compile(batch.request).first_stage().value_or(0);
   auto& staged = dynamic_cast<models::StagedModel&>(*model_->model());
   RunOptions options;
-  if (stage > 0) options.start = StartState{staged.run(staged.begin(batch.request.base), 0, stage), stage};
+  NamedTensors values;
+  if (stage > 0) {
+    options.start = StartState{staged.run(staged.begin(batch.request.base), 0, stage), stage};
+    const models::StageState& state = options.start->state;
+    values.emplace_back("hidden", state.hidden);
+    if (state.attention_mask.defined()) values.emplace_back("attention_mask", state.attention_mask);
+    if (state.position_ids.defined()) values.emplace_back("position_ids", state.position_ids.expand({state.hidden.size(0), -1}));
+  }
   RunRequest request = batch.request;
   request.subspaces.clear();
   std::fill(read_->begin(), read_->end(), Tensor());
   reader_->forward(request, options);
-  std::unordered_map<std::size_t, Kept> fresh;
+  for (std::size_t i = 0; i < read_->size(); ++i) {
+    if ((*read_)[i].defined()) values.emplace_back("source." + std::to_string(i), (*read_)[i]);
+  }
   std::int64_t size = 0;
-  const auto rows = static_cast<std::int64_t>(batch.rows.size());
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const std::size_t example = batch.rows[static_cast<std::size_t>(row)];
-    if (kept_.contains(example)) continue;
-    Kept& kept = fresh[example];
-    if (stage > 0) {
-      const models::StageState& state = options.start->state;
-      kept.state.hidden = row_of(state.hidden, row);
-      kept.state.attention_mask = row_of(state.attention_mask, row);
-      if (state.position_ids.defined()) kept.state.position_ids = row_of(state.position_ids.expand({rows, -1}), row);
+  for (auto& [name, tensor] : values) {
+    tensor = tensor.clone().contiguous();
+    size += static_cast<std::int64_t>(tensor.nbytes());
+  }
+  if (used_ + size <= limit_) {
+    used_ += size;
+    group.values = std::move(values);
+    return;
+  }
+  if (!folder_) folder_.emplace("vene-values");
+  group.file = (std::filesystem::path(folder_->path()) / (std::to_string(group.examples[0]) + ".safetensors")).string();
+  io::write_safetensors(group.file, values);
+}
+
+NamedTensors FrozenValues::values(const Group& group) const {
+  if (group.file.empty()) return group.values;
+  return io::read_tensors(group.file);
+}
+
+NamedTensors FrozenValues::gathered(const std::vector<std::size_t>& examples) {
+  // Rows group by group, then put into the order of the batch.
+  std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>> wanted;  // group -> its rows, and where they go
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const auto [group, row] = place_.at(examples[i]);
+    wanted[group].emplace_back(row, static_cast<std::int64_t>(i));
+  }
+  std::map<std::string, std::vector<Tensor>> parts;
+  std::vector<std::string> names;
+  Tensor order = torch::empty({static_cast<std::int64_t>(examples.size())}, torch::kInt64);
+  std::int64_t at = 0;
+  for (const auto& [number, rows] : wanted) {
+    Group& group = groups_[number];
+    if (group.values.empty() && group.file.empty()) compute(group);
+    std::vector<std::int64_t> picked;
+    for (const auto& [row, to] : rows) {
+      picked.push_back(row);
+      order[to] = at++;
     }
-    size += size_of(kept.state.hidden) + size_of(kept.state.attention_mask) + size_of(kept.state.position_ids);
-    for (const Tensor& source : *read_) {
-      kept.sources.push_back(row_of(source, row));
-      size += size_of(kept.sources.back());
+    const Tensor index = torch::tensor(picked, torch::kInt64);
+    for (const auto& [name, tensor] : values(group)) {
+      if (!parts.contains(name)) names.push_back(name);
+      parts[name].push_back(tensor.index_select(0, index.to(tensor.device())));
     }
   }
-  full_ = used_ + size > limit_;
-  if (full_) return false;
-  used_ += size;
-  kept_.merge(fresh);
-  return true;
+  NamedTensors all;
+  for (const std::string& name : names) {
+    const Tensor joined = torch::cat(parts[name], 0).to(model_->model()->device());
+    all.emplace_back(name, joined.index_select(0, order.to(joined.device())));
+  }
+  return all;
 }
 
 Result FrozenValues::run(const ExampleBatch& batch) {
   RunOptions options;
   options.logit_positions = batch.positions.to(model_->model()->device());
-  const Plan whole = model_->compile(batch.request);
-  const std::int64_t stage = whole.first_stage().value_or(0);
-  for (const std::size_t row : batch.rows) {
-    if (kept_.contains(row)) continue;
-    if (!keep(batch, stage)) return vene::run(whole, batch.request.base, batch.request.sources, options);
-    break;
+  const auto& sources = batch.request.sources;
+  if (std::any_of(sources.begin(), sources.end(), [](const auto& source) { return !source; })) {
+    return vene::run(model_->compile(batch.request), batch.request.base, sources, options);
   }
-  auto stacked = [&](auto pick) {
-    std::vector<Tensor> rows;
-    for (const std::size_t row : batch.rows) rows.push_back(pick(kept_.at(row)));
-    return rows[0].defined() ? torch::cat(rows, 0) : Tensor();
-  };
   RunRequest request = batch.request;
-  request.sources.clear();
-  bool any = false;
-  for (std::size_t i = 0; i < read_->size(); ++i) {
-    request.source_representations.push_back(stacked([i](const Kept& kept) { return kept.sources[i]; }));
-    any = any || request.source_representations.back().defined();
+  models::StageState state;
+  std::vector<Tensor> read(read_->size());
+  for (const auto& [name, tensor] : gathered(batch.rows)) {
+    if (name == "hidden") state.hidden = tensor;
+    if (name == "attention_mask") state.attention_mask = tensor;
+    if (name == "position_ids") state.position_ids = tensor;
+    if (name.starts_with("source.")) read[std::stoul(name.substr(7))] = tensor;
   }
-  if (!any) request.source_representations.clear();
-  if (stage > 0) {
-    std::vector<models::StageState> states;
-    for (const std::size_t row : batch.rows) states.push_back(kept_.at(row).state);
-    models::StageState state;
-    if (states[0].position_ids.defined()) {
-      state = models::StageState::joined(states);
-    } else {
-      state.hidden = stacked([](const Kept& kept) { return kept.state.hidden; });
-    }
-    options.start = StartState{state, stage};
+  if (std::any_of(read.begin(), read.end(), [](const Tensor& value) { return value.defined(); })) {
+    request.sources.clear();
+    request.source_representations = std::move(read);
   }
-  return vene::run(model_->compile(request), request.base, {}, options);
+  const Plan plan = model_->compile(request);
+  if (state.hidden.defined()) options.start = StartState{state, plan.first_stage().value_or(0)};
+  return vene::run(plan, request.base, request.sources, options);
 }
 
 }  // namespace vene::train

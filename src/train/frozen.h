@@ -1,37 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <unordered_map>
+#include <optional>
 
+#include "src/train/example_set.h"
+#include "vene/io/files.h"
 #include "vene/train/trainer.h"
 
 namespace vene::train {
 
-/// What a frozen model computes below the interventions, kept example by example: the base's state before the first block that they touch, and the
-/// values that they read in the sources' runs. Each is computed once.
+/// What a frozen model computes below the interventions, kept: the base's state before the first block that they touch, and the values that they
+/// read in the sources' runs. Computed once, in groups that do not depend on the order of training, so that a training that
+/// is taken up again sees the same values to the bit.
 class FrozenValues {
  public:
-  /// @param bytes  the most to keep; what does not fit is computed each time
-  FrozenValues(IntervenableModel model, std::int64_t bytes);
-  /// The interventions' run of a batch, its logits at these columns only ([rows, labels]).
+  /// @param group  examples that are computed together
+  /// @param bytes  the most to keep in memory; the rest goes to files in a temporary folder, removed at the end
+  FrozenValues(IntervenableModel model, const ExampleSet& examples, std::int64_t group, std::int64_t bytes);
+  /// The interventions' run of a batch, its logits at the labels' columns only ([rows, labels]).
   Result run(const ExampleBatch& batch);
-  std::int64_t bytes() const { return used_; }
+  std::int64_t bytes_in_memory() const { return used_; }
   /// Whether this model's values below the interventions stay what they are while training.
   static bool fits(const IntervenableModelImpl& model);
 
  private:
-  struct Kept {
-    models::StageState state;            // the base's; undefined tensors: none
-    std::vector<torch::Tensor> sources;  // by representation; undefined: reads none
+  // Of a group's examples, a row each: "hidden", "attention_mask", "position_ids", and "source.<representation>" for those that read one.
+  struct Group {
+    std::vector<std::size_t> examples;
+    NamedTensors values;  // empty when not computed yet, or in the file
+    std::string file;
   };
-  /// Runs the examples of a batch and keeps what they read. False where there is no room, or the batch has places without a source.
-  bool keep(const ExampleBatch& batch, std::int64_t stage);
+  void compute(Group& group);
+  NamedTensors values(const Group& group) const;
+  NamedTensors gathered(const std::vector<std::size_t>& examples);
 
   IntervenableModel model_;
-  IntervenableModel reader_;                     // the same places, keeping what it reads
+  IntervenableModel reader_;  // the same places, keeping what it reads
   std::shared_ptr<std::vector<torch::Tensor>> read_;
+  const ExampleSet& examples_;
   std::int64_t limit_, used_ = 0;
-  bool full_ = false;
-  std::unordered_map<std::size_t, Kept> kept_;   // by example
+  std::optional<io::TemporaryFolder> folder_;  // of the files
+  std::vector<Group> groups_;
+  std::vector<std::pair<std::size_t, std::int64_t>> place_;  // by example: its group, and its row there
 };
 
 }  // namespace vene::train

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "src/train/checkpoint.h"
+#include "src/train/example_set.h"
 #include "src/train/frozen.h"
 #include "src/train/optimizer.h"
 #include "vene/base/error.h"
@@ -33,15 +34,15 @@ NamedTensors numbered(const std::vector<Tensor>& tensors) {
   return named;
 }
 
-void put_back(const std::vector<Tensor>& parameters, const NamedTensors& values) {
-  if (values.size() != parameters.size()) {
-    throw PlanError("the checkpoint holds " + std::to_string(values.size()) + " parameters, this training has " + std::to_string(parameters.size()));
+void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, const std::string& what = "parameter") {
+  if (values.size() != tensors.size()) {
+    throw PlanError("the checkpoint holds " + std::to_string(values.size()) + " " + what + "s, this training has " + std::to_string(tensors.size()));
   }
   const torch::NoGradGuard no_grad;
   for (const auto& [name, value] : values) {
-    Tensor parameter = parameters.at(std::stoul(name));
-    if (parameter.sizes() != value.sizes()) throw PlanError("the checkpoint's parameter " + name + " is of another shape than this training's");
-    parameter.copy_(value);
+    Tensor tensor = tensors.at(std::stoul(name));
+    if (tensor.sizes() != value.sizes()) throw PlanError("the checkpoint's " + what + " " + name + " is of another shape than this training's");
+    tensor.copy_(value);
   }
 }
 
@@ -82,14 +83,14 @@ std::string training_csv(const std::vector<StepRecord>& steps) {
 // One call of fit.
 struct Trainer::Run {
   Run(Trainer& trainer, const std::vector<Example>& examples, const std::vector<Example>& validation)
-      : trainer(trainer), options(trainer.options_), examples(examples), validation(validation), parameters(trainer.model_->trainable_parameters()) {
+      : trainer(trainer), options(trainer.options_), set(examples), validation(validation), parameters(trainer.model_->trainable_parameters()), constants(trainer.model_->buffers()) {
     if (parameters.empty()) throw PlanError("there is nothing to train: no intervention of this config has parameters, and the model is frozen");
     optimizer = make_optimizer(options, parameters);
-    if (options.cache > 0 && FrozenValues::fits(*trainer.model_)) frozen = std::make_unique<FrozenValues>(trainer.model_, options.cache);
-    const auto count = static_cast<std::int64_t>(batches(examples, options.batch_size, options.seed).size());
+    if (options.cache > 0 && FrozenValues::fits(*trainer.model_)) frozen = std::make_unique<FrozenValues>(trainer.model_, set, options.batch_size, options.cache);
+    const auto count = static_cast<std::int64_t>(set.batches(options.batch_size, options.seed).size());
     steps_per_epoch = (count + options.accumulation - 1) / options.accumulation;
     steps = steps_per_epoch * options.epochs;
-    identity = training_identity(options, examples.size(), steps);
+    identity = training_identity(options, set.size(), steps);
     if (!options.output.empty()) {
       io::make_folder(options.output);
       folder = options.output;
@@ -100,6 +101,7 @@ struct Trainer::Run {
   void resume() {
     now = read_checkpoint((folder / "checkpoint.safetensors").string(), identity);
     put_back(parameters, now.parameters);
+    put_back(constants, now.constants, "constant");
     restore_optimizer(*optimizer, options.optimizer, parameters, now.optimizer);
     at::Generator generator = at::detail::getDefaultCPUGenerator();
     generator.set_state(now.generator);
@@ -108,6 +110,7 @@ struct Trainer::Run {
   void write() {
     if (folder.empty()) return;
     now.parameters = numbered(parameters);
+    now.constants = numbered(constants);
     now.optimizer = optimizer_state(*optimizer, options.optimizer, parameters);
     now.generator = at::detail::getDefaultCPUGenerator().get_state();
     write_checkpoint((folder / "checkpoint.safetensors").string(), now, identity);
@@ -128,7 +131,7 @@ struct Trainer::Run {
     for (std::size_t b = first; b < last; ++b) rows += static_cast<double>(epoch[b].size());
     optimizer->zero_grad();
     for (std::size_t b = first; b < last; ++b) {
-      const ExampleBatch batch = join(examples, epoch[b]);
+      const ExampleBatch batch = set.pick(epoch[b]);
       const double share = static_cast<double>(batch.rows.size()) / rows;
       const Tensor logits = this->logits(batch);
       const Tensor tokens = batch.tokens.to(logits.device());
@@ -164,7 +167,7 @@ struct Trainer::Run {
     bool going = true;
     while (going && now.next_step < steps) {
       const std::int64_t epoch = now.next_step / steps_per_epoch;
-      const auto order = batches(examples, options.batch_size, options.seed + static_cast<std::uint64_t>(epoch));
+      const auto order = set.batches(options.batch_size, options.seed + static_cast<std::uint64_t>(epoch));
       for (std::int64_t in_epoch = now.next_step % steps_per_epoch; going && in_epoch < steps_per_epoch; ++in_epoch) {
         StepRecord record;
         record.step = now.next_step;
@@ -202,9 +205,10 @@ struct Trainer::Run {
 
   Trainer& trainer;
   const TrainOptions& options;
-  const std::vector<Example>& examples;
+  const ExampleSet set;
   const std::vector<Example>& validation;
   std::vector<Tensor> parameters;
+  std::vector<Tensor> constants;  // such as the base that a rotation starts from, which may have been drawn
   std::unique_ptr<torch::optim::Optimizer> optimizer;
   std::unique_ptr<FrozenValues> frozen;
   std::int64_t steps_per_epoch = 0, steps = 0;
@@ -235,8 +239,9 @@ Metrics Trainer::evaluate(const std::vector<Example>& examples, bool kl) {
   check_labels(examples, *model_->model());
   const torch::NoGradGuard no_grad;
   double rows = 0, loss = 0, accuracy = 0, difference = 0, divergence = 0;
-  for (const auto& some : batches(examples, options_.batch_size, std::nullopt)) {
-    ExampleBatch batch = join(examples, some);
+  const ExampleSet set(examples);
+  for (const auto& some : set.batches(options_.batch_size, std::nullopt)) {
+    const ExampleBatch batch = set.pick(some);
     const Tensor logits = this->logits(batch);
     const Tensor tokens = batch.tokens.to(logits.device());
     const double weight = static_cast<double>(some.size());

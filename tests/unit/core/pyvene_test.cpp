@@ -148,6 +148,7 @@ TEST(PyveneFolderTest, EveryMapAndReflectorsAreWrittenAsPyvenesOwnParametrisatio
 
 TEST(PyveneFolderTest, WhatPyveneHasNoFormForIsRefusedByName) {
   const std::string folder = (fs::path(testing::TempDir()) / "refused").string();
+  fs::remove_all(folder);
   auto message = [&](const std::string& config, const char* text) {
     IntervenableModel own(IntervenableConfig::parse(config), model());
     EXPECT_THAT([&] { own->save_pyvene(folder); }, ThrowsMessage<IoError>(HasSubstr(text))) << config;

@@ -75,10 +75,11 @@ TEST_F(TrainerTest, TheLossFallsUnderEveryOptimizerAndClass) {
 }
 
 TEST_F(TrainerTest, WhatIsKeptFromTheFrozenModelChangesNothingAndSavesItsRuns) {
+  // Plain gradient descent: Adam blows the rounding of a vanishing gradient up to a whole step.
   std::vector<double> with, without;
   for (const std::int64_t cache : {std::int64_t{0}, std::int64_t{1} << 20}) {
     auto model = make(R"("low_rank_rotated_space", "low_rank_dimension": 3, "seed": 4)", 2);
-    Trainer trainer(model, {.learning_rate = 1e-2, .epochs = 4, .batch_size = 8, .cache = cache});
+    Trainer trainer(model, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 4, .batch_size = 8, .cache = cache});
     model_->blocks_run = 0;
     (cache > 0 ? with : without) = losses(trainer.fit(examples_));
     // Without: each of 4 epochs' 4 batches runs 3 blocks for the source and 3 for the base. With: the base's last block, and the values once.
@@ -93,12 +94,11 @@ TEST_F(TrainerTest, WhatIsKeptFromTheFrozenModelChangesNothingAndSavesItsRuns) {
   for (std::size_t i = 0; i < with.size(); ++i) EXPECT_NEAR(with[i], without[i], 1e-5) << i;
 }
 
-TEST_F(TrainerTest, TooLittleRoomForValuesIsNoError) {
-  auto small = make(), none = make();
-  EXPECT_EQ(losses(Trainer(small, {.epochs = 2, .batch_size = 8, .cache = 400}).fit(examples_)).size(), 8U);
-  const auto expected = losses(Trainer(none, {.epochs = 2, .batch_size = 8, .cache = 0}).fit(examples_));
+TEST_F(TrainerTest, ValuesBeyondTheirRoomGoToFilesAndChangeNothing) {
+  auto none = make();
+  const auto expected = losses(Trainer(none, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 0}).fit(examples_));
   auto again = make();
-  const auto got = losses(Trainer(again, {.epochs = 2, .batch_size = 8, .cache = 400}).fit(examples_));
+  const auto got = losses(Trainer(again, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 400}).fit(examples_));
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-5);
 }
 
@@ -108,8 +108,8 @@ TEST_F(TrainerTest, AccumulatedBatchesAreOneLargeBatch) {
     if (example.base.positions() == 4) same.push_back(example);
   }
   auto large = make(), parts = make();
-  const auto one = losses(Trainer(large, {.learning_rate = 1e-2, .epochs = 3, .batch_size = 18}).fit(same));
-  const auto many = losses(Trainer(parts, {.learning_rate = 1e-2, .epochs = 3, .batch_size = 5, .accumulation = 4}).fit(same));
+  const auto one = losses(Trainer(large, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 18}).fit(same));
+  const auto many = losses(Trainer(parts, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 5, .accumulation = 4}).fit(same));
   ASSERT_EQ(one.size(), many.size());
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], many[i], 1e-5);
 }
@@ -174,8 +174,9 @@ TEST_F(TrainerTest, NamedPartsOfTheModelTrainAlong) {
   model->enable_model_gradients({"head"});
   const Tensor before = model_->head->weight.detach().clone(), frozen = model_->blocks[0]->out->weight.detach().clone();
   Trainer trainer(model, {.learning_rate = 1e-2, .epochs = 2, .batch_size = 8});
-  const TrainReport report = trainer.fit(examples_);
-  EXPECT_LT(report.steps.back().loss, report.steps.front().loss);
+  const double start = trainer.evaluate(examples_).loss;
+  trainer.fit(examples_);
+  EXPECT_LT(trainer.evaluate(examples_).loss, start);
   EXPECT_FALSE(torch::equal(model_->head->weight, before));
   EXPECT_TRUE(torch::equal(model_->blocks[0]->out->weight, frozen));
 }
