@@ -46,9 +46,15 @@ void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, co
   }
 }
 
+std::string short_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
 void check(const TrainOptions& options) {
   auto least = [](const char* name, double value, double least) {
-    if (!(value >= least)) throw PlanError(std::string(name) + " is " + std::to_string(value) + ", expected at least " + std::to_string(least));
+    if (!(value >= least)) throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
   };
   least("epochs", static_cast<double>(options.epochs), 1);
   least("batch_size", static_cast<double>(options.batch_size), 1);
@@ -56,7 +62,7 @@ void check(const TrainOptions& options) {
   least("learning_rate", options.learning_rate, 0);
   least("warm_up", options.warm_up, 0);
   least("clip", options.clip, 0);
-  if (options.warm_up > 1) throw PlanError("warm_up is " + std::to_string(options.warm_up) + ", expected a share of the steps, 0 to 1");
+  if (options.warm_up > 1) throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
   if (options.resume && options.output.empty()) throw PlanError("resume is set, but there is no output folder to go on from");
 }
 

@@ -78,7 +78,7 @@ TEST_F(TrainCommand, BadSpecsAreOneLineAndLeaveNothing) {
       {"[", "not JSON"},
       {spec(R"("epochs": 0)"), "epochs is 0"},
       {spec(R"("epoch": 3)"), "training: unknown key 'epoch'; did you mean 'epochs'?"},
-      {spec(R"("optimizer": "adm")"), "training.optimizer: unknown optimizer 'adm'; did you mean 'adam'?"},
+      {spec(R"("optimizer": "adm")"), "training.optimizer: unknown optimizer 'adm'; did you mean 'adam' or 'adamw'?"},
       {spec(R"("temperature": 3)"), "training.temperature: expected the first and the last, such as [50, 0.1], got 3"},
       {spec(R"("patience": 2)"), "training.patience: needs a 'validation' set"},
       {spec("", R"(, "validation": 1.5)"), "validation: expected a share between 0 and 1"},

@@ -196,7 +196,7 @@ TEST_F(TrainerTest, AnEvaluationDoesNotDependOnItsBatches) {
 TEST_F(TrainerTest, BadOptionsAreOneClearLine) {
   auto model = make();
   auto message = [&](TrainOptions options, const char* text) { EXPECT_THAT([&] { Trainer(model, std::move(options)).fit(examples_); }, ThrowsMessage<Error>(HasSubstr(text))); };
-  message({.epochs = 0}, "epochs is 0.000000, expected at least 1");
+  message({.epochs = 0}, "epochs is 0, expected at least 1");
   message({.warm_up = 1.5}, "expected a share of the steps, 0 to 1");
   message({.resume = true}, "there is no output folder to go on from");
   auto frozen = make(R"("vanilla")");
