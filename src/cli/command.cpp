@@ -89,7 +89,7 @@ Progress::~Progress() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);
 }
 
-bool Progress::operator()(std::size_t done, std::size_t all) {
+bool Progress::operator()(std::size_t done, std::size_t all, std::string_view note) {
   if (!terminal_ || all == 0) return true;
   const double time = now();
   if (time - shown_ < 0.1 && done < all) return true;
@@ -98,8 +98,8 @@ bool Progress::operator()(std::size_t done, std::size_t all) {
   const double share = static_cast<double>(done) / static_cast<double>(all);
   const int filled = static_cast<int>(share * kWidth);
   const double left = done > 0 ? (time - started_) / share * (1 - share) : 0;
-  std::fprintf(stderr, "\r\x1b[K%s [%s%s] %zu/%zu, %s left", what_.c_str(), std::string(filled, '#').c_str(), std::string(kWidth - filled, '.').c_str(), done, all,
-               duration(left).c_str());
+  std::fprintf(stderr, "\r\x1b[K%s [%s%s] %zu/%zu, %s left%.*s", what_.c_str(), std::string(filled, '#').c_str(), std::string(kWidth - filled, '.').c_str(), done, all,
+               duration(left).c_str(), static_cast<int>(note.size()), note.data());
   std::fflush(stderr);
   drawn_ = true;
   return true;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "vene/models/load.h"
 
@@ -30,7 +31,7 @@ class Progress {
   explicit Progress(std::string what);
   ~Progress();
   /// For SweepOptions::progress and the like.
-  bool operator()(std::size_t done, std::size_t all);
+  bool operator()(std::size_t done, std::size_t all, std::string_view note = {});
 
  private:
   std::string what_;
@@ -50,6 +51,7 @@ void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_steer_vector(CLI::App& app);
 void add_verify(CLI::App& app);

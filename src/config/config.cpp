@@ -53,7 +53,7 @@ bool RepresentationConfig::operator==(const RepresentationConfig& other) const {
 bool IntervenableConfig::operator==(const IntervenableConfig& other) const {
   return representations == other.representations && intervention_types == other.intervention_types && mode == other.mode && model_type == other.model_type &&
          sorted_keys == other.sorted_keys && intervention_dimensions == other.intervention_dimensions &&
-         intervention_constant_sources == other.intervention_constant_sources;
+         intervention_constant_sources == other.intervention_constant_sources && model_fingerprint == other.model_fingerprint;
 }
 
 IntervenableConfig& IntervenableConfig::add_intervention(RepresentationConfig representation) {

@@ -113,7 +113,7 @@ RepresentationConfig read_representation(Json json, const std::string& path, con
 
 const std::vector<std::string>& config_keys() {
   static const std::vector<std::string> kKeys{"representations", "intervention_types", "mode", "model_type", "sorted_keys", "intervention_dimensions",
-                                              "intervention_constant_sources", "vene_version", "format_version", "transformers_version"};
+                                              "intervention_constant_sources", "model_fingerprint", "vene_version", "format_version", "transformers_version"};
   return kKeys;
 }
 
@@ -155,6 +155,17 @@ void check_groups(const IntervenableConfig& config, Problems& problems) {
     }
     seen.push_back(key);
   }
+}
+
+void read_fingerprint(const Json& json, IntervenableConfig& config, Problems& problems) {
+  const auto found = json.find("model_fingerprint");
+  if (found == json.end() || found->is_null()) return;
+  auto is = [&](const char* key, bool (Json::*test)() const noexcept) { return found->contains(key) && ((*found)[key].*test)(); };
+  if (!found->is_object() || !is("architecture", &Json::is_string) || !is("weights", &Json::is_string) || !is("layers", &Json::is_number_integer) ||
+      !is("hidden_size", &Json::is_number_integer) || !is("vocabulary", &Json::is_number_integer)) {
+    return problems.expected("model_fingerprint", "an object with architecture, layers, hidden_size, vocabulary and weights, as save writes it", *found);
+  }
+  config.model_fingerprint = ModelFingerprint{(*found)["architecture"], (*found)["layers"], (*found)["hidden_size"], (*found)["vocabulary"], (*found)["weights"]};
 }
 
 template <class Read>
@@ -229,7 +240,9 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
     entry.is_string() ? config.sorted_keys.push_back(entry.get<std::string>()) : problems.expected(path, "a representation's key", entry);
   });
   read_list(json, "intervention_dimensions", count, problems, [&](const Json& entry, const std::string& path) {
-    if (entry.is_null()) {
+    // pyvene lists the latents of an autoencoder; the tensors hold that list too.
+    const bool latents = entry.is_array() && std::all_of(entry.begin(), entry.end(), [](const Json& latent) { return latent.is_number_integer(); });
+    if (entry.is_null() || latents) {
       config.intervention_dimensions.emplace_back();
     } else if (entry.is_number_integer() && entry.get<std::int64_t>() > 0) {
       config.intervention_dimensions.emplace_back(entry.get<std::int64_t>());
@@ -240,6 +253,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
   read_list(json, "intervention_constant_sources", count, problems, [&](const Json& entry, const std::string& path) {
     entry.is_boolean() ? config.intervention_constant_sources.push_back(entry.get<bool>()) : problems.expected(path, "true or false", entry);
   });
+  read_fingerprint(json, config, problems);
   check_groups(config, problems);
   problems.raise();
   return config;
@@ -293,6 +307,10 @@ std::string IntervenableConfig::to_json(int indent) const {
     for (const auto& dimension : intervention_dimensions) json["intervention_dimensions"].push_back(dimension ? nlohmann::ordered_json(*dimension) : nlohmann::ordered_json());
   }
   if (!intervention_constant_sources.empty()) json["intervention_constant_sources"] = intervention_constant_sources;
+  if (model_fingerprint) {
+    const ModelFingerprint& print = *model_fingerprint;
+    json["model_fingerprint"] = {{"architecture", print.architecture}, {"layers", print.layers}, {"hidden_size", print.hidden_size}, {"vocabulary", print.vocabulary}, {"weights", print.weights}};
+  }
   return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 

@@ -50,7 +50,10 @@ std::string config_schema(const InterventionRegistry& registry) {
   for (const InterventionInfo* info : all_of(registry)) {
     Json required = Json::array();
     for (const OptionInfo& option : info->options) {
-      representation["properties"][option.name] = option_schema(option);
+      const Json schema = option_schema(option);
+      const auto [property, is_new] = representation["properties"].emplace(std::string(option.name), Json(schema));
+      // Of two interventions with other defaults, neither is the field's.
+      if (!is_new && property->contains("default") && (*property)["default"] != schema.value("default", Json())) property->erase("default");
       if (!option.default_value) required.push_back(option.name);
     }
     if (required.empty()) continue;
@@ -67,6 +70,7 @@ std::string config_schema(const InterventionRegistry& registry) {
                               {"sorted_keys", {{"type", {"array", "null"}}}},
                               {"intervention_dimensions", {{"type", {"array", "null"}}}},
                               {"intervention_constant_sources", {{"type", {"array", "null"}}}},
+                              {"model_fingerprint", {{"type", {"object", "null"}}}},
                               {"vene_version", {{"type", "string"}}},
                               {"format_version", {{"type", "integer"}, {"maximum", 1}}},
                               {"transformers_version", {{"type", "string"}}}};
@@ -82,8 +86,8 @@ std::string config_reference(const InterventionRegistry& registry) {
           "Printed by `vene schema --markdown`, from the tables that the parser uses.\n\n"
           "A config is an object with `representations` (one or a list), a bare list of representations, or one bare representation. Further keys:\n"
           "`intervention_types` (a name for all, or one a representation that names none of its own), `mode` (`parallel` or `serial`), and what saving\n"
-          "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, `vene_version`, `format_version`, and\n"
-          "`transformers_version` in pyvene's files.\n"
+          "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, `model_fingerprint`, `vene_version`,\n"
+          "`format_version`, and `transformers_version` in pyvene's files.\n"
           "pyvene's saved configs are read: positional representations of 8, 13 or 14 entries, and type strings such as\n"
           "`<class 'pyvene.models.interventions.VanillaIntervention'>`.\n\n"
           "## Fields of a representation\n\n| field | default | meaning |\n|---|---|---|\n";

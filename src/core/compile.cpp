@@ -204,9 +204,9 @@ void set_subspaces(PlanData& plan, const RunRequest& request) {
     if (given > 0) placement.subspace_ids = request.subspaces[given == 1 ? 0 : placement.representation];
     if (!placement.subspace_ids) {
       placement.subspace.emplace();
-    } else if (placement.site.width > 0) {
-      placement.subspace = compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(), placement.site.width,
-                                            placement.base.rows, plan.model->device(), name_of(placement));
+    } else if (const std::int64_t width = placement.intervention->subspace_width(placement.site.width); width > 0) {
+      placement.subspace = compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(), width, placement.base.rows,
+                                            plan.model->device(), name_of(placement));
     }
   }
 }

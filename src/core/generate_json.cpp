@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/generate_json.h"
 
-#include "src/config/json_value.h"
+#include "src/config/json_fields.h"
 #include "src/config/when.h"
 #include "src/core/sampling.h"
 #include "vene/base/error.h"
@@ -10,62 +10,11 @@
 
 namespace vene {
 namespace detail {
-namespace {
 
 using Json = nlohmann::json;
 
-// The members of one object, each read where it is there and of the right kind.
-class Fields {
- public:
-  Fields(const Json& json, const std::string& path) : json_(json), path_(path) {
-    if (!json.is_object()) throw ConfigError(path + ": expected an object such as {\"max_new_tokens\": 20}, got " + json_text(json));
-  }
-  const Json* find(const char* key) {
-    known_.emplace_back(key);
-    const auto found = json_.find(key);
-    return found == json_.end() || found->is_null() ? nullptr : &*found;
-  }
-  [[noreturn]] void fail(const char* key, const std::string& expected, const Json& came) const {
-    throw ConfigError(path_ + "." + key + ": expected " + expected + ", got " + json_text(came));
-  }
-  void read(const char* key, std::int64_t& into) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX)) fail(key, "an integer", *value);
-    into = value->get<std::int64_t>();
-  }
-  void read(const char* key, double& into) {
-    if (const Json* value = find(key)) value->is_number() ? void(into = value->get<double>()) : fail(key, "a number", *value);
-  }
-  void read(const char* key, bool& into) {
-    if (const Json* value = find(key)) value->is_boolean() ? void(into = value->get<bool>()) : fail(key, "true or false", *value);
-  }
-  // A lone entry or a list.
-  template <class T, class Check>
-  void read(const char* key, std::vector<T>& into, const char* expected, Check check) {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    for (const Json& entry : value->is_array() ? *value : Json::array({*value})) {
-      if (!check(entry)) fail(key, expected, entry);
-      into.push_back(entry.get<T>());
-    }
-  }
-  void refuse_others() const {
-    for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) == known_.end()) throw ConfigError(path_ + ": unknown key '" + key + "'" + name_hint(key, known_));
-    }
-  }
-
- private:
-  const Json& json_;
-  std::string path_;
-  std::vector<std::string> known_;
-};
-
-}  // namespace
-
 GenerateOptions read_generate(const Json& json, const std::string& path, Generation& into) {
-  Fields fields(json, path);
+  Fields fields(json, path, "{\"max_new_tokens\": 20}");
   GenerateOptions options;
   fields.read("max_new_tokens", options.max_new_tokens);
   fields.read("temperature", options.temperature);

@@ -33,6 +33,59 @@ Intervention& IntervenableModelImpl::intervention(std::string_view key) const {
   throw PlanError("no intervention '" + std::string(key) + "'" + name_hint(key, keys_));
 }
 
+void IntervenableModelImpl::enable_model_gradients(const std::vector<std::string>& parts) {
+  const auto parameters = model_->named_parameters();
+  auto begins = [](const std::string& name, const std::string& part) { return name.starts_with(part); };
+  for (const std::string& part : parts) {
+    const auto names = parameters.keys();
+    if (std::none_of(names.begin(), names.end(), [&](const std::string& name) { return begins(name, part); })) {
+      throw PlanError("the model has no parameter whose name begins with '" + part + "'" + name_hint(part, names));
+    }
+  }
+  for (const auto& item : parameters) {
+    const bool wanted = parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) { return begins(item.key(), part); });
+    if (wanted) torch::Tensor(item.value()).set_requires_grad(true);
+  }
+}
+
+void IntervenableModelImpl::disable_model_gradients() {
+  for (torch::Tensor parameter : model_->parameters()) parameter.set_requires_grad(false);
+}
+
+std::set<std::string> IntervenableModelImpl::trained_parts() const {
+  std::set<std::string> names;
+  for (const auto& item : model_->named_parameters()) {
+    if (item.value().requires_grad()) names.insert(item.key());
+  }
+  return names;
+}
+
+std::vector<torch::Tensor> IntervenableModelImpl::trainable_parameters() const {
+  std::vector<torch::Tensor> trainable;
+  for (const auto& list : {parameters(), model_->parameters()}) {
+    for (const torch::Tensor& parameter : list) {
+      if (parameter.requires_grad()) trainable.push_back(parameter);
+    }
+  }
+  return trainable;
+}
+
+std::size_t IntervenableModelImpl::set_temperature(double temperature) {
+  if (!(temperature > 0)) throw PlanError("temperature " + std::to_string(temperature) + ": expected more than 0");
+  const torch::NoGradGuard no_grad;
+  std::set<const Intervention*> done;
+  std::size_t count = 0;
+  for (const auto& intervention : interventions_) {
+    if (!done.insert(intervention.get()).second) continue;
+    auto buffers = intervention->named_buffers(/*recurse=*/false);
+    if (torch::Tensor* found = buffers.find("temperature")) {
+      found->fill_(temperature);
+      ++count;
+    }
+  }
+  return count;
+}
+
 void IntervenableModelImpl::to(torch::Device device, torch::ScalarType dtype, bool non_blocking) {
   Module::to(device, dtype, non_blocking);
   model_->to(device, non_blocking);

@@ -20,14 +20,18 @@ UnitIndex index_for(const Placement& placement, const Side& side, const torch::T
 
 // [batch, units, width] -> [batch, units * width]; [batch, heads, units, width] -> [batch, units, heads * width].
 torch::Tensor flatten_units(const torch::Tensor& value) {
-  if (value.dim() == 3) return value.flatten(1);
-  if (value.dim() == 4) return value.transpose(1, 2).flatten(2);
-  return value;
+  return value.dim() == 4 ? value.transpose(1, 2).flatten(2) : value.flatten(1);
+}
+
+// The same of a source, which may be one row, one unit or one vector for all.
+torch::Tensor flatten_source(const torch::Tensor& source, const torch::Tensor& base, std::int64_t width) {
+  if (!source.defined() || (source.size(-1) == width && source.dim() < base.dim())) return source;
+  return flatten_units(broadcast_source(base, source));
 }
 
 torch::Tensor unflatten_units(const torch::Tensor& value, c10::IntArrayRef sizes) {
-  if (sizes.size() == 4) return value.view({sizes[0], sizes[2], sizes[1], sizes[3]}).transpose(1, 2);
-  return value.view(sizes);
+  if (sizes.size() == 4) return value.reshape({sizes[0], sizes[2], sizes[1], sizes[3]}).transpose(1, 2);
+  return value.reshape(sizes);
 }
 
 Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
@@ -107,13 +111,20 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
   } else {
-    subspace = rows_of(compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(), base.size(-1), placement.base.rows,
+    subspace = rows_of(compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(),
+                                        placement.intervention->subspace_width(base.size(-1)), placement.base.rows,
                                         base.device(), placement.where),
                        rows);
   }
-  if (!placement.traits.flattens_units || base.dim() < 3) return placement.intervention->forward(base, source, subspace);
-  const torch::Tensor flat_source = source.defined() ? flatten_units(source) : source;
-  const torch::Tensor result = placement.intervention->forward(flatten_units(base), flat_source, subspace);
+  // One made for the width of a unit takes the units one by one; one made for several at once sees them side by side.
+  const std::int64_t width = placement.intervention->width();
+  if (width == 0 || base.size(-1) == width) return placement.intervention->forward(base, source, subspace);
+  const torch::Tensor flat = base.dim() > 2 ? flatten_units(base) : base;
+  if (flat.size(-1) != width) {
+    throw PlanError(name_of(placement) + ": the intervention is made for a width of " + std::to_string(width) + " (the site's times max_number_of_units), the value has shape " +
+                    shape_text(base.sizes()) + "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
+  }
+  const torch::Tensor result = placement.intervention->forward(flat, flatten_source(source, base, width), subspace);
   return result.defined() && !placement.traits.collects ? unflatten_units(result, base.sizes()) : result;
 }
 

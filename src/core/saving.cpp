@@ -1,47 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
+// vene's own folders: config.json, interventions.safetensors and, after joint training, model_parts.safetensors.
+#include <cstdio>
 #include <filesystem>
 
+#include "src/core/fingerprint.h"
+#include "src/core/pyvene_folder.h"
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/io/files.h"
 #include "vene/io/safetensors.h"
-#include "vene/io/torch_archive.h"
 
 namespace vene {
 namespace {
 
 namespace fs = std::filesystem;
 
-// What is written: everything an intervention registers, and its constant source, by representation key.
-io::NamedTensors tensors_of(const Intervention& intervention, const std::string& key) {
-  io::NamedTensors tensors;
-  for (const auto& item : intervention.named_parameters()) tensors.emplace_back(key + "." + item.key(), item.value().detach());
-  for (const auto& item : intervention.named_buffers()) tensors.emplace_back(key + "." + item.key(), item.value().detach());
-  const torch::Tensor& constant = intervention.source_representation();
-  if (constant.defined()) tensors.emplace_back(key + ".source_representation", constant.detach());
-  return tensors;
+constexpr const char* kTensors = "interventions.safetensors";
+constexpr const char* kParts = "model_parts.safetensors";
+
+// A linked intervention is saved under the first of its keys.
+bool first_of_its_link(const std::vector<std::shared_ptr<Intervention>>& interventions, std::size_t i) {
+  return std::find(interventions.begin(), interventions.begin() + static_cast<std::ptrdiff_t>(i), interventions[i]) == interventions.begin() + static_cast<std::ptrdiff_t>(i);
 }
 
-// `tensors` are named without the key.
-void restore(Intervention& intervention, const std::string& key, const io::NamedTensors& tensors, const std::string& file, bool constant) {
-  const torch::NoGradGuard no_grad;
-  auto parameters = intervention.named_parameters();
-  auto buffers = intervention.named_buffers();
-  for (const auto& [name, tensor] : tensors) {
-    if (name == "source_representation") {
-      if (constant) intervention.set_source_representation(tensor.clone());
-      continue;
-    }
-    // pyvene's own bookkeeping: the width is the model's, the interchanged columns are in config.json.
-    if (name == "embed_dim" || name == "interchange_dim") continue;
-    torch::Tensor* target = parameters.find(name);
-    if (target == nullptr) target = buffers.find(name);
-    if (target == nullptr) throw IoError(file + ": the intervention " + key + " has no tensor '" + name + "'");
-    target->copy_(tensor);
+NamedTensors without_prefix(const NamedTensors& all, const std::string& prefix) {
+  NamedTensors mine;
+  for (const auto& [name, tensor] : all) {
+    if (name.starts_with(prefix)) mine.emplace_back(name.substr(prefix.size()), tensor);
   }
+  return mine;
+}
+
+void check_model(const IntervenableConfig& config, const models::Model& model, const std::set<std::string>& parts, const std::string& file,
+                 const IntervenableModelImpl::Warn& warn) {
+  if (!config.model_fingerprint) return;
+  const ModelFingerprint& saved = *config.model_fingerprint;
+  const ModelFingerprint here = detail::fingerprint(model, parts);
+  auto described = [](const ModelFingerprint& print) {
+    return print.architecture + " of " + std::to_string(print.layers) + " layers, width " + std::to_string(print.hidden_size) + " and vocabulary " + std::to_string(print.vocabulary);
+  };
+  if (described(saved) != described(here)) throw PlanError(file + ": saved for a model " + described(saved) + ", this one is a " + described(here));
+  if (saved.weights != here.weights) warn(file + ": this model has other weights than the one that the interventions were saved for");
+}
+
+// The whole set is checked before anything is written into the model.
+void restore_parts(models::Model& model, const NamedTensors& parts, const std::string& file) {
+  auto parameters = model.named_parameters();
+  for (const auto& [name, tensor] : parts) {
+    const torch::Tensor* target = parameters.find(name);
+    if (target == nullptr) throw IoError(file + ": the model has no parameter '" + name + "'" + name_hint(name, parameters.keys()));
+    if (target->sizes() != tensor.sizes()) {
+      throw IoError(file + ": '" + name + "' has shape " + shape_text(tensor.sizes()) + ", the model's has " + shape_text(target->sizes()));
+    }
+  }
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : parts) parameters.find(name)->copy_(tensor);
 }
 
 }  // namespace
+
+namespace detail {
+
+void restore_state(Intervention& intervention, NamedTensors state, bool constant, const std::string& where) {
+  const auto source = std::find_if(state.begin(), state.end(), [](const auto& entry) { return entry.first == "source_representation"; });
+  if (source != state.end()) {
+    if (constant) intervention.set_source_representation(source->second.clone());
+    state.erase(source);
+  }
+  if (constant && !intervention.source_representation().defined()) {
+    throw IoError(where + ": config.json says that there is a constant source, but its tensor 'source_representation' is not there");
+  }
+  intervention.restore(state, where);
+}
+
+}  // namespace detail
 
 void IntervenableModelImpl::save(const std::string& folder) const {
   IntervenableConfig config = config_;
@@ -49,6 +82,8 @@ void IntervenableModelImpl::save(const std::string& folder) const {
   config.intervention_dimensions.clear();
   config.intervention_constant_sources.clear();
   config.model_type = model_->architecture();
+  const std::set<std::string> trained = trained_parts();
+  config.model_fingerprint = detail::fingerprint(*model_, trained);
   io::NamedTensors tensors;
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
     const Intervention& intervention = *interventions_[i];
@@ -57,40 +92,53 @@ void IntervenableModelImpl::save(const std::string& folder) const {
     // The constant's values live beside the config.
     config.representations[i].source_representation = torch::Tensor();
     config.representations[i].hidden_source_representation = intervention.source_representation().defined();
-    for (auto& entry : tensors_of(intervention, keys_[i])) tensors.push_back(std::move(entry));
+    // So do weights that were read from a file.
+    if (config.representations[i].options.erase("weights") > 0) config.representations[i].low_rank_dimension = intervention.subspace_width(0);
+    if (!first_of_its_link(interventions_, i)) continue;
+    for (auto& [name, tensor] : intervention.state()) tensors.emplace_back(keys_[i] + "." + name, tensor);
+    if (intervention.source_representation().defined()) tensors.emplace_back(keys_[i] + ".source_representation", intervention.source_representation().detach());
   }
   const std::string json = config.to_json();
+  io::NamedTensors parts;
+  const auto parameters = model_->named_parameters();
+  for (const std::string& name : trained) parts.emplace_back(name, parameters[name].detach());
   io::make_folder(folder);
-  if (!tensors.empty()) io::write_safetensors((fs::path(folder) / "interventions.safetensors").string(), tensors, {{"format", "vene"}});
-  io::write_file((fs::path(folder) / "config.json").string(), json + "\n");
+  const fs::path root(folder);
+  if (!parts.empty()) io::write_safetensors((root / kParts).string(), parts, {{"format", "vene"}});
+  if (!tensors.empty()) io::write_safetensors((root / kTensors).string(), tensors, {{"format", "vene"}});
+  io::write_file((root / "config.json").string(), json + "\n");
 }
 
 std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::string& folder, std::shared_ptr<models::Model> model,
-                                                                   const InterventionRegistry& registry) {
+                                                                   const InterventionRegistry& registry, const Warn& warn) {
   IntervenableConfig config = IntervenableConfig::load(folder, registry);
+  const fs::path root(folder);
+  const std::string tensors_file = (root / kTensors).string();
+  const Warn warning = warn ? warn : [](const std::string& text) { std::fprintf(stderr, "vene: warning: %s\n", text.c_str()); };
+  const bool has_parts = fs::exists(root / kParts);
+  const io::NamedTensors parts = has_parts ? io::read_tensors((root / kParts).string()) : io::NamedTensors{};
+  std::set<std::string> part_names;
+  for (const auto& [name, tensor] : parts) part_names.insert(name);
+  check_model(config, *model, part_names, (root / "config.json").string(), warning);
   auto loaded = std::make_shared<IntervenableModelImpl>(config, std::move(model), registry);
-  const fs::path own = fs::path(folder) / "interventions.safetensors";
-  const bool has_own = fs::exists(own);
-  const io::NamedTensors all = has_own ? io::read_tensors(own.string()) : io::NamedTensors{};
-  for (std::size_t i = 0; i < loaded->keys_.size(); ++i) {
-    const std::string& key = loaded->keys_[i];
-    const bool hidden = config.representations[i].hidden_source_representation;
-    io::NamedTensors mine;
-    std::string file = own.string();
+  if (!config.model_fingerprint && !fs::exists(tensors_file)) {
+    detail::read_pyvene_tensors(*loaded, folder);
+  } else {
+    const io::NamedTensors all = fs::exists(tensors_file) ? io::read_tensors(tensors_file) : io::NamedTensors{};
+    std::set<std::string> known;
+    for (std::size_t i = 0; i < loaded->keys_.size(); ++i) {
+      if (!first_of_its_link(loaded->interventions_, i)) continue;
+      const std::string prefix = loaded->keys_[i] + ".";
+      const NamedTensors mine = without_prefix(all, prefix);
+      for (const auto& [name, tensor] : mine) known.insert(prefix + name);
+      detail::restore_state(*loaded->interventions_[i], mine, config.representations[i].hidden_source_representation, tensors_file + ": " + loaded->keys_[i]);
+    }
     for (const auto& [name, tensor] : all) {
-      if (name.starts_with(key + ".")) mine.emplace_back(name.substr(key.size() + 1), tensor);
+      if (!known.contains(name)) throw IoError(tensors_file + ": the tensor '" + name + "' belongs to no representation of config.json" + name_hint(name, loaded->keys_));
     }
-    if (!has_own) {
-      const fs::path archive = fs::path(folder) / ("intkey_" + key + ".bin");
-      file = archive.string();
-      if (fs::exists(archive)) mine = io::read_state_dict(file);
-    }
-    if (hidden && std::none_of(mine.begin(), mine.end(), [](const auto& entry) { return entry.first == "source_representation"; })) {
-      throw IoError(file + ": config.json says that " + key + " has a constant source, but its tensor 'source_representation' is not there");
-    }
-    restore(*loaded->interventions_[i], key, mine, file, hidden);
-    loaded->interventions_[i]->to(loaded->model_->device());
   }
+  for (const auto& intervention : loaded->interventions_) intervention->to(loaded->model_->device());
+  if (has_parts) restore_parts(*loaded->model_, parts, (root / kParts).string());
   return loaded;
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interventions without learned weights. Numerics follow pyvene's classes of the same names.
+// The list of interventions, and those without weights. Numerics follow pyvene's classes of the same names.
 #include <map>
 #include <mutex>
 
 #include "vene/base/error.h"
+#include "vene/interventions/autoencoder.h"
 #include "vene/interventions/intervention.h"
 #include "vene/interventions/numpy_random.h"
+#include "vene/interventions/pca.h"
 #include "vene/interventions/registry.h"
+#include "vene/interventions/rotated.h"
 
 namespace vene {
 namespace {
@@ -90,6 +93,23 @@ auto build_swap(SwapMode mode) {
   return [mode](const InterventionSettings& settings) -> std::shared_ptr<Intervention> { return std::make_shared<Swap>(settings, mode); };
 }
 
+auto build_rotated(bool low_rank) {
+  return [low_rank](const InterventionSettings& settings) -> std::shared_ptr<Intervention> { return std::make_shared<RotatedSpace>(settings, low_rank); };
+}
+
+OptionInfo seed() {
+  return {"seed", OptionType::kInteger, OptionValue(std::int64_t{-1}), "Seed of the starting weights; -1 draws them from LibTorch's global generator."};
+}
+OptionInfo map() {
+  return {"map", OptionType::kString, OptionValue(std::string("auto")), "How parameters become a rotation: householder, matrix_exponential, cayley, or auto for the fastest."};
+}
+OptionInfo latents() {
+  return {"latents", OptionType::kTensor, OptionValue(torch::Tensor()), "The latents to exchange; without it all, or as many leading ones as intervention_dimensions says."};
+}
+OptionInfo temperature(double value) {
+  return {"temperature", OptionType::kNumber, OptionValue(value), "Softness of the mask: lower is sharper; a constant, which a training schedule may move."};
+}
+
 }  // namespace
 
 void register_builtin_interventions(InterventionRegistry& registry) {
@@ -105,6 +125,26 @@ void register_builtin_interventions(InterventionRegistry& registry) {
                  {"level", OptionType::kNumber, OptionValue(0.13462981581687927), "What the standard normal draws are multiplied by."}},
                 build<Noise>,
                 {"NoiseIntervention"}});
+  registry.add({"rotated_space", "Interchange in a learned basis, over the columns that subspaces or intervention_dimensions name (distributed alignment search).", {map(), seed()},
+                build_rotated(false), {"RotatedSpaceIntervention"}});
+  registry.add({"low_rank_rotated_space", "Interchange in a learned subspace of low_rank_dimension directions.", {map(), seed()}, build_rotated(true),
+                {"LowRankRotatedSpaceIntervention"}});
+  registry.add({"boundless_rotated_space", "Interchange in a learned basis, over a learned number of its columns.", {map(), seed(), temperature(50)}, build<BoundlessRotatedSpace>,
+                {"BoundlessRotatedSpaceIntervention"}});
+  registry.add({"sigmoid_mask_rotated_space", "Interchange in a learned basis under a learned mask over its columns.", {map(), seed(), temperature(50)},
+                build<SigmoidMaskRotatedSpace>, {"SigmoidMaskRotatedSpaceIntervention"}});
+  registry.add({"sigmoid_mask", "Interchange under a learned mask over the value's own columns.", {temperature(0.01)}, build<SigmoidMask>, {"SigmoidMaskIntervention"}});
+  registry.add({"pca_rotated_space",
+                "Interchange along the principal components (low_rank_dimension of them) that were fitted to collected activations.",
+                {{"standardize", OptionType::kBool, OptionValue(true), "Whether a fit divides by the standard deviation of each column."}},
+                build<PCARotatedSpace>,
+                {"PCARotatedSpaceIntervention"}});
+  registry.add({"autoencoder", "Interchange of the latents (latent_dim of them) of a learned autoencoder.", {latents(), seed()}, build<Autoencoder>, {"AutoencoderIntervention"}});
+  registry.add({"jump_relu_autoencoder",
+                "Interchange of the latents of a JumpReLU sparse autoencoder.",
+                {{"weights", OptionType::kString, OptionValue(std::string()), "A .safetensors or .npz file with W_enc, W_dec, b_enc, b_dec and threshold."}, latents()},
+                build<JumpReLUAutoencoder>,
+                {"JumpReLUAutoencoderIntervention"}});
 }
 
 }  // namespace vene

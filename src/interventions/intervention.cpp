@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/interventions/intervention.h"
 
+#include <map>
+
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 
 namespace vene {
 
@@ -20,6 +23,48 @@ Intervention::Intervention(const InterventionSettings& settings)
     : source_representation_(settings.source_representation), subspace_partition_(settings.subspace_partition) {}
 
 void Intervention::set_source_representation(torch::Tensor value) { source_representation_ = std::move(value); }
+
+void Intervention::require_width(const InterventionSettings& settings, const char* name) {
+  if (settings.width <= 0) {
+    throw PlanError(std::string(name) + " is made for the width of its site, which is not known at a bare path; name the component");
+  }
+  width_ = settings.width;
+}
+
+NamedTensors Intervention::state() const {
+  NamedTensors tensors;
+  for (const auto& item : named_parameters()) tensors.emplace_back(item.key(), item.value().detach());
+  for (const auto& item : named_buffers()) tensors.emplace_back(item.key(), item.value().detach());
+  return tensors;
+}
+
+void Intervention::restore(const NamedTensors& state, const std::string& where) {
+  const torch::NoGradGuard no_grad;
+  std::map<std::string, torch::Tensor> given(state.begin(), state.end());
+  // pyvene's bookkeeping: the width is the model's, the interchanged columns stand in config.json, a population counts 0, 1, 2 ...
+  for (const char* name : {"embed_dim", "interchange_dim", "intervention_population"}) given.erase(name);
+  std::vector<std::string> names;
+  for (auto& [name, tensor] : this->state()) {
+    names.push_back(name);
+    const auto found = given.find(name);
+    if (found == given.end()) throw IoError(where + ": the tensor '" + name + "' is missing");
+    if (found->second.sizes() != tensor.sizes()) {
+      throw IoError(where + ": the tensor '" + name + "' has shape " + shape_text(found->second.sizes()) + ", expected " + shape_text(tensor.sizes()));
+    }
+    tensor.copy_(found->second);
+    given.erase(found);
+  }
+  if (!given.empty()) throw IoError(where + ": the intervention has no tensor '" + given.begin()->first + "'" + name_hint(given.begin()->first, names));
+}
+
+NamedTensors Intervention::pyvene_state() const {
+  return state();
+}
+
+torch::Tensor Intervention::pyvene_dimension(std::int64_t value_width) const {
+  const std::int64_t count = interchange_dim.value_or(width_ > 0 ? width_ : value_width);
+  return count > 0 ? torch::tensor(count) : torch::Tensor();
+}
 
 namespace {
 

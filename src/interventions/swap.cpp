@@ -6,39 +6,12 @@
 namespace vene {
 namespace {
 
-// The source in base's shape: one row, one unit or one vector is broadcast. A [width] or [units, width] source stands for
-// every row.
-torch::Tensor matched(const torch::Tensor& base, const torch::Tensor& source) {
-  if (!source.defined()) throw PlanError("an intervention that needs a source ran without one");
-  torch::Tensor value = source.to(base.options());
-  if (value.sizes() == base.sizes()) return value;
-  while (value.dim() < base.dim()) value = value.unsqueeze(0);
-  bool fits = value.dim() == base.dim() && value.size(-1) == base.size(-1);
-  for (std::int64_t i = 0; fits && i < base.dim(); ++i) fits = value.size(i) == 1 || value.size(i) == base.size(i);
-  if (!fits) {
-    throw PlanError("source of shape " + shape_text(source.sizes()) + " does not fit a base of shape " + shape_text(base.sizes()) +
-                    "; expected the same shape, or one row, unit or vector for all");
-  }
-  return value.expand_as(base);
-}
-
 torch::Tensor combined(const torch::Tensor& base, const torch::Tensor& source, SwapMode mode) {
   switch (mode) {
     case SwapMode::kAdd: return base + source;
     case SwapMode::kSubtract: return base - source;
     default: return source;
   }
-}
-
-// Columns [batch, m] as a mask [batch, 1..., width] over base.
-torch::Tensor column_mask(const torch::Tensor& base, const Subspace& subspace) {
-  torch::Tensor mask = torch::zeros({base.size(0), base.size(-1)}, base.options().dtype(torch::kInt32));
-  const torch::Tensor marks = subspace.valid.defined() ? subspace.valid.to(torch::kInt32) : torch::ones_like(subspace.columns, torch::kInt32);
-  mask.scatter_add_(1, subspace.columns, marks);
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(base.dim()), 1);
-  shape.front() = base.size(0);
-  shape.back() = base.size(-1);
-  return (mask > 0).view(shape);
 }
 
 torch::Tensor collected(const torch::Tensor& base, const Subspace& subspace, std::int64_t leading) {
@@ -53,6 +26,33 @@ torch::Tensor collected(const torch::Tensor& base, const Subspace& subspace, std
 
 }  // namespace
 
+torch::Tensor broadcast_source(const torch::Tensor& base, const torch::Tensor& source) {
+  if (!source.defined()) throw PlanError("an intervention that needs a source ran without one");
+  torch::Tensor value = source.to(base.options());
+  if (value.sizes() == base.sizes()) return value;
+  while (value.dim() < base.dim()) value = value.unsqueeze(0);
+  bool fits = value.dim() == base.dim() && value.size(-1) == base.size(-1);
+  for (std::int64_t i = 0; fits && i < base.dim(); ++i) fits = value.size(i) == 1 || value.size(i) == base.size(i);
+  if (!fits) {
+    throw PlanError("source of shape " + shape_text(source.sizes()) + " does not fit a base of shape " + shape_text(base.sizes()) +
+                    "; expected the same shape, or one row, unit or vector for all");
+  }
+  return value.expand_as(base);
+}
+
+torch::Tensor column_mask(const Subspace& subspace, std::int64_t dimensions, std::int64_t width, torch::TensorOptions options) {
+  if (subspace.all()) return {};
+  if (subspace.columns.dim() == 1) return torch::zeros({width}, options).index_fill_(0, subspace.columns, 1);
+  const std::int64_t rows = subspace.columns.size(0);
+  torch::Tensor mask = torch::zeros({rows, width}, options.dtype(torch::kInt32));
+  const torch::Tensor marks = subspace.valid.defined() ? subspace.valid.to(torch::kInt32) : torch::ones_like(subspace.columns, torch::kInt32);
+  mask.scatter_add_(1, subspace.columns, marks);
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(dimensions), 1);
+  shape.front() = rows;
+  shape.back() = width;
+  return (mask > 0).to(options.dtype()).view(shape);
+}
+
 torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace, SwapMode mode, std::optional<std::int64_t> interchange_dim) {
   const std::int64_t width = base.size(-1);
   const std::int64_t leading = std::min(interchange_dim.value_or(width), width);
@@ -60,7 +60,7 @@ torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const
     throw PlanError("subspaces for " + std::to_string(subspace.columns.size(0)) + " rows, the value has " + std::to_string(base.size(0)));
   }
   if (mode == SwapMode::kCollect) return collected(base, subspace, leading);
-  const torch::Tensor value = matched(base, source);
+  const torch::Tensor value = broadcast_source(base, source);
   if (subspace.all()) {
     if (leading == width) return combined(base, value, mode);
     return torch::cat({combined(base.narrow(-1, 0, leading), value.narrow(-1, 0, leading), mode), base.narrow(-1, leading, width - leading)}, -1);
@@ -69,7 +69,7 @@ torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const
     const torch::Tensor chosen = combined(base.index_select(-1, subspace.columns), value.index_select(-1, subspace.columns), mode);
     return base.index_copy(-1, subspace.columns, chosen);
   }
-  return torch::where(column_mask(base, subspace), combined(base, value, mode), base);
+  return torch::where(column_mask(subspace, base.dim(), width, base.options().dtype(torch::kBool)), combined(base, value, mode), base);
 }
 
 Subspace compile_subspace(const SubspaceIds& ids, const SubspacePartition& partition, std::int64_t width, std::int64_t batch, torch::Device device,

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 
 #include "src/io/atomic_file.h"
 #include "src/io/failure.h"
+#include "vene/base/error.h"
 
 namespace vene::io {
 
@@ -54,6 +56,18 @@ void make_folder(const std::string& path) {
     fail_with_errno("make the folder", path, error ? error.value() : ENOENT);
   }
   if (::access(path.c_str(), W_OK | X_OK) != 0) fail_with_errno("write into the folder", path, errno);
+}
+
+TemporaryFolder::TemporaryFolder(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::path place = std::filesystem::temp_directory_path(error);
+  path_ = ((error ? std::filesystem::path("/tmp") : place) / (name + "-XXXXXX")).string();
+  if (mkdtemp(path_.data()) == nullptr) throw IoError(path_ + ": cannot make a temporary folder");
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace vene::io

@@ -75,17 +75,8 @@ std::string gnuplot_terminal(const std::string& output, bool svg, std::size_t wi
 void draw_with_gnuplot(const std::vector<std::string>& paths, const std::function<std::string(const std::string& output, bool svg)>& make_script) {
   const std::string program = find_gnuplot();
   if (program.empty()) throw IoError("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
-  std::error_code error;
-  const fs::path temporary = fs::temp_directory_path(error);
-  std::string folder = ((error ? fs::path("/tmp") : temporary) / "vene-plot-XXXXXX").string();
-  if (mkdtemp(folder.data()) == nullptr) throw IoError(folder + ": cannot make a temporary folder");
-  struct Remover {
-    std::string folder;
-    ~Remover() {
-      std::error_code ignored;
-      fs::remove_all(folder, ignored);
-    }
-  } remover{folder};
+  const io::TemporaryFolder temporary("vene-plot");
+  const std::string& folder = temporary.path();
   for (const std::string& path : paths) {
     const bool svg = path.ends_with(".svg");
     if (!svg && !path.ends_with(".png")) throw IoError(path + ": expected a name ending in .png or .svg");

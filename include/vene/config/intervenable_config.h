@@ -42,6 +42,16 @@ struct VENE_API RepresentationConfig {
   bool operator==(const RepresentationConfig& other) const;
 };
 
+/// Which model interventions were saved for.
+struct ModelFingerprint {
+  std::string architecture;  ///< "gpt2"
+  std::int64_t layers = 0;
+  std::int64_t hidden_size = 0;
+  std::int64_t vocabulary = 0;
+  std::string weights;       ///< a hash
+  bool operator==(const ModelFingerprint&) const = default;
+};
+
 enum class Mode : std::uint8_t { kParallel, kSerial };
 
 /// What to do where, in order. The JSON is pyvene's IntervenableConfig; docs/config.md is generated from the same tables
@@ -55,6 +65,7 @@ struct VENE_API IntervenableConfig {
   /// Per representation, written by save: how many leading columns are exchanged (empty: all).
   std::vector<std::optional<std::int64_t>> intervention_dimensions;
   std::vector<bool> intervention_constant_sources;
+  std::optional<ModelFingerprint> model_fingerprint;  ///< written by save
 
   /// A config object, a list of representations, or one representation. Throws ConfigError with every problem, a line
   /// each: its path in the JSON, what was expected, what came, the nearest valid name.

@@ -3,7 +3,9 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,12 +29,28 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   /// For many runs of one shape: compile once, `run(plan, base, sources)` often.
   Plan compile(const RunRequest& request) const;
 
-  /// Writes config.json and, where interventions have tensors, interventions.safetensors into a folder; each file
-  /// atomically. Throws ConfigError for interventions that cannot be saved (lambdas), IoError.
+  /// Writes config.json and, where interventions have tensors, interventions.safetensors into a folder; each file atomically. Parts of
+  /// the model that train with them (`enable_model_gradients`) go into model_parts.safetensors. Throws ConfigError for interventions that
+  /// cannot be saved (lambdas), IoError.
   void save(const std::string& folder) const;
-  /// Reads a folder that `save` or pyvene wrote.
+  /// Writes the folder as pyvene does, for its `IntervenableModel.load`. Throws IoError for what pyvene has no form for.
+  void save_pyvene(const std::string& folder, const InterventionRegistry& registry = InterventionRegistry::standard()) const;
+  using Warn = std::function<void(const std::string&)>;
+  /// Reads a folder that `save` or pyvene wrote. A model of another architecture or size than it was saved for is a PlanError, other
+  /// weights are a warning (to standard error without `warn`). Saved parts of the model are written into `model`.
   static std::shared_ptr<IntervenableModelImpl> load(const std::string& folder, std::shared_ptr<models::Model> model,
-                                                     const InterventionRegistry& registry = InterventionRegistry::standard());
+                                                     const InterventionRegistry& registry = InterventionRegistry::standard(), const Warn& warn = {});
+
+  /// Lets the model's parameters whose names begin with one of `parts` (all without any) train along: they get gradients, and are
+  /// saved. PlanError for a part that no parameter's name begins with.
+  void enable_model_gradients(const std::vector<std::string>& parts = {});
+  void disable_model_gradients();
+  /// Names of the model's parameters that get gradients.
+  std::set<std::string> trained_parts() const;
+  /// Every parameter that is to be learned: the interventions', each once, then the model's that get gradients.
+  std::vector<torch::Tensor> trainable_parameters() const;
+  /// Sets the temperature of every intervention that has one; returns how many.
+  std::size_t set_temperature(double temperature);
 
   const IntervenableConfig& config() const { return config_; }
   const std::shared_ptr<models::Model>& model() const { return model_; }

@@ -7,6 +7,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "vene/base/export.h"
 #include "vene/interventions/option.h"
@@ -21,8 +24,10 @@ struct Traits {
   bool collects = false;            ///< reads only: what it returns is collected, the model's value stays
   bool source_is_module_input = false;  ///< the source is the *input* of the site's module in the source run (skip)
   bool trainable = false;           ///< has parameters meant to be learned
-  bool flattens_units = false;      ///< sees [batch, units * width] instead of [batch, units..., width]
 };
+
+/// Tensors and their names, in order.
+using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 /// What an intervention is built from: the fields of its RepresentationConfig that concern it.
 struct InterventionSettings {
@@ -51,10 +56,29 @@ class VENE_API Intervention : public torch::nn::Module {
   const torch::Tensor& source_representation() const { return source_representation_; }
   void set_source_representation(torch::Tensor value);
   const SubspacePartition& subspace_partition() const { return subspace_partition_; }
+  /// The width that its parameters are made for; 0: it takes any. One made for `units` times the width of a value sees
+  /// [batch, units * width] (of h.pos: [batch, positions, heads * width]) in the place of [batch, units..., width].
+  std::int64_t width() const { return width_; }
+  /// How many columns subspaces choose from, for a value of this width: those of its rotated or latent space.
+  virtual std::int64_t subspace_width(std::int64_t value_width) const { return width_ > 0 ? width_ : value_width; }
   /// Without subspaces only the first so many columns are touched; empty: all.
   std::optional<std::int64_t> interchange_dim;
 
+  /// Its parameters and buffers, by name: what is saved.
+  NamedTensors state() const;
+  /// Takes a saved state over, pyvene's included. IoError, beginning with `where`, names a tensor that is missing, not known or of
+  /// another shape.
+  virtual void restore(const NamedTensors& state, const std::string& where);
+  /// The state under pyvene's names and in its form. IoError where pyvene could not load it.
+  virtual NamedTensors pyvene_state() const;
+  /// What pyvene calls interchange_dim: a count of leading columns (a scalar), or for some the columns themselves; undefined: not known.
+  virtual torch::Tensor pyvene_dimension(std::int64_t value_width) const;
+
  protected:
+  /// For one whose parameters have a width of their own: PlanError where the site's is not known.
+  void require_width(const InterventionSettings& settings, const char* name);
+
+  std::int64_t width_ = 0;
   torch::Tensor source_representation_;
   SubspacePartition subspace_partition_;
 };
@@ -92,6 +116,12 @@ enum class SwapMode : std::uint8_t { kInterchange, kAdd, kSubtract, kCollect };
 /// pyvene's _do_intervention_by_swap.
 VENE_API torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace, SwapMode mode,
                             std::optional<std::int64_t> interchange_dim = std::nullopt);
+
+/// The source in base's shape and dtype, one row, one unit or one vector broadcast; PlanError as in `swap`.
+VENE_API torch::Tensor broadcast_source(const torch::Tensor& base, const torch::Tensor& source);
+/// A subspace as zeros and ones over `width` columns, to multiply a value of `dimensions` with: [width], or where rows differ
+/// [batch, 1..., width]. Without columns: undefined.
+VENE_API torch::Tensor column_mask(const Subspace& subspace, std::int64_t dimensions, std::int64_t width, torch::TensorOptions options);
 
 /// An intervention out of a function `Tensor(base, source, subspace)`; returning an undefined tensor leaves the value
 /// alone. It cannot be saved.

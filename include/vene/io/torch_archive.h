@@ -30,4 +30,7 @@ VENE_API ArchiveValue read_archive(const std::string& path);
 /// it is not a tensor.
 VENE_API std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path);
 
+/// Writes a state dict as torch.save does, atomically: Python's torch.load reads it, also with weights_only. Throws IoError.
+VENE_API void write_state_dict(const std::string& path, const std::vector<std::pair<std::string, torch::Tensor>>& tensors);
+
 }  // namespace vene::io

@@ -75,7 +75,8 @@ class ToyModel : public vene::models::StagedModel {
     return state;
   }
   vene::models::Output finish(const vene::models::StageState& state, const Tensor& positions = {}) override {
-    const Tensor hidden = positions.defined() ? state.hidden.index_select(1, positions) : state.hidden;
+    Tensor hidden = state.hidden;
+    if (positions.defined()) hidden = positions.dim() == 2 ? hidden.gather(1, positions.unsqueeze(-1).expand({-1, -1, kWidth})) : hidden.index_select(1, positions);
     return {head->forward(hidden), hidden, {}};
   }
   std::int64_t layer_count() const override { return kLayers; }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/core/fingerprint.h"
+
+#include <cstring>
+
+namespace vene::detail {
+namespace {
+
+// FNV-1a, 64 bits.
+class Hash {
+ public:
+  void add(const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    for (std::size_t i = 0; i < size; ++i) value_ = (value_ ^ bytes[i]) * 1099511628211ULL;
+  }
+  std::string text() const {
+    constexpr const char* kDigits = "0123456789abcdef";
+    std::string text;
+    for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[value_ >> shift & 15];
+    return text;
+  }
+
+ private:
+  std::uint64_t value_ = 14695981039346656037ULL;
+};
+
+// So many values of each parameter, evenly spread: enough to tell two trainings apart, cheap for billions of them.
+constexpr std::int64_t kSample = 512;
+
+}  // namespace
+
+ModelFingerprint fingerprint(const models::Model& model, const std::set<std::string>& without) {
+  const torch::NoGradGuard no_grad;
+  Hash hash;
+  for (const auto& item : model.named_parameters()) {
+    if (without.contains(item.key())) continue;
+    const std::string text = item.key() + c10::str(item.value().sizes());
+    hash.add(text.data(), text.size());
+    const torch::Tensor flat = item.value().detach().reshape({-1});
+    const std::int64_t step = std::max<std::int64_t>(1, flat.numel() / kSample);
+    const torch::Tensor sample = flat.slice(0, 0, flat.numel(), step).to(torch::kCPU, torch::kFloat32).contiguous();
+    hash.add(sample.const_data_ptr(), sample.nbytes());
+  }
+  return {model.architecture(), model.layer_count(), model.hidden_size(), model.vocabulary_size(), hash.text()};
+}
+
+}  // namespace vene::detail

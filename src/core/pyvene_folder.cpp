@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// pyvene's saved folders: config.json and, for each trained intervention or constant source, intkey_<key>.bin.
+#include "src/core/pyvene_folder.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "vene/base/error.h"
+#include "vene/io/files.h"
+#include "vene/io/torch_archive.h"
+
+namespace vene {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+std::string archive_of(const std::string& folder, const std::string& key) { return (fs::path(folder) / ("intkey_" + key + ".bin")).string(); }
+
+std::string pyvene_class(const InterventionInfo& info, const std::string& where) {
+  for (const std::string& alias : info.aliases) {
+    if (alias.ends_with("Intervention")) return "<class 'pyvene.models.interventions." + alias + "'>";
+  }
+  throw IoError(where + ": pyvene has no intervention like '" + info.name + "'");
+}
+
+Json optional_json(const std::optional<std::int64_t>& value) { return value ? Json(*value) : Json(); }
+Json key_json(const std::optional<ConfigKey>& key) {
+  return key ? std::visit([](const auto& value) { return Json(value); }, *key) : Json();
+}
+
+Json dimension_json(const torch::Tensor& dimension) {
+  if (!dimension.defined()) return nullptr;
+  if (dimension.dim() == 0) return dimension.item<std::int64_t>();
+  Json list = Json::array();
+  for (std::int64_t i = 0; i < dimension.numel(); ++i) list.push_back(dimension[i].item<std::int64_t>());
+  return list;
+}
+
+Json partition_json(const SubspacePartition& partition, const std::string& where) {
+  if (partition.empty()) return nullptr;
+  Json parts = Json::array();
+  for (const SubspacePart& part : partition) {
+    bool range = !part.empty();
+    for (std::size_t i = 1; i < part.size(); ++i) range = range && part[i] == part[i - 1] + 1;
+    if (range) {
+      parts.push_back({part.front(), part.back() + 1});
+    } else if (part.size() != 2) {
+      parts.push_back(part);
+    } else {
+      throw IoError(where + ": pyvene reads a part of two columns as a range, so {" + std::to_string(part[0]) + ", " + std::to_string(part[1]) + "} cannot be written for it");
+    }
+  }
+  return parts;
+}
+
+bool same_value(const OptionValue& a, const OptionValue& b) {
+  RepresentationConfig left, right;
+  left.options["value"] = a;
+  right.options["value"] = b;
+  return left == right;
+}
+
+// Options that pyvene has no field for, where they are not the default and nothing else carries them.
+void check_options(const InterventionInfo& info, const RepresentationConfig& representation, const Traits& traits, const std::string& where) {
+  if (traits.trainable) return;  // those say how training starts; the tensors say the rest
+  for (const OptionInfo& option : info.options) {
+    const auto given = representation.options.find(option.name);
+    if (given == representation.options.end() || (option.default_value && same_value(given->second, *option.default_value))) continue;
+    throw IoError(where + ": pyvene has no place for the option '" + option.name + "' of '" + info.name + "'");
+  }
+}
+
+}  // namespace
+
+void detail::read_pyvene_tensors(const IntervenableModelImpl& model, const std::string& folder) {
+  for (std::size_t i = 0; i < model.keys().size(); ++i) {
+    Intervention& intervention = *model.interventions()[i];
+    const bool constant = model.config().representations[i].hidden_source_representation;
+    const std::string archive = archive_of(folder, model.keys()[i]);
+    if (!intervention.traits().trainable && !constant) continue;
+    restore_state(intervention, io::read_state_dict(archive), constant, archive);
+  }
+}
+
+void IntervenableModelImpl::save_pyvene(const std::string& folder, const InterventionRegistry& registry) const {
+  Json config{{"mode", config_.mode == Mode::kSerial ? "serial" : "parallel"}, {"sorted_keys", keys_}};
+  for (const char* list : {"representations", "intervention_types", "intervention_dimensions", "intervention_constant_sources"}) config[list] = Json::array();
+  std::vector<std::pair<std::string, NamedTensors>> archives;
+  for (std::size_t i = 0; i < interventions_.size(); ++i) {
+    const Intervention& intervention = *interventions_[i];
+    const RepresentationConfig& r = config_.representations[i];
+    const std::string where = "representations[" + std::to_string(i) + "]";
+    if (r.intervention) throw IoError(where + ": a ready intervention (a lambda, say) cannot be written");
+    const InterventionInfo& info = registry.at(config_.type_of(i));
+    const Traits traits = intervention.traits();
+    check_options(info, r, traits, where);
+    const torch::Tensor& source = intervention.source_representation();
+    const std::int64_t width = model_->sites().find(r.component, r.layer).width * r.max_number_of_units;
+    const torch::Tensor dimension = intervention.pyvene_dimension(width);
+    config["representations"].push_back({r.layer, r.component, r.unit, r.max_number_of_units, optional_json(r.low_rank_dimension), nullptr, nullptr,
+                                         partition_json(r.subspace_partition, where), key_json(r.group_key), key_json(r.intervention_link_key), key_json(r.moe_key), nullptr,
+                                         source.defined() ? Json(true) : Json(), optional_json(r.latent_dim)});
+    config["intervention_types"].push_back(pyvene_class(info, where));
+    config["intervention_dimensions"].push_back(dimension_json(dimension));
+    config["intervention_constant_sources"].push_back(source.defined() || !traits.needs_source);
+    if (!traits.trainable && !source.defined() && intervention.buffers().empty()) continue;
+    NamedTensors tensors = intervention.pyvene_state();
+    if (width > 0) tensors.emplace_back("embed_dim", torch::tensor(width));
+    if (dimension.defined()) tensors.emplace_back("interchange_dim", dimension);
+    if (source.defined()) tensors.emplace_back("source_representation", source.detach());
+    archives.emplace_back(keys_[i], std::move(tensors));
+  }
+  io::make_folder(folder);
+  for (const auto& [key, tensors] : archives) io::write_state_dict(archive_of(folder, key), tensors);
+  io::write_file((fs::path(folder) / "config.json").string(), config.dump(2) + "\n");
+}
+
+}  // namespace vene

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+
+#include "vene/core/intervenable_model.h"
+
+namespace vene::detail {
+
+/// Takes one intervention's tensors over. `constant`: it has a constant source.
+void restore_state(Intervention& intervention, NamedTensors state, bool constant, const std::string& where);
+/// Reads intkey_*.bin, one a representation, into a model built from pyvene's config.json.
+void read_pyvene_tensors(const IntervenableModelImpl& model, const std::string& folder);
+
+}  // namespace vene::detail

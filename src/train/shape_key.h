@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <string>
+
+#include "vene/train/example.h"
+
+namespace vene::train {
+
+/// Examples with equal keys can be joined. PlanError for an example without labels or with more than one row; `row` is its number.
+std::string shape_key(const Example& example, std::size_t row);
+
+}  // namespace vene::train

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/train/trainer.h"
+
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/optimizer.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "src/train/checkpoint.h"
+#include "src/train/example_set.h"
+#include "src/train/frozen.h"
+#include "src/train/optimizer.h"
+#include "vene/base/error.h"
+#include "vene/io/files.h"
+
+namespace vene::train {
+namespace {
+
+using torch::Tensor;
+
+// [rows, positions, vocabulary] at columns [rows, labels]; a classifier's [rows, classes] stand for every label.
+Tensor at_labels(const Tensor& logits, const ExampleBatch& batch) {
+  if (logits.dim() == 2) return logits.unsqueeze(1).expand({-1, batch.tokens.size(1), -1});
+  const Tensor columns = batch.positions.to(logits.device()).unsqueeze(-1).expand({-1, -1, logits.size(-1)});
+  return logits.gather(1, columns);
+}
+
+NamedTensors numbered(const std::vector<Tensor>& tensors) {
+  NamedTensors named;
+  for (std::size_t i = 0; i < tensors.size(); ++i) named.emplace_back(std::to_string(i), tensors[i].detach().clone());
+  return named;
+}
+
+void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, const std::string& what = "parameter") {
+  if (values.size() != tensors.size()) {
+    throw PlanError("the checkpoint holds " + std::to_string(values.size()) + " " + what + "s, this training has " + std::to_string(tensors.size()));
+  }
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, value] : values) {
+    Tensor tensor = tensors.at(std::stoul(name));
+    if (tensor.sizes() != value.sizes()) throw PlanError("the checkpoint's " + what + " " + name + " is of another shape than this training's");
+    tensor.copy_(value);
+  }
+}
+
+std::string short_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+void check(const TrainOptions& options) {
+  auto least = [](const char* name, double value, double least) {
+    if (!(value >= least)) throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
+  };
+  least("epochs", static_cast<double>(options.epochs), 1);
+  least("batch_size", static_cast<double>(options.batch_size), 1);
+  least("accumulation", static_cast<double>(options.accumulation), 1);
+  least("learning_rate", options.learning_rate, 0);
+  least("warm_up", options.warm_up, 0);
+  least("clip", options.clip, 0);
+  if (options.warm_up > 1) throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
+  if (options.resume && options.output.empty()) throw PlanError("resume is set, but there is no output folder to go on from");
+}
+
+}  // namespace
+
+double schedule_factor(Schedule schedule, std::int64_t step, std::int64_t steps, double warm_up) {
+  const auto rising = static_cast<std::int64_t>(std::llround(warm_up * static_cast<double>(steps)));
+  if (step < rising) return static_cast<double>(step) / static_cast<double>(rising);
+  if (schedule == Schedule::kConstant) return 1;
+  const double done = static_cast<double>(step - rising) / static_cast<double>(std::max<std::int64_t>(1, steps - rising));
+  return schedule == Schedule::kLinear ? std::max(0.0, 1 - done) : 0.5 * (1 + std::cos(M_PI * std::min(1.0, done)));
+}
+
+std::string training_csv(const std::vector<StepRecord>& steps) {
+  std::string text = "step,epoch,loss,accuracy,learning_rate,temperature\n";
+  for (const StepRecord& r : steps) {
+    char line[160];
+    std::snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%.9g\n", static_cast<long long>(r.step), static_cast<long long>(r.epoch), r.loss, r.accuracy, r.learning_rate, r.temperature);
+    text += line;
+  }
+  return text;
+}
+
+// One call of fit.
+struct Trainer::Run {
+  Run(Trainer& trainer, const std::vector<Example>& examples, const std::vector<Example>& validation)
+      : trainer(trainer), options(trainer.options_), set(examples), validation(validation), parameters(trainer.model_->trainable_parameters()), constants(trainer.model_->buffers()) {
+    if (parameters.empty()) throw PlanError("there is nothing to train: no intervention of this config has parameters, and the model is frozen");
+    optimizer = make_optimizer(options, parameters);
+    if (options.cache > 0 && FrozenValues::fits(*trainer.model_)) frozen = std::make_unique<FrozenValues>(trainer.model_, set, options.batch_size, options.cache);
+    const auto count = static_cast<std::int64_t>(set.batches(options.batch_size, options.seed).size());
+    steps_per_epoch = (count + options.accumulation - 1) / options.accumulation;
+    steps = steps_per_epoch * options.epochs;
+    identity = training_identity(options, set.size(), steps);
+    if (!options.output.empty()) {
+      io::make_folder(options.output);
+      folder = options.output;
+    }
+    if (options.resume && std::filesystem::exists(folder / "checkpoint.safetensors")) resume();
+  }
+
+  void resume() {
+    now = read_checkpoint((folder / "checkpoint.safetensors").string(), identity);
+    put_back(parameters, now.parameters);
+    put_back(constants, now.constants, "constant");
+    restore_optimizer(*optimizer, options.optimizer, parameters, now.optimizer);
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    generator.set_state(now.generator);
+  }
+
+  void write() {
+    if (folder.empty()) return;
+    now.parameters = numbered(parameters);
+    now.constants = numbered(constants);
+    now.optimizer = optimizer_state(*optimizer, options.optimizer, parameters);
+    now.generator = at::detail::getDefaultCPUGenerator().get_state();
+    write_checkpoint((folder / "checkpoint.safetensors").string(), now, identity);
+    io::write_file((folder / "log.csv").string(), training_csv(now.report.steps));
+  }
+
+  Tensor logits(const ExampleBatch& batch) { return frozen ? at_all(frozen->run(batch)) : trainer.logits(batch); }
+  // The frozen run computed nothing but the labels' logits.
+  static Tensor at_all(const Result& result) {
+    const Tensor& logits = result.intervened.logits;
+    return logits.dim() == 2 ? logits.unsqueeze(1) : logits;
+  }
+
+  // Gradients of the mean loss over the examples of some batches; false when it is not a number.
+  bool accumulate(const std::vector<std::vector<std::size_t>>& epoch, std::size_t first, StepRecord& record) {
+    const std::size_t last = std::min(epoch.size(), first + static_cast<std::size_t>(options.accumulation));
+    double rows = 0;
+    for (std::size_t b = first; b < last; ++b) rows += static_cast<double>(epoch[b].size());
+    optimizer->zero_grad();
+    for (std::size_t b = first; b < last; ++b) {
+      const ExampleBatch batch = set.pick(epoch[b]);
+      const double share = static_cast<double>(batch.rows.size()) / rows;
+      const Tensor logits = this->logits(batch);
+      const Tensor tokens = batch.tokens.to(logits.device());
+      const Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, tokens).mean();
+      record.loss += loss.item<double>() * share;
+      if (!std::isfinite(record.loss)) return false;
+      record.accuracy += all_correct(logits.detach(), tokens).to(torch::kFloat64).mean().item<double>() * share;
+      (loss * share).backward();
+    }
+    return true;
+  }
+
+  // Returns false when training is to end.
+  bool end_epoch(std::int64_t epoch) {
+    if (validation.empty()) return true;
+    const Metrics metrics = trainer.evaluate(validation);
+    now.report.epochs.push_back({epoch, metrics});
+    if (options.patience == 0) return true;
+    if (now.best.empty() || metrics.loss < now.best_loss) {
+      now.best = numbered(parameters);
+      now.best_loss = metrics.loss;
+      now.epochs_without = 0;
+      return true;
+    }
+    if (++now.epochs_without < options.patience) return true;
+    now.report.stopped_early = true;
+    return false;
+  }
+
+  TrainReport run() {
+    NamedTensors good = numbered(parameters);
+    std::int64_t good_step = now.next_step - 1;
+    bool going = true;
+    while (going && now.next_step < steps) {
+      const std::int64_t epoch = now.next_step / steps_per_epoch;
+      const auto order = set.batches(options.batch_size, options.seed + static_cast<std::uint64_t>(epoch));
+      for (std::int64_t in_epoch = now.next_step % steps_per_epoch; going && in_epoch < steps_per_epoch; ++in_epoch) {
+        StepRecord record;
+        record.step = now.next_step;
+        record.epoch = epoch;
+        record.learning_rate = options.learning_rate * schedule_factor(options.schedule, record.step, steps, options.warm_up);
+        if (options.temperature) {
+          const auto [from, to] = *options.temperature;
+          record.temperature = from + (to - from) * static_cast<double>(record.step) / static_cast<double>(std::max<std::int64_t>(1, steps - 1));
+          trainer.model_->set_temperature(record.temperature);
+        }
+        set_learning_rate(*optimizer, record.learning_rate);
+        if (!accumulate(order, static_cast<std::size_t>(in_epoch * options.accumulation), record)) {
+          put_back(parameters, good);
+          throw PlanError("the loss is not a number at step " + std::to_string(record.step) + " (epoch " + std::to_string(epoch) + "); the parameters are put back to those " +
+                          (good_step < 0 ? std::string("of the start") : "before step " + std::to_string(good_step)) + "; a lower learning_rate or clip may help");
+        }
+        good = numbered(parameters);
+        good_step = record.step;
+        if (options.clip > 0) torch::nn::utils::clip_grad_norm_(parameters, options.clip);
+        optimizer->step();
+        ++now.next_step;
+        now.report.steps.push_back(record);
+        const bool epoch_ends = in_epoch + 1 == steps_per_epoch;
+        if (epoch_ends) going = end_epoch(epoch);
+        if (options.progress && !options.progress({now.report.steps.back(), steps})) {
+          now.report.cancelled = true;
+          going = false;
+        }
+        if (!going || epoch_ends || (options.checkpoint_every > 0 && now.next_step % options.checkpoint_every == 0)) write();
+      }
+    }
+    if (options.patience > 0 && !now.best.empty() && !now.report.cancelled) put_back(parameters, now.best);
+    return now.report;
+  }
+
+  Trainer& trainer;
+  const TrainOptions& options;
+  const ExampleSet set;
+  const std::vector<Example>& validation;
+  std::vector<Tensor> parameters;
+  std::vector<Tensor> constants;  // such as the base that a rotation starts from, which may have been drawn
+  std::unique_ptr<torch::optim::Optimizer> optimizer;
+  std::unique_ptr<FrozenValues> frozen;
+  std::int64_t steps_per_epoch = 0, steps = 0;
+  std::string identity;
+  std::filesystem::path folder;
+  Checkpoint now;
+};
+
+Trainer::Trainer(IntervenableModel model, TrainOptions options) : model_(std::move(model)), options_(std::move(options)) { check(options_); }
+Trainer::~Trainer() = default;
+
+TrainReport Trainer::fit(const std::vector<Example>& examples, const std::vector<Example>& validation) {
+  check_labels(examples, *model_->model());
+  check_labels(validation, *model_->model());
+  return Run(*this, examples, validation).run();
+}
+
+Tensor Trainer::logits(const ExampleBatch& batch) {
+  const bool staged = dynamic_cast<models::StagedModel*>(model_->model().get()) != nullptr;
+  if (!staged) return at_labels(model_->forward(batch.request).intervened.logits, batch);
+  RunOptions options;
+  options.logit_positions = batch.positions.to(model_->model()->device());
+  const Tensor logits = model_->forward(batch.request, options).intervened.logits;
+  return logits.dim() == 2 ? logits.unsqueeze(1) : logits;
+}
+
+Metrics Trainer::evaluate(const std::vector<Example>& examples, bool kl) {
+  check_labels(examples, *model_->model());
+  const torch::NoGradGuard no_grad;
+  double rows = 0, loss = 0, accuracy = 0, difference = 0, divergence = 0;
+  const ExampleSet set(examples);
+  for (const auto& some : set.batches(options_.batch_size, std::nullopt)) {
+    const ExampleBatch batch = set.pick(some);
+    const Tensor logits = this->logits(batch);
+    const Tensor tokens = batch.tokens.to(logits.device());
+    const double weight = static_cast<double>(some.size());
+    auto mean = [](const Tensor& values) { return values.to(torch::kFloat64).mean().item<double>(); };
+    rows += weight;
+    loss += weight * (options_.loss ? options_.loss(logits, batch).item<double>() : mean(cross_entropy(logits, tokens)));
+    accuracy += weight * mean(all_correct(logits, tokens));
+    difference += weight * (batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device()))) : std::nan(""));
+    if (kl) divergence += weight * mean(kl_divergence(at_labels(model_->model()->forward(batch.request.base).logits, batch), logits));
+  }
+  return {loss / rows, accuracy / rows, difference / rows, kl ? divergence / rows : std::nan("")};
+}
+
+}  // namespace vene::train
