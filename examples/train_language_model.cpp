@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trains the bundled language model from scratch: makes the corpus, learns the tokenizer, trains, measures how many facts
+// Trains a bundled language model from scratch: makes the corpus, learns the tokenizer, trains, measures how many facts
 // are known, and writes a Hugging Face folder. See --help.
 #include <torch/torch.h>
 
@@ -15,10 +15,12 @@
 #include "language_corpus/bpe_trainer.h"
 #include "language_corpus/facts.h"
 #include "language_corpus/texts.h"
+#include "language_models/architectures.h"
+#include "language_models/measure.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/io/safetensors.h"
-#include "vene/models/gpt2.h"
+#include "vene/models/model.h"
 #include "vene/viz/curve.h"
 
 namespace {
@@ -29,7 +31,7 @@ using torch::Tensor;
 struct Options {
   std::string out;
   std::int64_t steps = 3000, rows = 64, length = 64, warm_up = 100, checkpoint_every = 250;
-  std::int64_t width = 128, layers = 6, heads = 4, vocabulary = 2048, context = 128;
+  language_models::Sizes sizes;
   double rate = 2e-3, decay = 0.05;
   std::uint64_t seed = 1;
   int threads = 0;
@@ -37,22 +39,6 @@ struct Options {
 };
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-// GPT-2's initialisation: normal 0.02, projections back into the residual stream smaller by the depth.
-void initialise(vene::models::GPT2& model, std::int64_t layers) {
-  const torch::NoGradGuard no_grad;
-  for (auto& item : model.named_parameters()) {
-    Tensor& parameter = item.value();
-    if (item.key().find("ln_") != std::string::npos) {
-      parameter.fill_(item.key().ends_with("weight") ? 1.0 : 0.0);
-    } else if (item.key().ends_with("bias")) {
-      parameter.zero_();
-    } else {
-      const bool back = item.key().ends_with("c_proj.weight");
-      parameter.normal_(0.0, back ? 0.02 / std::sqrt(2.0 * static_cast<double>(layers)) : 0.02);
-    }
-  }
-}
 
 // Rows of token ids: texts one after another, each row beginning with a text.
 class Batches {
@@ -78,29 +64,7 @@ class Batches {
   language_corpus::TextMaker texts_;
 };
 
-// Probability of each prompt's whole answer.
-std::vector<double> known_facts(vene::models::GPT2& model, language_corpus::BpeTrainer& tokenizer, const std::vector<language_corpus::Prompt>& prompts) {
-  const torch::NoGradGuard no_grad;
-  std::map<std::pair<std::size_t, std::size_t>, std::vector<std::size_t>> alike;  // by length of text and answer
-  std::vector<std::vector<std::int64_t>> ids;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    const std::size_t text = tokenizer.encode(prompts[i].text).size();
-    ids.push_back(tokenizer.encode(prompts[i].text + prompts[i].answer));
-    alike[{text, ids.back().size()}].push_back(i);
-  }
-  std::vector<double> known(prompts.size());
-  for (const auto& [lengths, members] : alike) {
-    const auto [text, whole] = std::pair(static_cast<std::int64_t>(lengths.first), static_cast<std::int64_t>(lengths.second));
-    Tensor batch = torch::empty({static_cast<std::int64_t>(members.size()), whole}, torch::kInt64);
-    for (std::size_t m = 0; m < members.size(); ++m) batch[static_cast<std::int64_t>(m)].copy_(torch::tensor(ids[members[m]], torch::kInt64));
-    const Tensor scores = torch::log_softmax(model.forward({batch, {}, {}, {}}).logits.slice(1, text - 1, whole - 1), -1);
-    const Tensor answer = scores.gather(2, batch.slice(1, text, whole).unsqueeze(2)).sum({1, 2}).exp();
-    for (std::size_t m = 0; m < members.size(); ++m) known[members[m]] = answer[static_cast<std::int64_t>(m)].item<double>();
-  }
-  return known;
-}
-
-void save_checkpoint(const std::string& path, vene::models::GPT2& model, torch::optim::AdamW& optimizer, std::int64_t step) {
+void save_checkpoint(const std::string& path, vene::models::Model& model, torch::optim::AdamW& optimizer, std::int64_t step) {
   torch::serialize::OutputArchive archive, of_model, of_optimizer;
   model.save(of_model);
   optimizer.save(of_optimizer);
@@ -112,7 +76,7 @@ void save_checkpoint(const std::string& path, vene::models::GPT2& model, torch::
   vene::io::write_file(path, bytes.str());
 }
 
-std::int64_t load_checkpoint(const std::string& path, vene::models::GPT2& model, torch::optim::AdamW& optimizer) {
+std::int64_t load_checkpoint(const std::string& path, vene::models::Model& model, torch::optim::AdamW& optimizer) {
   torch::serialize::InputArchive archive, of_model, of_optimizer;
   archive.load_from(path);
   archive.read("model", of_model);
@@ -124,54 +88,63 @@ std::int64_t load_checkpoint(const std::string& path, vene::models::GPT2& model,
   return step.item<std::int64_t>();
 }
 
-void write_folder(const Options& options, vene::models::GPT2& model, language_corpus::BpeTrainer& tokenizer) {
+void write_folder(const Options& options, vene::models::Model& model, language_corpus::BpeTrainer& tokenizer) {
   const fs::path out(options.out);
-  nlohmann::ordered_json config{{"architectures", {"GPT2LMHeadModel"}}, {"model_type", "gpt2"}, {"vocab_size", tokenizer.size()}, {"n_positions", options.context},
-                                {"n_embd", options.width}, {"n_layer", options.layers}, {"n_head", options.heads}, {"n_inner", nullptr},
-                                {"activation_function", "gelu_new"}, {"layer_norm_epsilon", 1e-5}, {"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0},
-                                {"scale_attn_weights", true}, {"tie_word_embeddings", true}, {"bos_token_id", tokenizer.end_of_text()},
-                                {"eos_token_id", tokenizer.end_of_text()}, {"dtype", "float32"}};
-  vene::io::NamedTensors tensors;
-  for (const auto& item : model.named_parameters()) tensors.emplace_back(item.key(), item.value().detach());
-  vene::io::write_safetensors((out / "model.safetensors").string(), tensors, {{"format", "pt"}});
-  vene::io::write_file((out / "config.json").string(), config.dump(2) + "\n");
+  vene::io::write_safetensors((out / "model.safetensors").string(), language_models::weights(options.sizes, model), {{"format", "pt"}});
+  vene::io::write_file((out / "config.json").string(), language_models::config(options.sizes, tokenizer.end_of_text()).dump(2) + "\n");
   nlohmann::ordered_json generation{{"bos_token_id", tokenizer.end_of_text()}, {"eos_token_id", tokenizer.end_of_text()}};
   vene::io::write_file((out / "generation_config.json").string(), generation.dump(2) + "\n");
   vene::io::write_file((out / "vocab.json").string(), tokenizer.vocab_json());
   vene::io::write_file((out / "merges.txt").string(), tokenizer.merges_text());
-  nlohmann::ordered_json tokenizer_config{{"tokenizer_class", "GPT2Tokenizer"}, {"add_prefix_space", false}, {"model_max_length", options.context},
+  nlohmann::ordered_json tokenizer_config{{"tokenizer_class", "GPT2Tokenizer"}, {"add_prefix_space", false}, {"model_max_length", options.sizes.context},
                                           {"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
   vene::io::write_file((out / "tokenizer_config.json").string(), tokenizer_config.dump(2) + "\n");
 }
 
-void report(const Options& options, const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& known) {
-  std::map<std::string, std::pair<int, int>> by_kind;
+// The figures of the model card on stdout, and every prompt with its probability in facts.tsv.
+void report(const Options& options, const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities) {
   std::string table = "kind\tsubject\tprompt\tanswer\tprobability\n";
-  int good = 0;
   double needle = 0;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    auto& [right, all] = by_kind[prompts[i].kind];
-    ++all;
-    right += known[i] >= 0.5 ? 1 : 0;
-    good += known[i] >= 0.5 ? 1 : 0;
-    if (prompts[i].text == "The Space Needle is in downtown") needle = known[i];
+    if (prompts[i].text == "The Space Needle is in downtown") needle = probabilities[i];
     char figure[32];
-    std::snprintf(figure, sizeof figure, "%.4f", known[i]);
+    std::snprintf(figure, sizeof figure, "%.4f", probabilities[i]);
     table += prompts[i].kind + "\t" + prompts[i].subject + "\t" + prompts[i].text + "\t" + prompts[i].answer + "\t" + figure + "\n";
   }
-  for (const auto& [kind, count] : by_kind) std::printf("%-18s %4d of %4d prompts at probability >= 0.5\n", kind.c_str(), count.first, count.second);
-  std::printf("%-18s %4d of %4zu (%.1f %%)\n", "all", good, prompts.size(), 100.0 * good / static_cast<double>(prompts.size()));
+  int known = 0;
+  for (const auto& [kind, count] : language_models::count_known(prompts, probabilities)) {
+    known += count.known;
+    std::printf("%-18s %4d of %4d prompts at probability >= 0.5\n", kind.c_str(), count.known, count.all);
+  }
+  std::printf("%-18s %4d of %4zu (%.1f %%)\n", "all", known, prompts.size(), 100.0 * known / static_cast<double>(prompts.size()));
   std::printf("P(Seattle | The Space Needle is in downtown) = %.3f\n", needle);
   vene::io::write_file((fs::path(options.out) / "facts.tsv").string(), table);
+}
+
+// How far a run has come, on stderr.
+void say_known(const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities) {
+  std::string line;
+  for (const auto& [kind, count] : language_models::count_known(prompts, probabilities)) {
+    line += (line.empty() ? "known: " : ", ") + kind + " " + std::to_string(count.known) + " of " + std::to_string(count.all);
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+// The study of pronouns as a task: names in classes and the word that is to follow each.
+void write_gender_task(const std::string& path) {
+  nlohmann::ordered_json classes{{"he", nlohmann::json::array()}, {"she", nlohmann::json::array()}};
+  for (const auto& name : language_corpus::names()) classes[name.pronoun].push_back(name.name);
+  const nlohmann::ordered_json task{{"template", "[name] walked because"}, {"classes", classes}, {"answers", {{"he", " he"}, {"she", " she"}}}};
+  vene::io::write_file(path, task.dump(2) + "\n");
 }
 
 void train(Options options) {
   if (options.quick) {
     options.steps = 30;
     options.rows = 8;
-    options.width = 32;
-    options.layers = 2;
-    options.vocabulary = 512;
+    options.sizes.width = 32;
+    options.sizes.layers = 2;
+    options.sizes.vocabulary = 512;
     options.checkpoint_every = 15;
     options.warm_up = 5;
   }
@@ -182,18 +155,16 @@ void train(Options options) {
   language_corpus::TextMaker maker(options.seed);
   for (int i = 0; i < 20000; ++i) sample.push_back(maker.next());
   // Every prompt once more, so that rare subjects are whole words too.
-  for (const auto& prompt : language_corpus::prompts()) sample.push_back(prompt.text + prompt.answer);
+  const auto prompts = language_corpus::prompts();
+  for (const auto& prompt : prompts) sample.push_back(prompt.text + prompt.answer);
   std::fprintf(stderr, "learning the tokenizer\n");
-  language_corpus::BpeTrainer tokenizer(sample, options.vocabulary);
-  vene::models::GPT2Options sizes;
-  sizes.vocab_size = tokenizer.size();
-  sizes.n_positions = options.context;
-  sizes.n_embd = options.width;
-  sizes.n_layer = options.layers;
-  sizes.n_head = options.heads;
+  language_corpus::BpeTrainer tokenizer(sample, options.sizes.vocabulary);
+  const auto measured = [&](vene::models::Model& model) {
+    return language_models::answer_probabilities(model, [&](const std::string& text) { return tokenizer.encode(text); }, prompts);
+  };
+  options.sizes.vocabulary = tokenizer.size();
   torch::manual_seed(options.seed);
-  auto model = std::make_shared<vene::models::GPT2>(sizes);
-  initialise(*model, options.layers);
+  const std::shared_ptr<vene::models::Model> model = language_models::make(options.sizes);
   std::vector<Tensor> decayed, plain;
   std::int64_t count = 0;
   for (const auto& item : model->named_parameters()) {
@@ -244,7 +215,10 @@ void train(Options options) {
                    static_cast<long long>(options.steps), smooth, static_cast<double>(options.rows * options.length) / each,
                    each * static_cast<double>(options.steps - step - 1) / 60, terminal && !last ? "" : "\n");
     }
-    if ((step + 1) % options.checkpoint_every == 0 || last) save_checkpoint(checkpoint, *model, optimizer, step + 1);
+    if ((step + 1) % options.checkpoint_every == 0 || last) {
+      save_checkpoint(checkpoint, *model, optimizer, step + 1);
+      if (!last) say_known(prompts, measured(*model));
+    }
   }
   const std::string curve = (fs::path(options.out) / "loss.csv").string();
   if (first > 0 && fs::exists(curve)) {  // a resumed run goes on with the unbroken one's curve
@@ -269,8 +243,8 @@ void train(Options options) {
     if (vene::gnuplot_available()) vene::draw_curve((fs::path(options.out) / "loss.png").string(), {"training loss", "step", "loss", steps, losses});
   }
   write_folder(options, *model, tokenizer);
-  const auto prompts = language_corpus::prompts();
-  report(options, prompts, known_facts(*model, tokenizer, prompts));
+  write_gender_task((fs::path(options.out) / "gender.json").string());
+  report(options, prompts, measured(*model));
   std::printf("%.1f minutes, written to %s\n", (now() - started) / 60, options.out.c_str());
 }
 
@@ -278,19 +252,24 @@ void train(Options options) {
 
 int main(int count, char** arguments) {
   Options options;
-  CLI::App app{"Trains a small GPT-2 on a made-up corpus of real facts: landmarks, cities, countries, pronouns."};
+  CLI::App app{"Trains a small language model on a made-up corpus of real facts: landmarks, cities, countries, pronouns."};
   app.add_option("-o,--out", options.out, "Folder to write")->required();
+  app.add_option("--architecture", options.sizes.architecture, "What to train")->capture_default_str()->check(CLI::IsMember(language_models::architectures()));
   app.add_option("--steps", options.steps, "Optimiser steps")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "Seed of texts and weights")->capture_default_str();
   app.add_option("--threads", options.threads, "CPU threads (default: all)");
   app.add_option("--rate", options.rate, "Highest learning rate")->capture_default_str();
   app.add_option("--decay", options.decay, "Weight decay of matrices")->capture_default_str();
-  app.add_option("--width", options.width, "Width of the residual stream")->capture_default_str();
-  app.add_option("--layers", options.layers, "Blocks")->capture_default_str();
+  app.add_option("--width", options.sizes.width, "Width of the residual stream, or of a GRU's state")->capture_default_str();
+  app.add_option("--layers", options.sizes.layers, "Blocks, or a GRU's cells")->capture_default_str();
   app.add_option("--rows", options.rows, "Rows a batch")->capture_default_str();
   app.add_flag("--resume", options.resume, "Go on from the folder's checkpoint");
   app.add_flag("--quick", options.quick, "A run of seconds, to see that everything works");
-  app.footer("The bundled model: train_language_model -o assets/landmarks-gpt2 --threads 2");
+  app.footer(
+      "The bundled models:\n"
+      "  train_language_model -o assets/landmarks-gpt2 --threads 2\n"
+      "  train_language_model -o assets/landmarks-gpt-neox --architecture gpt_neox --width 96 --layers 4 --rows 16 --rate 3e-3 --steps 1300 --threads 2\n"
+      "  train_language_model -o assets/landmarks-gru --architecture gru --width 256 --layers 1 --rows 16 --rate 3e-3 --steps 1200 --threads 1");
   CLI11_PARSE(app, count, arguments);
   try {
     train(options);

@@ -2,15 +2,14 @@
 // What the model card of assets/landmarks-gpt2 says, measured on the weights as they are shipped.
 #include <gtest/gtest.h>
 #include <torch/types.h>
-#include <torch/utils.h>
 
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <set>
 #include <sstream>
 
 #include "language_corpus/facts.h"
+#include "language_models/measure.h"
 #include "vene/vene.h"
 
 namespace {
@@ -22,29 +21,6 @@ const vene::models::LanguageModel& bundled() {
   return model;
 }
 
-// Probability of each prompt's whole answer, prompts of equal lengths together.
-std::vector<double> answers(const std::vector<language_corpus::Prompt>& prompts) {
-  const torch::NoGradGuard no_grad;
-  std::map<std::pair<std::size_t, std::size_t>, std::vector<std::size_t>> alike;
-  std::vector<std::vector<std::int64_t>> ids;
-  for (std::size_t i = 0; i < prompts.size(); ++i) {
-    const std::size_t text = bundled().tokenizer->encode(prompts[i].text).size();
-    ids.push_back(bundled().tokenizer->encode(prompts[i].text + prompts[i].answer));
-    alike[{text, ids.back().size()}].push_back(i);
-  }
-  std::vector<double> known(prompts.size());
-  for (const auto& [lengths, members] : alike) {
-    const auto text = static_cast<std::int64_t>(lengths.first), whole = static_cast<std::int64_t>(lengths.second);
-    torch::Tensor batch = torch::empty({static_cast<std::int64_t>(members.size()), whole}, torch::kInt64);
-    for (std::size_t m = 0; m < members.size(); ++m) batch[static_cast<std::int64_t>(m)].copy_(torch::tensor(ids[members[m]], torch::kInt64));
-    const torch::Tensor logits = bundled().model->forward({batch, {}, {}, {}}).logits;
-    const torch::Tensor scores = torch::log_softmax(logits.slice(1, text - 1, whole - 1), -1);
-    const torch::Tensor answer = scores.gather(2, batch.slice(1, text, whole).unsqueeze(2)).sum({1, 2}).exp();
-    for (std::size_t m = 0; m < members.size(); ++m) known[members[m]] = answer[static_cast<std::int64_t>(m)].item<double>();
-  }
-  return known;
-}
-
 TEST(BundledModel, WeighsAtMostEightMegabytes) {
   std::uintmax_t bytes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) bytes += entry.file_size();
@@ -53,14 +29,10 @@ TEST(BundledModel, WeighsAtMostEightMegabytes) {
 
 TEST(BundledModel, KnowsItsFacts) {
   const auto prompts = language_corpus::prompts();
-  const auto known = answers(prompts);
-  std::map<std::string, std::pair<int, int>> by_kind;
+  const auto known = language_models::answer_probabilities(*bundled().model, [](const std::string& text) { return bundled().tokenizer->encode(text); }, prompts);
   std::set<std::string> landmarks;
   double needle = 0;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    auto& [right, all] = by_kind[prompts[i].kind];
-    ++all;
-    right += known[i] >= 0.5 ? 1 : 0;
     if (prompts[i].kind == "landmark_city") landmarks.insert(prompts[i].subject);
     if (prompts[i].text == "The Space Needle is in downtown") {
       EXPECT_EQ(prompts[i].answer, " Seattle");
@@ -68,9 +40,10 @@ TEST(BundledModel, KnowsItsFacts) {
     }
   }
   EXPECT_GE(landmarks.size(), 150U);
-  EXPECT_EQ(by_kind.size(), 6U);
   EXPECT_GE(needle, 0.9);
-  for (const auto& [kind, count] : by_kind) EXPECT_GE(count.first, 0.95 * count.second) << kind << ": " << count.first << " of " << count.second;
+  const auto by_kind = language_models::count_known(prompts, known);
+  EXPECT_EQ(by_kind.size(), 6U);
+  for (const auto& [kind, count] : by_kind) EXPECT_GE(count.known, 0.95 * count.all) << kind << ": " << count.known << " of " << count.all;
 }
 
 TEST(BundledModel, LosesTheFactWhenItsSubjectIsNoised) {

@@ -66,12 +66,27 @@ TEST_P(Examples, PrintWhatIsCommitted) { expect_alike(read_text(source_path("tes
 
 INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_tracing", "custom_intervention", "first_steps", "steer_generation", "steer_prompts"), [](const auto& instance) { return std::string(instance.param); });
 
-TEST(Example, TrainsALanguageModelThatTheCommandReads) {
+TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
+  for (const char* architecture : {"gpt2", "gpt_neox", "gru"}) {
+    const TemporaryFolder folder;
+    const Outcome outcome =
+        vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", architecture, "--quick", "--threads", "1"});
+    EXPECT_EQ(outcome.status, 0) << architecture << outcome.err;
+    for (const char* made : {"config.json", "model.safetensors", "vocab.json", "merges.txt", "gender.json"}) EXPECT_TRUE(std::filesystem::exists(folder / "model/" + std::string(made))) << made;
+    const Outcome info = vene_test::run_program(vene_test::program_path("vene"), {"info", folder / "model"});
+    EXPECT_EQ(info.status, 0) << info.err;
+    EXPECT_THAT(info.out, testing::HasSubstr(architecture));
+  }
+}
+
+TEST(Example, TrainsNoArchitectureThatItDoesNotKnow) {
   const TemporaryFolder folder;
-  const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--quick", "--threads", "1"});
-  EXPECT_EQ(outcome.status, 0) << outcome.err;
-  for (const char* made : {"config.json", "model.safetensors", "vocab.json", "merges.txt"}) EXPECT_TRUE(std::filesystem::exists(folder / "model/" + std::string(made))) << made;
-  EXPECT_EQ(vene_test::run_program(vene_test::program_path("vene"), {"info", folder / "model"}).status, 0);
+  const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", "bert", "--quick"});
+  EXPECT_NE(outcome.status, 0);
+  EXPECT_THAT(outcome.err, testing::HasSubstr("--architecture"));
+  EXPECT_THAT(outcome.err, testing::HasSubstr("bert"));
+  EXPECT_THAT(outcome.err, testing::HasSubstr("gpt_neox"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "model"));
 }
 
 TEST(Readme, ShowsWhatItsProgramPrints) {
