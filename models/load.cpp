@@ -45,16 +45,23 @@ bool is_ignored(const std::string& name, const Family& family) {
   return std::any_of(family.ignored.begin(), family.ignored.end(), [&](const std::string& ending) { return name.ends_with(ending); });
 }
 
+// A tensor's name as it is spelt here.
+std::string spelt_here(std::string name, const Family& family) {
+  for (const auto& [there, here] : family.renamed) {
+    if (const std::size_t at = name.find(there); at != std::string::npos) name.replace(at, there.size(), here);
+  }
+  return name;
+}
+
 // The checkpoint's tensors under the names of the model with a head.
 std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tensors, const Family& family) {
   const bool headless = !family.prefix.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first.starts_with(family.prefix); });
   std::map<std::string, torch::Tensor> weights;
-  for (const auto& [name, tensor] : tensors) {
-    if (is_ignored(name, family)) continue;
-    if (name.starts_with(family.head + ".")) {
-      weights["lm_head" + name.substr(family.head.size())] = tensor;
-    } else {
-      weights[headless && !name.starts_with("lm_head.") ? family.prefix + name : name] = tensor;
+  for (const bool other_spelling : {false, true}) {  // last, so that a name which is right already wins
+    for (const auto& [name, tensor] : tensors) {
+      const std::string here = spelt_here(name, family);
+      if (is_ignored(name, family) || (here != name) != other_spelling) continue;
+      weights.emplace(headless && !here.starts_with(family.head + ".") ? family.prefix + here : here, tensor);
     }
   }
   return weights;
@@ -132,10 +139,13 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
 }
 
-bool head_wanted(const ConfigReader& config, const std::map<std::string, torch::Tensor>& weights) {
+bool head_wanted(const ConfigReader& config, const Family& family, const std::map<std::string, torch::Tensor>& weights) {
   const std::vector<std::string> architectures = config.texts("architectures");
-  if (architectures.empty() || weights.contains("lm_head.weight")) return true;
-  return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) { return name.ends_with("LMHeadModel") || name.ends_with("ForCausalLM"); });
+  if (architectures.empty() || weights.contains(family.head + ".weight")) return true;
+  return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) {
+    const auto endings = {"LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForPreTraining"};
+    return std::any_of(endings.begin(), endings.end(), [&](const char* ending) { return name.ends_with(ending); });
+  });
 }
 
 std::string config_path(const std::string& folder) {
@@ -162,6 +172,17 @@ std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, b
   return model;
 }
 
+// An encoder's tokenizer is a WordPiece one as a rule, which is not built in; such a model is used on token ids.
+std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, const Model& model, const std::function<void(const std::string&)>& warn) {
+  try {
+    return text::Tokenizer::load(folder);
+  } catch (const IoError& error) {
+    if (!model.reads_ahead()) throw;
+    warn(std::string(error.what()) + "; this model takes token ids only");
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 LanguageModel load(const std::string& folder, const LoadOptions& given) {
@@ -172,14 +193,14 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
   std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
   LanguageModel lm;
-  lm.model = build(family, config, head_wanted(config, weights));
+  lm.model = build(family, config, head_wanted(config, family, weights));
   lm.model->eval();
   // A tied head is the embedding table; its copy in the file, if any, says nothing new.
-  if (!lm.model->named_parameters().contains("lm_head.weight")) weights.erase("lm_head.weight");
+  if (const std::string head = family.head + ".weight"; !lm.model->named_parameters().contains(head)) weights.erase(head);
   check_weights(*lm.model, weights, folder);
   const torch::ScalarType type = dtype.value_or(common_type(weights));
   fill(*lm.model, std::move(weights), folder, options, type);
-  lm.tokenizer = text::Tokenizer::load(folder);
+  lm.tokenizer = tokenizer_of(folder, *lm.model, options.warn);
   if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
     options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " + std::to_string(lm.model->vocabulary_size()));
   }
@@ -201,12 +222,12 @@ CheckpointInfo inspect(const std::string& folder) {
     by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
   }
   for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
-  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, weights));
+  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights));
   info.layers = model->layer_count();
   info.width = model->hidden_size();
   info.vocabulary = model->vocabulary_size();
   info.context = model->context_length();
-  if (const auto tokenizer = text::Tokenizer::load(folder)) {
+  if (const auto tokenizer = tokenizer_of(folder, *model, [](const std::string&) {})) {
     info.tokenizer = tokenizer->kind();
     info.tokens = tokenizer->size();
   }

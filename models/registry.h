@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/common/config_reader.h"
@@ -15,10 +16,13 @@ struct Family {
   std::string prefix;  ///< of the headless model's parameters: "transformer."
   std::shared_ptr<Model> (*build)(const ConfigReader& config, bool head);
   std::vector<std::string> ignored;  ///< endings of tensors in old checkpoints that are no parameters
-  std::string head = "lm_head";      ///< what checkpoints call the head, which is "lm_head" here
+  std::string head = "lm_head";      ///< the path of the head
+  /// Parts of tensors' names that checkpoints have in two spellings: the other one, and the one here.
+  std::vector<std::pair<std::string, std::string>> renamed{};
 };
 
 // One a port, defined beside it with its reading of config.json.
+Family bert_family();
 Family gpt2_family();
 Family gpt_neo_family();
 Family gpt_neox_family();

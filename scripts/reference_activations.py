@@ -87,8 +87,22 @@ def llama_sites(model):
     return sites
 
 
-SITES = {"gpt2": gpt2_sites, "gpt_neo": gpt_neo_sites, "gpt_neox": gpt_neox_sites}
+def bert_sites(model):
+    body = getattr(model, "bert", model)
+    sites = {"embedding": (body.embeddings, "out")}
+    if hasattr(model, "cls"):
+        sites["final_norm"] = (model.cls.predictions.transform, "out")
+    for layer, block in enumerate(body.encoder.layer):
+        inner = block.attention.self
+        parts = [(projection, "out") for projection in (inner.query, inner.key, inner.value)]
+        sites |= block_sites(layer, block, inner, block.attention.output.dense, *parts, block.intermediate, block.intermediate)
+        sites |= {f"attention_output.{layer}": (block.attention.output.dropout, "out"), f"mlp_output.{layer}": (block.output.dropout, "out")}
+    return sites
+
+
+SITES = {"bert": bert_sites, "gpt2": gpt2_sites, "gpt_neo": gpt_neo_sites, "gpt_neox": gpt_neox_sites}
 SITES |= dict.fromkeys(["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2"], llama_sites)
+MASKED = ("bert",)  # language models that fill gaps
 
 
 def run(model, inputs):
@@ -162,8 +176,9 @@ def main():
     config = transformers.AutoConfig.from_pretrained(options.folder)
     if config.model_type not in SITES:
         sys.exit(f"{options.folder}: the sites of model_type '{config.model_type}' are not known here; known: {', '.join(SITES)}")
-    headless = not any(name.endswith(("LMHeadModel", "ForCausalLM")) for name in config.architectures or ["ForCausalLM"])
-    loader = transformers.AutoModel if headless else transformers.AutoModelForCausalLM
+    with_head = transformers.AutoModelForMaskedLM if config.model_type in MASKED else transformers.AutoModelForCausalLM
+    headless = not any(name.endswith(("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForPreTraining")) for name in config.architectures or ["ForCausalLM"])
+    loader = transformers.AutoModel if headless else with_head
     model = loader.from_pretrained(options.folder, dtype=torch.float32, attn_implementation="eager").eval()
     rows = token_rows(options.folder, options.prompt, options.ids, config.vocab_size)
     length = max(map(len, rows))

@@ -86,6 +86,12 @@ torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries,
   return torch::zeros(seen.sizes(), options).masked_fill(~seen, lowest(c10::typeMetaToScalarType(options.dtype())));
 }
 
+torch::Tensor padding_mask(const torch::Tensor& padding, torch::TensorOptions options) {
+  if (!padding.defined()) return {};
+  const torch::Tensor hidden = padding.logical_not().view({padding.size(0), 1, 1, padding.size(1)});
+  return torch::zeros(hidden.sizes(), options).masked_fill(hidden, lowest(c10::typeMetaToScalarType(options.dtype())));
+}
+
 AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window) {
   const std::int64_t queries = state.hidden.size(1);
   std::int64_t past = 0;
@@ -113,17 +119,17 @@ torch::Tensor merge_heads(const torch::Tensor& value) {
 }
 
 torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values, double scale,
-                     const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern, double cap) {
+                     const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern, double cap, bool causal) {
   const std::int64_t heads = queries.size(1), query_count = queries.size(2), key_count = keys.size(2);
-  TORCH_CHECK(mask.defined() || query_count == 1 || query_count == key_count, "attention of ", query_count,
+  TORCH_CHECK(!causal || mask.defined() || query_count == 1 || query_count == key_count, "attention of ", query_count,
               " queries over ", key_count, " keys needs a mask");
   if (cap == 0 && !scores->watched() && !pattern->watched()) {
     return at::scaled_dot_product_attention(queries, keys, values, mask.defined() ? std::optional(mask) : std::nullopt,
-                                            0.0, /*is_causal=*/!mask.defined() && query_count > 1, scale,
+                                            0.0, /*is_causal=*/causal && !mask.defined() && query_count > 1, scale,
                                             /*enable_gqa=*/keys.size(1) != heads);
   }
   torch::Tensor hidden = mask;
-  if (!hidden.defined() && query_count > 1) {
+  if (causal && !hidden.defined() && query_count > 1) {
     const auto plain = queries.options().requires_grad(false);
     hidden = attention_mask(torch::ones({1, key_count}, plain.dtype(torch::kBool)), query_count, key_count, plain);
   }

@@ -5,6 +5,16 @@
 
 namespace vene::models {
 
+/// Whether a scope of this thread watches a module or one inside it.
+inline bool any_watched(const torch::nn::Module& part) {
+  if (HookScope::current() == nullptr) return false;
+  for (const auto& module : part.modules()) {
+    const auto* site = dynamic_cast<const HookSite*>(module.get());
+    if (site != nullptr && is_watched(*site)) return true;
+  }
+  return false;
+}
+
 /// The last stage of a language model: final norm (a holder) and head (may be null), at `positions` only. Where one of
 /// the two is watched it runs on every position, so that a hook's locations mean what they say. With a `cap`, logits x
 /// become cap * tanh(x / cap), and pass `capped`.

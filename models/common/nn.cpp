@@ -141,17 +141,18 @@ std::vector<std::string> ActivationImpl::known_names() {
   return names;
 }
 
-OutputHeadImpl::OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied)
-    : width_(width), vocabulary_(vocabulary), tied_(tied) {
+OutputHeadImpl::OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied, bool with_bias)
+    : width_(width), vocabulary_(vocabulary), tied_(tied), with_bias_(with_bias) {
   OutputHeadImpl::reset();
 }
 
 void OutputHeadImpl::reset() {
   if (!tied_) weight = register_parameter("weight", new_parameter({vocabulary_, width_}));
+  if (with_bias_) bias = register_parameter("bias", torch::zeros({vocabulary_}));
 }
 
 torch::Tensor OutputHeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
-  return torch::linear(hidden, tied_ ? embedding : weight);
+  return torch::linear(hidden, tied_ ? embedding : weight, bias);
 }
 
 }  // namespace vene::models::nn

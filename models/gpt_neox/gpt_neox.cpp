@@ -250,7 +250,7 @@ std::shared_ptr<Model> build_gpt_neox(const ConfigReader& config, bool head) {
 }  // namespace
 
 Family gpt_neox_family() {
-  return {"gpt_neox", "gpt_neox.", build_gpt_neox, {".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"}, "embed_out"};
+  return {"gpt_neox", "gpt_neox.", build_gpt_neox, {".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"}, "lm_head", {{"embed_out.", "lm_head."}}};
 }
 
 }  // namespace vene::models

@@ -64,6 +64,7 @@ class Decoder {
  public:
   Decoder(models::Model& model, models::Batch prompts, const GenerateOptions& options) : model_(model), batch_(std::move(prompts)), cached_(options.use_cache) {
     constexpr std::int64_t kAtOnce = 1024;
+    if (model.reads_ahead()) throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
     const std::int64_t longest = batch_.positions(), context = model.context_length(), total = longest + options.max_new_tokens;
     if (context > 0 && total - 1 > context) {
       throw ConfigError("generate.max_new_tokens: " + std::to_string(options.max_new_tokens) + " new tokens after a prompt of " + std::to_string(longest) +

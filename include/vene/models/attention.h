@@ -13,7 +13,7 @@ namespace vene::models {
 
 /// What the attention of every layer of one `run` shares.
 struct AttentionContext {
-  torch::Tensor mask;              ///< additive, as `attention_mask` makes it; undefined: causal, nothing padded
+  torch::Tensor mask;              ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
   torch::Tensor position_ids;      ///< [batch, pos]
   KeyValueCache* cache = nullptr;  ///< read and extended
 };
@@ -36,6 +36,10 @@ VENE_API AttentionContext attention_context(const StageState& state, std::int64_
 VENE_API torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries, std::int64_t keys,
                                       torch::TensorOptions options, std::int64_t window = 0);
 
+/// The additive mask [batch, 1, 1, keys] of attention in both directions: 0 for real tokens and the lowest number of `dtype` for padding.
+/// `padding` [batch, keys] is true for real tokens; undefined: nothing is padded, and so is the result.
+VENE_API torch::Tensor padding_mask(const torch::Tensor& padding, torch::TensorOptions options);
+
 /// Appends keys and values [batch, key_value_heads, pos, d_head] to a layer of the cache (nullptr: none) and returns
 /// all that the layer's queries may look at.
 VENE_API std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cache, std::int64_t layer,
@@ -45,14 +49,14 @@ VENE_API std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cac
 VENE_API torch::Tensor split_heads(const torch::Tensor& value, std::int64_t heads);
 VENE_API torch::Tensor merge_heads(const torch::Tensor& value);
 
-/// Causal attention. queries [batch, heads, pos, d_head], keys and values [batch, key_value_heads, key, d_head], where
+/// Attention, causal where no mask is given unless `causal` is false. queries [batch, heads, pos, d_head], keys and values [batch, key_value_heads, key, d_head], where
 /// heads is a multiple of key_value_heads -> [batch, heads, pos, d_head].
 /// `scores` [batch, heads, pos, key] is the value just before the softmax, scaled and masked (hidden places hold the
 /// lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is watched,
 /// or there is a soft `cap`: scores x become cap * tanh(x / cap) before they are masked.
 VENE_API torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values,
                               double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern,
-                              double cap = 0);
+                              double cap = 0, bool causal = true);
 
 /// hidden [batch, pos, d] at `positions` ([n] or [batch, n], int64) -> [batch, n, d]; all of it when undefined.
 VENE_API torch::Tensor select_positions(const torch::Tensor& hidden, const torch::Tensor& positions);

@@ -89,6 +89,9 @@ class VENE_API Model : public torch::nn::Module {
   virtual void check(const Batch& batch, std::int64_t past = 0) const { (void)batch, (void)past; }
 
   const SiteTable& sites() const { return sites_; }
+  /// Whether a position's values depend on the positions after it, as an encoder's do: such a model keeps no key-value cache and does not
+  /// generate.
+  virtual bool reads_ahead() const { return false; }
   virtual std::int64_t layer_count() const { return 0; }
   virtual std::int64_t hidden_size() const { return 0; }
   virtual std::int64_t vocabulary_size() const { return 0; }

@@ -80,22 +80,23 @@ class VENE_API ActivationImpl : public torch::nn::Cloneable<ActivationImpl> {
 };
 TORCH_MODULE_IMPL(Activation, Hooked<ActivationImpl>);
 
-/// The language-model head, logits = hidden x weight^T. A tied head has no parameter of its own and takes the embedding
+/// The language-model head, logits = hidden x weight^T, plus a bias where there is one. A tied head has no parameter of its own and takes the embedding
 /// table in its call, so that the table is one parameter under one name ("lm_head.weight" is not in
 /// named_parameters()).
 class VENE_API OutputHeadImpl : public torch::nn::Cloneable<OutputHeadImpl> {
  public:
-  OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied);
+  OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied, bool with_bias = false);
   void reset() override;
   /// hidden [..., width], embedding [vocabulary, width] (read by a tied head only) -> [..., vocabulary]
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
   bool tied() const noexcept { return tied_; }
 
   torch::Tensor weight;  ///< [vocabulary, width]; undefined in a tied head
+  torch::Tensor bias;    ///< [vocabulary]; undefined where there is none
 
  private:
   std::int64_t width_, vocabulary_;
-  bool tied_;
+  bool tied_, with_bias_;
 };
 TORCH_MODULE_IMPL(OutputHead, Hooked<OutputHeadImpl>);
 

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 HERE = pathlib.Path(__file__).parent
 sys.path.append(str(HERE.parents[2] / "scripts"))
 import decoder_families
-from reference_activations import capture, gpt2_sites, llama_sites, run
+from reference_activations import bert_sites, capture, gpt2_sites, llama_sites, run
 
 ROWS, POSITIONS = 3, 6
 for package, version in {"torch": "2.15", "transformers": "5.23", "pyvene": "0.1.8"}.items():
@@ -51,6 +51,11 @@ def llama(model_class=transformers.LlamaForCausalLM, **options):
     sizes = dict(vocab_size=60, max_position_embeddings=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
                  num_attention_heads=4, bos_token_id=0, eos_token_id=0)
     return model_class, transformers.LlamaConfig(**(sizes | options)), llama_sites
+
+
+def bert(model_class=transformers.BertForMaskedLM, **options):
+    sizes = dict(vocab_size=60, max_position_embeddings=24, hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=4)
+    return model_class, transformers.BertConfig(**(sizes | options)), bert_sites
 
 
 def mlp(**options):
@@ -81,6 +86,9 @@ CASES = {
     "llama_old_llama3": lambda: llama(num_attention_heads=2, max_position_embeddings=48, tie_word_embeddings=True,
                                       rope_parameters=LLAMA3),
     "llama_headless": lambda: llama(transformers.LlamaModel, num_key_value_heads=2),
+    "bert_tied": lambda: bert(),
+    "bert_untied": lambda: bert(tie_word_embeddings=False, num_hidden_layers=2, hidden_act="relu", layer_norm_eps=1e-3, type_vocab_size=3),
+    "bert_headless": lambda: bert(transformers.BertModel, num_hidden_layers=2, hidden_act="gelu_new", num_attention_heads=2),
     "mlp_classifier": lambda: mlp(),
     "mlp_positions": lambda: mlp(activation_function="relu", include_bias=False, squeeze_output=False),
 } | decoder_families.CASES

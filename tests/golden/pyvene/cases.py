@@ -97,13 +97,16 @@ def can(port, component, kind):
 
 def every_site(grid, port):
     """Every component x unit x intervention, the location forms taking turns."""
+    wheel = itertools.cycle(KINDS)
     turns = {unit: {kind: itertools.cycle(forms[i:] + forms[:i]) for i, kind in enumerate(KINDS)} for unit, forms in FORMS.items()}
     for number, component in enumerate(port.walked()):
         for unit in ("h", "h.pos") if component.startswith("head_") else ("pos",):
-            for kind in KINDS:
+            for kind in KINDS if port.kinds == len(KINDS) else itertools.islice(wheel, port.kinds):
                 if not can(port, component, kind):
                     continue
                 label, form = next(turns[unit][kind])
+                if kind == "noise" and component.endswith("key_output") and form is None:  # the same on every key, which changes no attention
+                    label, form = next(turns[unit][kind])
                 entry = representation(component, kind, number % port.layers, unit)
                 if kind == "collect" and (units := flattened_units(form, unit)) > 1:
                     entry["max_number_of_units"] = units
@@ -298,9 +301,43 @@ def subspaces(grid, port):
     grid.add(port, "subspace_of_linked", linked, {"base": 1}, 2, subspaces=[[0], [1]])
 
 
+STEP_KINDS = ("vanilla", "addition", "subtraction", "zero", "collect", "mix")
+STEP_FORMS = [
+    ("one", {"both": 2}), ("pair", {"source": 3, "base": 1}), ("list", {"both": [1, 3]}), ("rows", {"both": [[0, 2], [1, 4]]}), ("ragged", {"both": [[0, 2], [3]]}),
+    ("every", {"both": [0, 1, 2, 3, 4]}), ("named", {"source": "first", "base": "last"}), ("span", {"both": {"span": [1, 3]}}), ("crossed", {"source": [3, 0], "base": [1, 2]}),
+    ("negative", {"both": -2}),
+]
+
+
+def by_step(grid, port):
+    """A recurrent model: every component, and every step form x intervention, for two rows and for one."""
+    grid.share = 1.0
+    forms, kinds = itertools.cycle(STEP_FORMS), itertools.cycle(STEP_KINDS)
+    for number, component in enumerate(port.walked()):
+        for _ in range(2):
+            kind, (label, form) = next(kinds), next(forms)
+            add_steps(grid, port, f"{component}_{kind}_{label}", [representation(component, kind, number % port.layers, "t")], form, ROWS)
+    for number, (kind, (label, form)) in enumerate(itertools.product(STEP_KINDS, STEP_FORMS)):
+        if label not in ("rows", "ragged"):
+            add_steps(grid, port, f"one_row_{kind}_{label}", [representation("cell_output", kind, number % port.layers, "t")], form, 1)
+    two = [representation("cell_output", "vanilla", 0, "t"), representation("reset_gate_output", "addition", 1, "t")]
+    grid.add(port, "two_sources", two, {"sources->base": [[0, 3], [1, 2]]}, 2)
+    grid.add(port, "a_longer_source", two[:1], {"sources->base": [-1, 1]}, [grid.batch(port, positions=7)])
+    grid.add(port, "columns", two[:1], {"base": [1, 3]}, 1, subspaces=[[0, 3]])
+    grid.add(port, "vector_of_the_call", two[:1], {"base": [1, 3]}, source_representations=grid.vector(port.width))
+
+
+def add_steps(grid, port, name, entries, form, rows):
+    kind = entries[0]["intervention_type"]
+    grid.add(port, name, entries, hop(form, kind), [grid.batch(port, rows)] if kind in SOURCED else 0, base=grid.batch(port, rows))
+
+
 def make(ports, seed):
     grid = Grid(seed)
     for port in ports:
+        if port.recurrent:
+            by_step(grid, port)
+            continue
         grid.share = 1.0
         every_site(grid, port)
         grid.share = port.share

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An experiment (docs/experiment.md) with everything spelled out: one entry a representation and a row."""
+import dataclasses
 import json
 import pathlib
 
@@ -88,7 +89,7 @@ def units(value, unit, spans, heads):
     if unit == "h.pos":
         first, second = (value["h"], value["pos"]) if isinstance(value, dict) else value
         return axis(first, all_heads), axis(second, spans)
-    return axis(value, spans if unit == "pos" else all_heads)
+    return axis(value, spans if unit in ("pos", "t") else all_heads)
 
 
 class Experiment:
@@ -152,7 +153,7 @@ class Experiment:
             path, side = entry["component"].rsplit(".", 1)
             return type(next(iter(self.port.sites.values())))(path, {"input": "in", "output": "out"}[side])
         site = self.port.sites[entry["component"]]
-        return type(site)(site.path % entry["layer"], site.side, site.third, site.heads)
+        return dataclasses.replace(site, path=site.path % entry["layer"])
 
     def read_constants(self, given):
         if isinstance(given, dict) and "file" in given:

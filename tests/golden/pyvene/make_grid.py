@@ -52,6 +52,18 @@ def without_padding(result, experiment):
     return result
 
 
+def save_model(model, port):
+    folder = HERE / port.name
+    if port.recurrent:  # whose save_pretrained fails
+        folder.mkdir(exist_ok=True)
+        fields = {name: getattr(model.config, name) for name in ("include_emb", "n_layer", "h_dim", "n_labels", "include_bias")}
+        (folder / "config.json").write_text(json.dumps({"architectures": [type(model).__name__], "model_type": "gru"} | fields, indent=2) + "\n")
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "model.safetensors")
+        return
+    model.save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
 def save_constants(model, generator):
     """A folder as pyvene saves one: an intervention with a constant, whose values are in the archive beside config.json."""
     config = pyvene.IntervenableConfig([pyvene.RepresentationConfig(0, "block_output", intervention_type=pyvene.AdditionIntervention,
@@ -83,8 +95,7 @@ def main():
     models = {}
     for port in ports.PORTS:
         model = models[port.name] = ports.randomized(port.build(), generator)
-        model.save_pretrained(HERE / port.name)
-        (HERE / port.name / "generation_config.json").unlink(missing_ok=True)
+        save_model(model, port)
     save_constants(models["gpt2"], generator)
     save_file_of_constants(generator)
     check_pair_reading(models["gpt2"], ports.PORTS[0], grid)

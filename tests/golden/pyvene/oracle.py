@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interventions written plainly: forward hooks put on by hand, and one row, one unit at a time."""
+import itertools
+
 import numpy
 import torch
 
@@ -43,11 +45,20 @@ class Hooks:
 
 def part_of(value, site):
     """The columns of a component, [batch, pos, width] or in heads [batch, pos, head, width]; a view of `value`."""
+    if site.fused_heads is not None:
+        heads = value.unflatten(-1, (site.fused_heads, -1)).chunk(3, dim=-1)[site.third]
+        return heads if site.heads is not None else heads.flatten(-2)
     if site.third is not None:
         value = value.chunk(3, dim=-1)[site.third]
     if site.heads is not None:
         value = value.unflatten(-1, (site.heads, -1))
     return value
+
+
+def put_part(value, site, part):
+    """Writes back what part_of could not give a view of."""
+    if site.fused_heads is not None and site.heads is None:
+        value.unflatten(-1, (site.fused_heads, -1)).chunk(3, dim=-1)[site.third].copy_(part.unflatten(-1, (site.fused_heads, -1)))
 
 
 def pick(row, unit, where, index):
@@ -111,8 +122,62 @@ def padded(rows, unit, whole):
     return values, None if valid.all() else valid
 
 
+def run_steps(model, experiment):
+    """The same of a recurrent model, whose sites are called once a step: a row's list says at which of them."""
+    port, everything = experiment.port, range(len(experiment.representations))
+    seen, collected, result = {}, {}, {}
+
+    def reader(index):
+        def read(value, _):
+            seen.setdefault(index, []).append(part_of(value, experiment.site(index)).clone())
+            return value
+        return read
+
+    def writer(index):
+        entry, site, (source_steps, steps), constant = experiment.representations[index], experiment.site(index), experiment.where[index], experiment.constants[index]
+        now, picked = itertools.count(), [[None] * len(row) for row in steps]
+        collected_here = entry["kind"] == "collect"
+        if collected_here:
+            collected[index] = picked
+
+        def write(value, _):
+            step, new = next(now), value.clone()
+            for number, row in enumerate(part_of(new, site)):
+                columns = experiment.columns(index, number, row.shape[-1])
+                for place, at in enumerate(steps[number]):
+                    if at != step:
+                        continue
+                    if collected_here:
+                        picked[number][place] = row[columns].clone()
+                        continue
+                    source = seen[index][source_steps[number][place]][number] if index in seen else constant
+                    row[:] = changed(entry, row, source, columns, None)
+            return new
+        return write
+
+    with torch.no_grad():
+        result["original"] = port.forward(model, experiment.base)
+        for group, source in enumerate(experiment.sources):
+            with Hooks(model) as hooks:
+                mine = [index for index in everything if experiment.group_of[index] == group and experiment.reads_source(index)]
+                for index in mine:
+                    hooks.watch(experiment.site(index), reader(index))
+                if mine:
+                    port.forward(model, source)
+        with Hooks(model) as hooks:
+            for index in everything:
+                hooks.watch(experiment.site(index), writer(index))
+            result["intervened"] = port.forward(model, experiment.base)
+    for number, index in enumerate(sorted(collected)):
+        values, valid = padded([torch.stack(row) for row in collected[index]], "t", False)
+        result |= {f"collected.{number}": values} | ({} if valid is None else {f"collected.{number}.valid": valid})
+    return result
+
+
 def run(model, experiment):
     """{"original", "intervened", "collected.<i>", "collected.<i>.valid"}"""
+    if experiment.port.recurrent:
+        return run_steps(model, experiment)
     taken, collected = {}, {}
 
     def reader(index):
@@ -153,6 +218,7 @@ def run(model, experiment):
             if entry["kind"] == "collect":
                 collected[index] = padded(bases, entry["unit"], where is None)
                 return value
+            put_part(new, site, rows)
             return new
         return write
 

@@ -5,6 +5,7 @@ import typing
 
 import torch
 import transformers
+from pyvene.models.gru.modelings_gru import GRUConfig, GRUForClassification
 from pyvene.models.mlp.modelings_mlp import MLPConfig, MLPForClassification
 
 
@@ -13,6 +14,7 @@ class Site:
     path: str                                # of the module, with %d for the layer
     side: str                                # "in" or "out"
     third: typing.Optional[int] = None       # of a fused projection's last axis
+    fused_heads: typing.Optional[int] = None  # of a fused projection that keeps the three thirds of each head side by side
     heads: typing.Optional[int] = None       # that the value holds side by side; head_* components are in units of them
 
 
@@ -29,6 +31,13 @@ class Port:
     keyword_attention: bool = False          # attention gets its input by keyword
     paths: typing.Tuple[str, ...] = ()       # components spelled as module paths
     position_ids: bool = True                # the model takes them
+    kinds: int = 8                           # interventions that each site is walked with, of all of them by turns
+    dropout: bool = False                    # pyvene hooks attention_output at a dropout
+    unmapped: bool = False                   # the wheel has no map of this architecture
+    broken: typing.Dict[str, str] = dataclasses.field(default_factory=dict)  # components that pyvene cannot reach, and why
+    unsized: typing.Dict[str, str] = dataclasses.field(default_factory=dict)  # whose width it cannot tell, which a function does not ask for
+    narrow: typing.Tuple[str, ...] = ()      # narrower than it thinks
+    recurrent: bool = False                  # sites are in cells, which are called once a step; the unit is "t"
     share: float = 0.3                       # of the cases on forms, modes, sources, padding and subspaces; all sites are walked anyway
 
     def walked(self):
@@ -92,6 +101,44 @@ def llama_sites(prefix, heads, key_value_heads):
     return sites
 
 
+def gpt_neo_sites(prefix, heads):
+    sites = gpt2_sites(prefix, heads)
+    inner = prefix + "h.%d.attn.attention."
+    for head, of in (("", None), ("head_", heads)):
+        sites[head + "attention_value_output"] = Site(inner + "out_proj", "in", heads=of)
+        for name in ("query", "key", "value"):
+            sites[f"{head}{name}_output"] = Site(f"{inner}{name[0]}_proj", "out", heads=of)
+    return sites
+
+
+def gpt_neox_sites(prefix, heads):
+    block = prefix + "layers.%d"
+    sites = {
+        "block_input": Site(block, "in"),
+        "block_output": Site(block, "out"),
+        "mlp_input": Site(block + ".mlp", "in"),
+        "mlp_activation": Site(block + ".mlp.act", "out"),
+        "mlp_output": Site(block + ".mlp", "out"),
+        "attention_input": Site(block + ".attention", "in"),
+        "attention_output": Site(block + ".attention", "out"),
+        "attention_value_output": Site(block + ".attention.dense", "in"),
+    }
+    for third, name in enumerate(("query_output", "key_output", "value_output")):
+        sites[name] = Site(block + ".attention.query_key_value", "out", third, fused_heads=heads)
+    for name in ("attention_value_output", "query_output", "key_output", "value_output"):
+        sites["head_" + name] = dataclasses.replace(sites[name], heads=heads)
+    return sites
+
+
+def gru_sites():
+    cell = "gru.cells.%d"
+    sites = {"cell_input": Site(cell, "in"), "cell_output": Site(cell, "out")}
+    for third, gate in enumerate(("reset", "update", "new")):
+        sites |= {f"{gate}_gate_input": Site(f"{cell}.{gate}_act", "in"), f"{gate}_gate_output": Site(f"{cell}.{gate}_act", "out")}
+        sites |= {f"{gate}_{side}_output": Site(f"{cell}.{side}", "out", third) for side in ("x2h", "h2h")}
+    return sites | {f"{side}_output": Site(f"{cell}.{side}", "out") for side in ("x2h", "h2h")}
+
+
 def gpt2(model_class=transformers.GPT2LMHeadModel):
     return lambda: model_class(transformers.GPT2Config(vocab_size=20, n_positions=16, n_embd=16, n_layer=2, n_head=4, n_inner=24, resid_pdrop=0.0, embd_pdrop=0.0,
                                                        attn_pdrop=0.0, bos_token_id=0, eos_token_id=0))
@@ -102,6 +149,26 @@ def llama():
                                                                   num_key_value_heads=2, max_position_embeddings=32, bos_token_id=0, eos_token_id=0))
 
 
+def gpt_neo():
+    return transformers.GPTNeoForCausalLM(transformers.GPTNeoConfig(vocab_size=20, max_position_embeddings=32, hidden_size=16, num_layers=2, num_heads=4, intermediate_size=24,
+                                                                    window_size=3, attention_types=[[["global", "local"], 1]], bos_token_id=0, eos_token_id=0))
+
+
+def gpt_neox():
+    return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(vocab_size=20, max_position_embeddings=32, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                                                                      intermediate_size=24, bos_token_id=0, eos_token_id=0))
+
+
+def llama_like(name, **options):
+    sizes = dict(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
+                 pad_token_id=None, bos_token_id=0, eos_token_id=0)
+    return lambda: getattr(transformers, name + "ForCausalLM")(getattr(transformers, name + "Config")(**(sizes | options)))
+
+
+def gru():
+    return GRUForClassification(GRUConfig(n_layer=2, h_dim=8, n_labels=3))
+
+
 def mlp():
     return MLPForClassification(MLPConfig(h_dim=8, n_layer=2, num_classes=3, pdrop=0.0))
 
@@ -109,15 +176,39 @@ def mlp():
 INPUTS = ("block_input", "mlp_input", "attention_input", "attention_value_output", "head_attention_value_output")
 MLP_SITES = {"block_input": Site("mlp.h.%d", "in"), "block_output": Site("mlp.h.%d", "out"), "mlp_activation": Site("mlp.h.%d.act", "out")}
 
+HEADS = ("head_attention_value_output", "head_query_output", "head_key_output", "head_value_output")
+QUERIES_AND_SO_ON = ("query_output", "key_output", "value_output", *HEADS[1:])
+PROJECTIONS = ("attention_value_output", HEADS[0], *QUERIES_AND_SO_ON)
+FEW = {"kinds": 2, "share": 0.015}
+
+
+def like_llama(name, build, **others):
+    return Port(name, build, llama_sites("model.", 4, 2), tokens=20, width=16, keyword_attention=True,
+                skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"), paths=("model.layers.1.mlp.output",),
+                narrow=("key_output", "value_output"), **(FEW | others))
+
+
 PORTS = [
     Port("gpt2", gpt2(), gpt2_sites("transformer.", 4), tokens=20, width=16, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
-         paths=("transformer.h.1.mlp.output", "transformer.h.0.attn.input", "transformer.h.1.output"), share=1),
+         paths=("transformer.h.1.mlp.output", "transformer.h.0.attn.input", "transformer.h.1.output"), dropout=True, share=1),
     Port("gpt2_headless", gpt2(transformers.GPT2Model), gpt2_sites("", 4), tokens=20, width=16, components=["block_output", "mlp_activation", "head_key_output"],
-         skips=("block_output", "mlp_activation"), share=0),
+         skips=("block_output", "mlp_activation"), dropout=True, share=0),
     Port("llama", llama, llama_sites("model.", 4, 2), tokens=20, width=16, keyword_attention=True,
          skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"),
          paths=("model.layers.1.mlp.output", "model.layers.0.self_attn.o_proj.input", "model.layers.1.output")),
     Port("mlp", mlp, MLP_SITES, width=8, skips=("block_input", "block_output", "mlp_activation"), paths=("mlp.h.1.act.output",), position_ids=False),
+    Port("gpt_neo", gpt_neo, gpt_neo_sites("transformer.", 4), tokens=20, width=16, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
+         paths=("transformer.h.1.mlp.output",), broken=dict.fromkeys(PROJECTIONS, "pyvene's path of this component misses a module"), **FEW),
+    Port("gpt_neox", gpt_neox, gpt_neox_sites("gpt_neox.", 4), tokens=20, width=32, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
+         paths=("gpt_neox.layers.1.mlp.output",), broken=dict.fromkeys(QUERIES_AND_SO_ON, "pyvene has no such component of this architecture"), **FEW),
+    like_llama("mistral", llama_like("Mistral", sliding_window=3)),
+    like_llama("gemma", llama_like("Gemma", head_dim=4), unsized={"head_value_output": "pyvene misspells head_dim for this component"}),
+    like_llama("gemma2", llama_like("Gemma2", head_dim=4, sliding_window=3, query_pre_attn_scalar=9, attn_logit_softcapping=4.0, final_logit_softcapping=6.0)),
+    like_llama("qwen2", llama_like("Qwen2"), unsized=dict.fromkeys(HEADS, "pyvene asks this architecture's config for a head_dim that it has not")),
+    like_llama("qwen3", llama_like("Qwen3", head_dim=4), unmapped=True),
+    like_llama("olmo", llama_like("Olmo")),
+    like_llama("olmo2", llama_like("Olmo2"), unmapped=True),
+    Port("gru", gru, gru_sites(), width=8, recurrent=True, position_ids=False),
 ]
 
 

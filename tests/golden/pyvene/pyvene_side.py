@@ -133,8 +133,33 @@ def texts_width(batch):
     return next(iter(batch.values())).shape[1]
 
 
+def steps_fault(experiment):
+    """The same of a recurrent model."""
+    if experiment.rows() > 1:
+        return "pyvene's steps fail on more than one row"
+    for entry, (source, base) in zip(experiment.representations, experiment.where):
+        if entry["kind"] in ("addition", "subtraction"):
+            if any(row != sorted(row) for row in (base + (source or []))):
+                return "pyvene pairs steps in order of time"
+        elif entry["kind"] == "collect":
+            return "pyvene collects every step"
+        elif base[0] != list(range(texts_width(experiment.base))):
+            return "pyvene acts on steps that are not listed"
+    return None
+
+
 def known_fault(experiment):
     """Why pyvene (the wheel, 0.1.8) cannot be the reference for an experiment, or None."""
+    port = experiment.port
+    if port.unmapped:
+        return "pyvene (the wheel) has no map of this architecture"
+    if port.recurrent:
+        return steps_fault(experiment)
+    for entry in experiment.representations:
+        if entry["component"] in port.broken:
+            return port.broken[entry["component"]]
+        if entry["component"] in port.unsized and entry["kind"] != "mix":
+            return port.unsized[entry["component"]]
     site_of, everything = experiment.site, [index for index in range(len(experiment.representations)) if not experiment.is_left_out(index)]
     if experiment.mode == "serial":
         if not experiment.locations_given:
@@ -162,7 +187,7 @@ def known_fault(experiment):
             return "pyvene cannot address positions of a head component"
         if kind == "skip" and entry["component"] in ("attention_input", "attention_output") and experiment.port.keyword_attention:
             return "pyvene's skip takes positional inputs only"
-        if kind == "skip" and entry["component"] == "attention_output":
+        if kind == "skip" and entry["component"] == "attention_output" and experiment.port.dropout:
             return "pyvene hooks attention_output at a dropout, whose input is not the attention's"
         if kind == "skip" and site.third is not None:
             return "pyvene splits the input of a fused projection as if it were its output"
@@ -170,6 +195,8 @@ def known_fault(experiment):
             heads_together = unit != "pos" and base is not None and unit_counts(experiment, index)[1] != 4
             if unit_counts(experiment, index)[1] != 4 or heads_together:
                 return "pyvene's noise is for exactly four positions"
+            if entry["component"] in port.narrow:
+                return "pyvene takes keys and values to be as wide as the queries"
             if "." in entry["component"]:
                 return "pyvene's noise needs a component of known width"
             if experiment.subspaces[index] is not None:

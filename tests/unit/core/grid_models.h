@@ -11,7 +11,7 @@ namespace vene_test {
 
 inline std::filesystem::path grid_folder() { return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "pyvene"; }
 
-/// "gpt2", "gpt2_headless", "llama" or "mlp", loaded once.
+/// "gpt2", "gpt2_headless", "llama" or another folder there, loaded once.
 inline const vene::models::LanguageModel& grid_model(const std::string& name) {
   static std::map<std::string, vene::models::LanguageModel> models;
   const auto found = models.find(name);

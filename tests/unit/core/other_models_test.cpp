@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Interventions end to end on models that take no tokens: the MLP classifier, and a module of one's own.
+// Interventions end to end on the MLP classifier, an encoder, and a module of one's own.
 #include <gmock/gmock.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -41,6 +41,42 @@ TEST(MlpClassifier, FollowsAnInterchangeOfSomeUnitsOfABlock) {
   const Tensor first = torch::cat({block(base.inputs_embeds, "mlp.h.0").slice(2, 0, 5), block(source.inputs_embeds, "mlp.h.0").slice(2, 5)}, 2);
   expect_close(result.intervened.logits, torch::linear(block(first, "mlp.h.1"), weights["score.weight"], weights["score.bias"]).squeeze(1));
   expect_close(result.original->logits, model->forward(base).logits);
+}
+
+// An encoder's positions all see what is written at one of them; padding on either side changes nothing.
+TEST(Bert, FollowsAnInterchangeAtAPositionOfEveryRow) {
+  const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/bert_tied").model;
+  const torch::NoGradGuard no_grad;
+  const auto rows = [](std::vector<std::int64_t> first, std::vector<std::int64_t> second, std::vector<std::int64_t> mask) {
+    Batch batch;
+    batch.input_ids = torch::stack({torch::tensor(first), torch::tensor(second)});
+    batch.attention_mask = torch::stack({torch::ones({5}, torch::kInt64), torch::tensor(mask)});
+    return batch;
+  };
+  const Batch left = rows({5, 9, 31, 2, 44}, {0, 0, 8, 3, 27}, {0, 0, 1, 1, 1}), right = rows({5, 9, 31, 2, 44}, {8, 3, 27, 0, 0}, {1, 1, 1, 0, 0});
+  const Batch source = rows({50, 1, 12, 33, 6}, {7, 7, 40, 21, 19}, {1, 1, 1, 1, 1});
+  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output"}])"), model);
+  const auto where = vene::from(vene::at(2), vene::at(1));
+  const Tensor padded_left = patched->forward({.base = left, .sources = {source}, .locations = where}).intervened.logits;
+  const Tensor padded_right = patched->forward({.base = right, .sources = {source}, .locations = where}).intervened.logits;
+  // By hand: each row alone, through the model's stages, with the source's value at its second position.
+  auto& staged = dynamic_cast<vene::models::StagedModel&>(*model);
+  const auto after_first = [&](const Tensor& ids) {
+    Batch one;
+    one.input_ids = ids.unsqueeze(0);
+    return staged.run(staged.begin(one), 0, 1);
+  };
+  for (const std::int64_t row : {0, 1}) {
+    vene::models::StageState state = after_first(row == 0 ? left.input_ids[0] : left.input_ids[1].slice(0, 2));
+    const Tensor plain = staged.finish(staged.run(state, 1, model->layer_count())).logits[0];
+    state.hidden = state.hidden.clone();
+    state.hidden[0][1].copy_(after_first(source.input_ids[row]).hidden[0][2]);
+    const Tensor expected = staged.finish(staged.run(state, 1, model->layer_count())).logits[0];
+    const std::int64_t length = expected.size(0);
+    EXPECT_LE((padded_left[row].slice(0, 5 - length) - expected).abs().max().item<double>(), 1e-5);
+    EXPECT_LE((padded_right[row].slice(0, 0, length) - expected).abs().max().item<double>(), 1e-5);
+    EXPECT_GT((expected[0] - plain[0]).abs().max().item<double>(), 1e-2) << "a position before the write sees it";
+  }
 }
 
 struct PartImpl : torch::nn::Module {

@@ -103,5 +103,16 @@ TEST(Sampling, AModelWithoutACacheSaysSo) {
               ThrowsMessage<PlanError>(HasSubstr("this model (parrot) has no key-value cache; set use_cache to false")));
 }
 
+TEST(Sampling, AModelThatReadsAheadSaysThatItCannotGenerate) {
+  class Encoder : public Parrot {
+   public:
+    using Parrot::Parrot;
+    bool reads_ahead() const override { return true; }
+  };
+  Encoder encoder(kProbabilities);
+  EXPECT_THAT([&] { generate(encoder, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, {.use_cache = false}); },
+              ThrowsMessage<PlanError>(HasSubstr("this model (parrot) reads its whole text at once, so it cannot generate")));
+}
+
 }  // namespace
 }  // namespace vene

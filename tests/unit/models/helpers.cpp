@@ -41,6 +41,12 @@ std::vector<std::string> golden_language_models() {
   return names;
 }
 
+std::vector<std::string> golden_decoders() {
+  std::vector<std::string> names = golden_language_models();
+  std::erase_if(names, [](const std::string& name) { return golden_model(name)->reads_ahead(); });
+  return names;
+}
+
 std::shared_ptr<vene::models::StagedModel> golden_model(const std::string& name) {
   auto model = std::dynamic_pointer_cast<vene::models::StagedModel>(vene::models::load(golden_folder(name).string()).model);
   if (!model) throw std::runtime_error(name + " is not a staged model");

@@ -22,9 +22,10 @@ using NamedValues = std::map<std::string, torch::Tensor>;
 
 /// tests/golden/models/<name>
 std::filesystem::path golden_folder(const std::string& name);
-/// Every folder of tests/golden/models, and those of language models, by name.
+/// Every folder of tests/golden/models, those of language models, and those of the ones among them that go on writing, by name.
 std::vector<std::string> golden_names();
 std::vector<std::string> golden_language_models();
+std::vector<std::string> golden_decoders();
 /// Every tensor of a safetensors file.
 NamedValues read_values(const std::filesystem::path& file);
 

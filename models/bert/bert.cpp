@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/models/bert.h"
+
+#include "models/bert/blocks.h"
+#include "models/common/checks.h"
+#include "models/common/declare.h"
+#include "models/common/finish.h"
+#include "models/registry.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+
+namespace vene::models {
+namespace {
+
+BertOptions checked(const BertOptions& options) {
+  check_positive({{"vocab_size", options.vocab_size},
+                  {"hidden_size", options.hidden_size},
+                  {"num_hidden_layers", options.num_hidden_layers},
+                  {"num_attention_heads", options.num_attention_heads},
+                  {"intermediate_size", options.intermediate_size},
+                  {"max_position_embeddings", options.max_position_embeddings},
+                  {"type_vocab_size", options.type_vocab_size}});
+  if (options.hidden_size % options.num_attention_heads != 0) {
+    throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_attention_heads " +
+                     std::to_string(options.num_attention_heads));
+  }
+  return options;
+}
+
+}  // namespace
+
+struct Bert::Parts {
+  bert::Body body;
+  bert::Head cls{nullptr};
+};
+
+Bert::Bert(const BertOptions& options) : options_(checked(options)) {
+  parts_ = std::make_shared<Parts>(Parts{bert::Body(options_)});
+  register_module("bert", parts_->body);
+  if (options_.masked_head) {
+    parts_->cls = bert::Head(options_);
+    register_module("cls", parts_->cls);
+  }
+  declare_sites();
+  sites_.add_paths(*this);
+}
+
+void Bert::declare_sites() {
+  const SiteDeclarer declare(sites_);
+  const std::int64_t width = options_.hidden_size, heads = options_.num_attention_heads, layers = options_.num_hidden_layers;
+  declare.value("embedding", -1, "bert.embeddings.output", *parts_->body->embeddings, width, -1);
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    const std::string path = "bert.encoder.layer." + std::to_string(layer), inner = path + ".attention.self";
+    const bert::Layer& holder = parts_->body->encoder->layers[static_cast<std::size_t>(layer)];
+    const HookSite& whole = *holder;
+    const bert::LayerImpl& block = *holder;
+    const bert::SelfAttentionImpl& attention = *block.attention->self;
+    declare.value("block_input", layer, path + ".input", whole, width);
+    declare.value("block_output", layer, path + ".output", whole, width);
+    declare.value("attention_input", layer, inner + ".input", *block.attention->self, width);
+    declare.value("attention_output", layer, path + ".attention.output.dropout.output", *block.attention->output->dropout, width);
+    declare.heads("attention_value_output", layer, inner + ".output", *block.attention->self, width, heads);
+    declare.heads("query_output", layer, inner + ".query.output", *attention.query, width, heads);
+    declare.heads("key_output", layer, inner + ".key.output", *attention.key, width, heads);
+    declare.heads("value_output", layer, inner + ".value.output", *attention.value, width, heads);
+    declare.scores("attention_scores", layer, inner + ".scores.output", *attention.scores, heads);
+    declare.scores("attention_pattern", layer, inner + ".pattern.output", *attention.pattern, heads);
+    declare.value("mlp_input", layer, path + ".intermediate.input", *block.intermediate, width);
+    declare.value("mlp_activation", layer, path + ".intermediate.output", *block.intermediate, options_.intermediate_size);
+    declare.value("mlp_output", layer, path + ".output.dropout.output", *block.output->dropout, width);
+  }
+  if (parts_->cls) {
+    bert::PredictionsImpl& predictions = *parts_->cls->predictions;
+    declare.value("final_norm", -1, "cls.predictions.transform.output", *predictions.transform, width, layers);
+    declare.value("logits", -1, "cls.predictions.decoder.output", *predictions.decoder, options_.vocab_size, layers);
+  }
+}
+
+void Bert::check(const Batch& batch, std::int64_t past) const {
+  check_language_batch(batch, past, {options_.vocab_size, options_.max_position_embeddings, options_.hidden_size, device()});
+  if (batch.extra.empty()) return;
+  const torch::Tensor& types = batch.extra[0];
+  if (batch.extra.size() > 1 || types.sizes() != batch.primary().sizes().slice(0, 2) || types.scalar_type() != torch::kInt64) {
+    throw ModelError("extra: expected token types " + shape_text(batch.primary().sizes().slice(0, 2)) + " (int64) and nothing else, got " +
+                     std::to_string(batch.extra.size()) + " tensors, the first of shape " + shape_text(types.sizes()));
+  }
+  if (types.min().item<std::int64_t>() < 0 || types.max().item<std::int64_t>() >= options_.type_vocab_size) {
+    throw ModelError("extra: token types go from 0 to " + std::to_string(options_.type_vocab_size - 1));
+  }
+}
+
+StageState Bert::begin(const Batch& batch, KeyValueCache* cache) {
+  if (cache != nullptr) throw ModelError("bert: every position looks at the whole text, so there is no key-value cache");
+  check(batch);
+  bert::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
+  StageState state = start_state(batch, nullptr);
+  const torch::Tensor words = batch.input_ids.defined() ? embeddings.word_embeddings(batch.input_ids)
+                                                        : batch.inputs_embeds.to(embeddings.word_embeddings->weight.scalar_type());
+  const torch::Tensor types = batch.extra.empty() ? torch::zeros_like(state.position_ids) : batch.extra[0];
+  state.hidden = parts_->body->embeddings(words, types, state.position_ids);  // [batch, pos, hidden_size]
+  return state;
+}
+
+StageState Bert::run(StageState state, std::int64_t first, std::int64_t last) {
+  check_stages(first, last, options_.num_hidden_layers);
+  if (first == last) return state;
+  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)), state.position_ids, nullptr};
+  for (std::int64_t layer = first; layer < last; ++layer) {
+    state.hidden = parts_->body->encoder->layers[static_cast<std::size_t>(layer)](state.hidden, context);
+  }
+  return state;
+}
+
+Output Bert::finish(const StageState& state, const torch::Tensor& positions) {
+  Output output;
+  output.last_hidden_state = select_positions(state.hidden, positions);
+  if (!parts_->cls) return output;
+  bert::PredictionsImpl& predictions = *parts_->cls->predictions;
+  // Where something in the head is watched it runs on every position, so that a hook's locations mean what they say.
+  const bool everywhere = positions.defined() && any_watched(predictions);
+  output.logits = predictions.forward(everywhere ? state.hidden : output.last_hidden_state, parts_->body->embeddings->word_embeddings->weight);
+  if (everywhere) output.logits = select_positions(output.logits, positions);
+  return output;
+}
+
+namespace {
+
+std::shared_ptr<Model> build_bert(const ConfigReader& config, bool head) {
+  BertOptions options;
+  options.vocab_size = config.integer("vocab_size");
+  options.hidden_size = config.integer("hidden_size");
+  options.num_hidden_layers = config.integer("num_hidden_layers");
+  options.num_attention_heads = config.integer("num_attention_heads");
+  options.intermediate_size = config.integer("intermediate_size", options.intermediate_size);
+  options.hidden_act = config.text("hidden_act", options.hidden_act);
+  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
+  options.type_vocab_size = config.integer("type_vocab_size", options.type_vocab_size);
+  options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
+  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
+  options.masked_head = head;
+  if (config.boolean("is_decoder", false)) {
+    throw ModelError(config.where() + ": field 'is_decoder' is true, which this architecture does not support here; expected false or none");
+  }
+  return std::make_shared<Bert>(options);
+}
+
+}  // namespace
+
+Family bert_family() {
+  Family family{"bert", "bert.", build_bert, {"pooler.dense.weight", "pooler.dense.bias", "cls.seq_relationship.weight", "cls.seq_relationship.bias",
+                                              "embeddings.position_ids", "embeddings.token_type_ids"}};
+  family.head = "cls.predictions.decoder";
+  family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"}, {"LayerNorm.beta", "LayerNorm.bias"}, {"cls.predictions.bias", "cls.predictions.decoder.bias"}};
+  return family;
+}
+
+}  // namespace vene::models

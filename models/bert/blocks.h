@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// What BERT is made of, by the names of its checkpoints.
+#pragma once
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <vector>
+
+#include "vene/models/attention.h"
+#include "vene/models/bert.h"
+#include "vene/models/nn.h"
+
+namespace vene::models::bert {
+
+class SelfAttentionImpl : public torch::nn::Module {
+ public:
+  explicit SelfAttentionImpl(const BertOptions& options);
+  /// The heads' results side by side, [batch, pos, hidden_size].
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
+
+  nn::Linear query, key, value;
+  HookPoint scores, pattern;
+
+ private:
+  std::int64_t heads_;
+  double scale_;
+};
+TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
+
+/// norm(dense(value) + residual): how a block's two halves end.
+class ResidualImpl : public torch::nn::Module {
+ public:
+  ResidualImpl(std::int64_t in, const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& value, const torch::Tensor& residual);
+
+  nn::Linear dense;
+  HookPoint dropout;
+  nn::LayerNorm norm;
+};
+TORCH_MODULE_IMPL(Residual, Hooked<ResidualImpl>);
+
+class AttentionImpl : public torch::nn::Module {
+ public:
+  explicit AttentionImpl(const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
+
+  SelfAttention self;
+  Residual output;
+};
+TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
+
+/// activation(dense(hidden))
+class IntermediateImpl : public torch::nn::Module {
+ public:
+  explicit IntermediateImpl(const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden);
+
+  nn::Linear dense;
+  nn::Activation activation;
+};
+TORCH_MODULE_IMPL(Intermediate, Hooked<IntermediateImpl>);
+
+class LayerImpl : public torch::nn::Module {
+ public:
+  explicit LayerImpl(const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
+
+  Attention attention;
+  Intermediate intermediate;
+  Residual output;
+};
+TORCH_MODULE_IMPL(Layer, Hooked<LayerImpl>);
+
+class EmbeddingsImpl : public torch::nn::Module {
+ public:
+  explicit EmbeddingsImpl(const BertOptions& options);
+  /// Words [batch, pos, hidden_size], types and positions [batch, pos].
+  torch::Tensor forward(const torch::Tensor& words, const torch::Tensor& types, const torch::Tensor& positions);
+
+  nn::Embedding word_embeddings, position_embeddings, token_type_embeddings;
+  nn::LayerNorm norm;
+  HookPoint dropout;
+};
+TORCH_MODULE_IMPL(Embeddings, Hooked<EmbeddingsImpl>);
+
+class EncoderImpl : public torch::nn::Module {
+ public:
+  explicit EncoderImpl(const BertOptions& options);
+  std::vector<Layer> layers;
+};
+TORCH_MODULE(Encoder);
+
+class BodyImpl : public torch::nn::Module {
+ public:
+  explicit BodyImpl(const BertOptions& options);
+  Embeddings embeddings;
+  Encoder encoder;
+};
+TORCH_MODULE(Body);
+
+class TransformImpl : public torch::nn::Module {
+ public:
+  explicit TransformImpl(const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden);
+
+  nn::Linear dense;
+  nn::Activation activation;
+  nn::LayerNorm norm;
+};
+TORCH_MODULE_IMPL(Transform, Hooked<TransformImpl>);
+
+class PredictionsImpl : public torch::nn::Module {
+ public:
+  explicit PredictionsImpl(const BertOptions& options);
+  /// [batch, pos, hidden_size] -> [batch, pos, vocab_size]; `embedding` is read by a tied head only.
+  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
+
+  Transform transform;
+  nn::OutputHead decoder;
+};
+TORCH_MODULE(Predictions);
+
+class HeadImpl : public torch::nn::Module {
+ public:
+  explicit HeadImpl(const BertOptions& options);
+  Predictions predictions;
+};
+TORCH_MODULE(Head);
+
+}  // namespace vene::models::bert
