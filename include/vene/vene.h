@@ -7,6 +7,7 @@
 #include "vene/core/experiment.h"
 #include "vene/core/generate.h"
 #include "vene/core/intervenable_model.h"
+#include "vene/core/saved_folder.h"
 #include "vene/core/steering.h"
 #include "vene/hooks/hook_point.h"
 #include "vene/hooks/hook_scope.h"

@@ -55,5 +55,8 @@ void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_steer_vector(CLI::App& app);
 void add_verify(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_push(CLI::App& app);
+void add_pull(CLI::App& app);
 
 }  // namespace vene::cli

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/cli/command.h"
+#include "src/cli/saved.h"
 #include "vene/base/names.h"
 
 namespace vene::cli {
@@ -16,12 +17,6 @@ void print_info(const std::string& folder, bool json) {
     std::printf("%s\n", entry.dump(2).c_str());
     return;
   }
-  // 1468416 as 1,468,416.
-  auto grouped = [](std::int64_t number) {
-    std::string digits = std::to_string(number);
-    for (std::ptrdiff_t at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
-    return digits;
-  };
   auto line = [](const char* name, const std::string& value) { std::printf("%-14s %s\n", name, value.c_str()); };
   line("architecture", info.architecture);
   line("parameters", grouped(info.parameters) + " (" + std::to_string((info.bytes + (1 << 19)) >> 20) + " MiB)");

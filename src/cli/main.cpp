@@ -93,6 +93,9 @@ int main(int count, char** arguments) {
   vene::cli::add_generate(app);
   vene::cli::add_steer_vector(app);
   vene::cli::add_verify(app);
+  vene::cli::add_inspect(app);
+  vene::cli::add_push(app);
+  vene::cli::add_pull(app);
   try {
     app.parse(count, arguments);
   } catch (const CLI::CallForHelp&) {

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/output_folder.h"
 
-#include <stdlib.h>
-
-#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -30,29 +27,15 @@ OutputFolder::OutputFolder(std::string folder) : folder_(std::move(folder)) {
 
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
-  if (!stage_.empty()) fs::remove_all(stage_, ignored);
+  stage_.reset();
   for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, ignored);  // only where empty
 }
 
 std::string OutputFolder::path(const std::string& name) const { return (fs::path(folder_) / name).string(); }
 
 void OutputFolder::write(const std::string& name, const std::function<void(const std::string& path)>& write) {
-  if (stage_.empty()) {
-    std::string pattern = path(".vene-XXXXXX");
-    if (mkdtemp(pattern.data()) == nullptr) throw IoError("cannot write into the folder '" + folder_ + "': " + std::generic_category().message(errno));
-    stage_ = pattern;
-  }
-  try {
-    write((fs::path(stage_) / name).string());
-  } catch (const IoError& error) {
-    // The message speaks of the file by the name that it was to have.
-    std::string message = error.what();
-    const std::string staged = (fs::path(stage_) / "").string(), final_place = path("");
-    for (std::size_t at = message.find(staged); at != std::string::npos; at = message.find(staged, at + final_place.size())) {
-      message.replace(at, staged.size(), final_place);
-    }
-    throw IoError(message);
-  }
+  if (!stage_) stage_.emplace(folder_);
+  stage_->write(name, write);
   files_.push_back(name);
 }
 
@@ -61,10 +44,7 @@ void OutputFolder::commit() {
   for (const std::string& name : files_) {
     if (fs::is_directory(path(name), error)) throw IoError("'" + path(name) + "' is a folder where a file is to be written");
   }
-  for (const std::string& name : files_) {
-    fs::rename(fs::path(stage_) / name, path(name), error);
-    if (error) throw IoError("cannot write '" + path(name) + "': " + error.message());
-  }
+  for (const std::string& name : files_) stage_->move(name);
   files_.clear();
   made_.clear();
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "vene/io/stage_folder.h"
 
 namespace vene::cli {
 
@@ -23,7 +26,8 @@ class OutputFolder {
   void commit();
 
  private:
-  std::string folder_, stage_;
+  std::string folder_;
+  std::optional<io::StageFolder> stage_;
   std::vector<std::string> made_;   // folders that were not there before, the outermost first
   std::vector<std::string> files_;  // names in stage_
 };

@@ -113,7 +113,7 @@ RepresentationConfig read_representation(Json json, const std::string& path, con
 
 const std::vector<std::string>& config_keys() {
   static const std::vector<std::string> kKeys{"representations", "intervention_types", "mode", "model_type", "sorted_keys", "intervention_dimensions",
-                                              "intervention_constant_sources", "model_fingerprint", "vene_version", "format_version", "transformers_version"};
+                                              "intervention_constant_sources", "model_fingerprint", "vene_version", "format_version", "saved", "transformers_version"};
   return kKeys;
 }
 

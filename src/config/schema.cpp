@@ -73,6 +73,7 @@ std::string config_schema(const InterventionRegistry& registry) {
                               {"model_fingerprint", {{"type", {"object", "null"}}}},
                               {"vene_version", {{"type", "string"}}},
                               {"format_version", {{"type", "integer"}, {"maximum", 1}}},
+                              {"saved", {{"type", {"object", "null"}}}},
                               {"transformers_version", {{"type", "string"}}}};
   Json schema{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "vene IntervenableConfig"}};
   schema["anyOf"] = Json::array({config, many, one});
@@ -87,7 +88,7 @@ std::string config_reference(const InterventionRegistry& registry) {
           "A config is an object with `representations` (one or a list), a bare list of representations, or one bare representation. Further keys:\n"
           "`intervention_types` (a name for all, or one a representation that names none of its own), `mode` (`parallel` or `serial`), and what saving\n"
           "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, `model_fingerprint`, `vene_version`,\n"
-          "`format_version`, and `transformers_version` in pyvene's files.\n"
+          "`format_version`, `saved`, and `transformers_version` in pyvene's files.\n"
           "pyvene's saved configs are read: positional representations of 8, 13 or 14 entries, and type strings such as\n"
           "`<class 'pyvene.models.interventions.VanillaIntervention'>`.\n\n"
           "## Fields of a representation\n\n| field | default | meaning |\n|---|---|---|\n";

@@ -15,8 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-std::string archive_of(const std::string& folder, const std::string& key) { return (fs::path(folder) / ("intkey_" + key + ".bin")).string(); }
-
 std::string pyvene_class(const InterventionInfo& info, const std::string& where) {
   for (const std::string& alias : info.aliases) {
     if (alias.ends_with("Intervention")) return "<class 'pyvene.models.interventions." + alias + "'>";
@@ -73,11 +71,13 @@ void check_options(const InterventionInfo& info, const RepresentationConfig& rep
 
 }  // namespace
 
+std::string detail::pyvene_archive(const std::string& folder, const std::string& key) { return (fs::path(folder) / ("intkey_" + key + ".bin")).string(); }
+
 void detail::read_pyvene_tensors(const IntervenableModelImpl& model, const std::string& folder) {
   for (std::size_t i = 0; i < model.keys().size(); ++i) {
     Intervention& intervention = *model.interventions()[i];
     const bool constant = model.config().representations[i].hidden_source_representation;
-    const std::string archive = archive_of(folder, model.keys()[i]);
+    const std::string archive = detail::pyvene_archive(folder, model.keys()[i]);
     if (!intervention.traits().trainable && !constant) continue;
     restore_state(intervention, io::read_state_dict(archive), constant, archive);
   }
@@ -112,7 +112,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     archives.emplace_back(keys_[i], std::move(tensors));
   }
   io::make_folder(folder);
-  for (const auto& [key, tensors] : archives) io::write_state_dict(archive_of(folder, key), tensors);
+  for (const auto& [key, tensors] : archives) io::write_state_dict(detail::pyvene_archive(folder, key), tensors);
   io::write_file((fs::path(folder) / "config.json").string(), config.dump(2) + "\n");
 }
 

@@ -8,6 +8,8 @@ namespace vene::detail {
 
 /// Takes one intervention's tensors over. `constant`: it has a constant source.
 void restore_state(Intervention& intervention, NamedTensors state, bool constant, const std::string& where);
+/// The file of a representation in pyvene's folders.
+std::string pyvene_archive(const std::string& folder, const std::string& key);
 /// Reads intkey_*.bin, one a representation, into a model built from pyvene's config.json.
 void read_pyvene_tensors(const IntervenableModelImpl& model, const std::string& folder);
 

@@ -1,23 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // vene's own folders: config.json, interventions.safetensors and, after joint training, model_parts.safetensors.
 #include <cstdio>
-#include <filesystem>
 
 #include "src/core/fingerprint.h"
 #include "src/core/pyvene_folder.h"
+#include "src/core/saved_files.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/intervenable_model.h"
-#include "vene/io/files.h"
 #include "vene/io/safetensors.h"
 
 namespace vene {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr const char* kTensors = "interventions.safetensors";
-constexpr const char* kParts = "model_parts.safetensors";
 
 // A linked intervention is saved under the first of its keys.
 bool first_of_its_link(const std::vector<std::shared_ptr<Intervention>>& interventions, std::size_t i) {
@@ -58,6 +52,13 @@ void restore_parts(models::Model& model, const NamedTensors& parts, const std::s
   for (const auto& [name, tensor] : parts) parameters.find(name)->copy_(tensor);
 }
 
+io::NamedTensors tensors_of(const std::optional<io::Safetensors>& file) {
+  io::NamedTensors tensors;
+  if (!file) return tensors;
+  for (const io::TensorInfo& info : file->tensors()) tensors.emplace_back(info.name, file->tensor(info.name));
+  return tensors;
+}
+
 }  // namespace
 
 namespace detail {
@@ -85,6 +86,7 @@ void IntervenableModelImpl::save(const std::string& folder) const {
   const std::set<std::string> trained = trained_parts();
   config.model_fingerprint = detail::fingerprint(*model_, trained);
   io::NamedTensors tensors;
+  std::vector<std::string> parameters_saved;
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
     const Intervention& intervention = *interventions_[i];
     config.intervention_dimensions.push_back(intervention.interchange_dim);
@@ -96,35 +98,30 @@ void IntervenableModelImpl::save(const std::string& folder) const {
     if (config.representations[i].options.erase("weights") > 0) config.representations[i].low_rank_dimension = intervention.subspace_width(0);
     if (!first_of_its_link(interventions_, i)) continue;
     for (auto& [name, tensor] : intervention.state()) tensors.emplace_back(keys_[i] + "." + name, tensor);
+    for (const auto& item : intervention.named_parameters()) parameters_saved.push_back(keys_[i] + "." + item.key());
     if (intervention.source_representation().defined()) tensors.emplace_back(keys_[i] + ".source_representation", intervention.source_representation().detach());
   }
-  const std::string json = config.to_json();
   io::NamedTensors parts;
   const auto parameters = model_->named_parameters();
   for (const std::string& name : trained) parts.emplace_back(name, parameters[name].detach());
-  io::make_folder(folder);
-  const fs::path root(folder);
-  if (!parts.empty()) io::write_safetensors((root / kParts).string(), parts, {{"format", "vene"}});
-  if (!tensors.empty()) io::write_safetensors((root / kTensors).string(), tensors, {{"format", "vene"}});
-  io::write_file((root / "config.json").string(), json + "\n");
+  detail::write_saved(folder, config.to_json(), tensors, parameters_saved, parts);
 }
 
 std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::string& folder, std::shared_ptr<models::Model> model,
                                                                    const InterventionRegistry& registry, const Warn& warn) {
-  IntervenableConfig config = IntervenableConfig::load(folder, registry);
-  const fs::path root(folder);
-  const std::string tensors_file = (root / kTensors).string();
+  const detail::SavedFiles files = detail::find_saved(folder);
+  const IntervenableConfig config = detail::parse_config(files, registry);
   const Warn warning = warn ? warn : [](const std::string& text) { std::fprintf(stderr, "vene: warning: %s\n", text.c_str()); };
-  const bool has_parts = fs::exists(root / kParts);
-  const io::NamedTensors parts = has_parts ? io::read_tensors((root / kParts).string()) : io::NamedTensors{};
+  const io::NamedTensors parts = tensors_of(files.parts);
   std::set<std::string> part_names;
   for (const auto& [name, tensor] : parts) part_names.insert(name);
-  check_model(config, *model, part_names, (root / "config.json").string(), warning);
+  check_model(config, *model, part_names, files.config_path, warning);
   auto loaded = std::make_shared<IntervenableModelImpl>(config, std::move(model), registry);
-  if (!config.model_fingerprint && !fs::exists(tensors_file)) {
+  if (!config.model_fingerprint && !files.tensors) {
     detail::read_pyvene_tensors(*loaded, folder);
   } else {
-    const io::NamedTensors all = fs::exists(tensors_file) ? io::read_tensors(tensors_file) : io::NamedTensors{};
+    const io::NamedTensors all = tensors_of(files.tensors);
+    const std::string tensors_file = files.tensors ? files.tensors_path : folder;
     std::set<std::string> known;
     for (std::size_t i = 0; i < loaded->keys_.size(); ++i) {
       if (!first_of_its_link(loaded->interventions_, i)) continue;
@@ -138,7 +135,7 @@ std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::st
     }
   }
   for (const auto& intervention : loaded->interventions_) intervention->to(loaded->model_->device());
-  if (has_parts) restore_parts(*loaded->model_, parts, (root / kParts).string());
+  if (files.parts) restore_parts(*loaded->model_, parts, files.parts_path);
   return loaded;
 }
 

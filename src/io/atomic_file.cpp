@@ -2,6 +2,7 @@
 #include "src/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,16 +22,48 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+// What the name of a temporary file begins with; cut, so that a long name does not become too long by what is added to it.
+std::string temporary_prefix(const std::string& path) { return "." + std::filesystem::path(path).filename().string().substr(0, 180) + "."; }
+
+// The lock says that a process is still writing the file: the system drops it when that process ends, however it ends. A file system
+// without locks refuses with another error than EWOULDBLOCK.
+bool lock(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0; }
+
+bool still_named(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 && status.st_nlink > 0;
+}
+
+// Temporary files of this name that killed processes left behind.
+void remove_left_behind(const std::string& path) {
+  const std::string prefix = temporary_prefix(path);
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator entry(folder_of(path), ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with(prefix) || !name.ends_with(".tmp") || name.size() < prefix.size() + 4) continue;
+    const std::string middle = name.substr(prefix.size(), name.size() - prefix.size() - 4);
+    if (middle.empty() || middle.find_first_not_of("0123456789-") != std::string::npos) continue;
+    const int descriptor = ::open(entry->path().c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) continue;
+    if (lock(descriptor)) ::unlink(entry->path().c_str());
+    ::close(descriptor);
+  }
+}
+
 // open(2) and not mkstemp(3), so that the file gets the permissions that the user's umask asks for.
 int open_temporary(const std::string& path, std::string& temporary) {
   static std::atomic<unsigned> counter{0};
-  const std::string name = std::filesystem::path(path).filename().string();
   for (int attempt = 0;; ++attempt) {
-    // The name is cut so that a long one does not become too long by what is added to it.
-    const std::string unique = "." + name.substr(0, 180) + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    const std::string unique = temporary_prefix(path) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
     temporary = (std::filesystem::path(folder_of(path)) / unique).string();
     const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor >= 0 || errno != EEXIST || attempt == 100) return descriptor;
+    if (descriptor < 0) {
+      if (errno == EEXIST && attempt < 100) continue;
+      return descriptor;
+    }
+    // Before it was locked, another process may have taken it for left behind.
+    if ((lock(descriptor) || errno != EWOULDBLOCK) && still_named(descriptor)) return descriptor;
+    ::close(descriptor);
   }
 }
 
@@ -47,6 +80,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
     if (descriptor_ < 0) fail_with_errno("write", path_, errno);
     return;
   }
+  remove_left_behind(path_);
   descriptor_ = open_temporary(path_, temporary_);
   if (descriptor_ < 0) {
     const int error = errno;
@@ -76,12 +110,14 @@ void AtomicFile::write(const void* data, std::size_t size) {
 void AtomicFile::finish() {
   // A device or a pipe may have nothing to flush, and says so by an error; a disk that says so has lost data.
   if (!temporary_.empty() && ::fsync(descriptor_) != 0) fail_with_errno("write", path_, errno);
+  // Renamed while the lock on it holds.
+  const bool placed = !temporary_.empty();
+  if (placed && std::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno("write", path_, errno);
+  temporary_.clear();
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) fail_with_errno("write", path_, errno);
-  if (temporary_.empty()) return;
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with_errno("write", path_, errno);
-  temporary_.clear();
+  if (!placed) return;
   // The new name itself is in the folder, which is flushed as well; where that cannot be done the file is still whole.
   const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {

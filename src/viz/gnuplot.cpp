@@ -11,6 +11,7 @@
 
 #include "vene/base/error.h"
 #include "vene/io/files.h"
+#include "vene/io/program.h"
 #include "vene/viz/curve.h"
 #include "vene/viz/heat_map.h"
 
@@ -18,18 +19,6 @@ namespace vene {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string find_gnuplot() {
-  const char* path = std::getenv("PATH");
-  std::stringstream folders(path == nullptr ? "" : path);
-  std::string folder;
-  while (std::getline(folders, folder, ':')) {
-    const std::string program = (folder.empty() ? "." : folder) + "/gnuplot";
-    std::error_code ignored;
-    if (fs::is_regular_file(program, ignored) && access(program.c_str(), X_OK) == 0) return program;
-  }
-  return "";
-}
 
 // Runs gnuplot on a script file; what it says on stderr comes back when it fails.
 void run_gnuplot(const std::string& program, const std::string& script_path, const std::string& log_path) {
@@ -50,7 +39,7 @@ void run_gnuplot(const std::string& program, const std::string& script_path, con
 
 }  // namespace
 
-bool gnuplot_available() { return !find_gnuplot().empty(); }
+bool gnuplot_available() { return !io::find_program("gnuplot").empty(); }
 
 std::string gnuplot_string(const std::string& text) {
   std::string result = "'";
@@ -73,7 +62,7 @@ std::string gnuplot_terminal(const std::string& output, bool svg, std::size_t wi
 }
 
 void draw_with_gnuplot(const std::vector<std::string>& paths, const std::function<std::string(const std::string& output, bool svg)>& make_script) {
-  const std::string program = find_gnuplot();
+  const std::string program = io::find_program("gnuplot");
   if (program.empty()) throw IoError("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
   const io::TemporaryFolder temporary("vene-plot");
   const std::string& folder = temporary.path();

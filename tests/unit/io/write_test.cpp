@@ -1,40 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/mount.h>
-#include <sys/resource.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
-
+#include "full_disk.h"
 #include "helpers.h"
 #include "vene/io/files.h"
 #include "vene/io/safetensors.h"
+#include "vene/io/stage_folder.h"
 
 namespace {
 
 using namespace vene_test;
 using namespace vene::io;
 using testing::HasSubstr;
-
-/// No file may grow beyond a size while this lives: as near to a full disk as one comes without root.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    before_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = bytes;
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, before_handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*before_handler_)(int);
-};
 
 TEST(WriteFile, WritesAndReplaces) {
   const TemporaryFolder folder;
@@ -89,8 +69,8 @@ TEST(WriteFile, AFileThatGrowsTooLargeLeavesTheOldOneAndNothingElse) {
 
 TEST(WriteFile, AFullDiskLeavesTheOldFileAndNothingElse) {
   const TemporaryFolder folder;
-  std::filesystem::create_directory(folder.path("disk"));
-  if (::mount("tmpfs", folder.path("disk").c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "mounting a small disk needs root";
+  const SmallDisk disk(folder.path("disk"), 64);
+  if (!disk.mounted()) GTEST_SKIP() << "mounting a small disk needs root";
   const std::string path = folder.path("disk/a.safetensors");
   write_safetensors(path, {{"a", torch::ones({2})}});
   const std::string before = read_file(path);
@@ -99,7 +79,44 @@ TEST(WriteFile, AFullDiskLeavesTheOldFileAndNothingElse) {
   const auto entries = std::distance(std::filesystem::directory_iterator(folder.path("disk")), std::filesystem::directory_iterator());
   EXPECT_EQ(entries, 1);
   write_file(folder.path("disk/b"), std::string(30'000, 'x'));  // the space is free again
-  ::umount2(folder.path("disk").c_str(), MNT_DETACH);
+}
+
+TEST(WriteFile, WhatAKilledProcessLeftBehindGoesWithTheNextWriteAndWhatAnotherWritesStays) {
+  const TemporaryFolder folder;
+  folder.write(".a.77-3.tmp", "left behind");
+  folder.write(".b.77-3.tmp", "of another file");
+  folder.write(".a.mine.tmp", "no name of ours");
+  folder.write(".a.78-0.tmp", "still being written");
+  const int living = ::open(folder.path(".a.78-0.tmp").c_str(), O_WRONLY);
+  ASSERT_EQ(::flock(living, LOCK_EX), 0);
+  write_file(folder.path("a"), "x");
+  EXPECT_FALSE(std::filesystem::exists(folder.path(".a.77-3.tmp")));
+  for (const char* kept : {"a", ".b.77-3.tmp", ".a.mine.tmp", ".a.78-0.tmp"}) EXPECT_TRUE(std::filesystem::exists(folder.path(kept))) << kept;
+  ::close(living);
+  write_file(folder.path("a"), "y");
+  EXPECT_EQ(folder.entries(), 3U);
+}
+
+TEST(StageFolder, WhatAKilledProcessLeftBehindGoesWithTheNextAndALivingOneStays) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path(".vene-abcdef"));
+  write_file(folder.path(".vene-abcdef/half"), "x");
+  std::filesystem::create_directories(folder.path(".vene-abcdefg"));
+  {
+    const StageFolder first(folder.path());
+    EXPECT_FALSE(std::filesystem::exists(folder.path(".vene-abcdef")));
+    first.write("a", [](const std::string& path) { write_file(path, "one"); });
+    const StageFolder second(folder.path());
+    second.write("a", [](const std::string& path) { write_file(path, "two"); });
+    EXPECT_EQ(folder.entries(), 3U);
+    first.move("a");
+    EXPECT_EQ(read_file(folder.path("a")), "one");
+    second.move("a");
+    EXPECT_EQ(read_file(second.final_place("a")), "two");
+    EXPECT_THAT(io_error([&] { second.move("a"); }), HasSubstr("cannot write '" + folder.path("a") + "': No such file or directory"));
+    EXPECT_THAT(io_error([&] { first.write("b/c", [](const std::string& path) { write_file(path, "x"); }); }), HasSubstr("cannot write '" + folder.path("b/c") + "'"));
+  }
+  EXPECT_EQ(folder.entries(), 2U) << "a, and what has no name of ours";
 }
 
 TEST(WriteSafetensors, WhatTheFormatCannotHoldIsRefusedBeforeAnythingIsWritten) {

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vene/core/saved_folder.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "src/core/pyvene_folder.h"
+#include "src/core/saved_files.h"
+#include "vene/base/error.h"
+#include "vene/io/torch_archive.h"
+
+namespace vene {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+SavedTensor described(const io::TensorInfo& info) { return {info.name, info.dtype, info.shape, info.end - info.begin, false}; }
+
+// pyvene writes no list of parameters.
+bool is_parameter_of_pyvene(const std::string& name) {
+  for (const char* other : {"source_representation", "embed_dim", "interchange_dim", "intervention_population", "temperature"}) {
+    if (name == other) return false;
+  }
+  return !name.ends_with(".base");
+}
+
+std::vector<SavedTensor> pyvene_tensors(const std::string& archive) {
+  std::vector<SavedTensor> tensors;
+  if (!fs::exists(archive)) return tensors;
+  for (const auto& [name, tensor] : io::read_state_dict(archive)) {
+    tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), static_cast<std::int64_t>(tensor.nbytes()), is_parameter_of_pyvene(name)});
+  }
+  return tensors;
+}
+
+void list_files(SavedFolder& saved, const std::string& folder, const detail::SavedFiles& files) {
+  std::error_code error;
+  fs::recursive_directory_iterator entry(folder, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename().string().starts_with(".")) {
+      entry.disable_recursion_pending();
+      continue;
+    }
+    const std::string name = fs::relative(entry->path(), folder).string();
+    if (!entry->is_regular_file() || name == detail::kTensorsFile || name == detail::kPartsFile) continue;
+    saved.files.push_back({name, entry->path().string(), 0});
+  }
+  if (error) throw IoError(folder + ": " + error.message());
+  if (files.tensors) saved.files.push_back({detail::kTensorsFile, files.tensors_path, 0});
+  if (files.parts) saved.files.push_back({detail::kPartsFile, files.parts_path, 0});
+  for (SavedFile& file : saved.files) file.bytes = static_cast<std::int64_t>(fs::file_size(file.path));
+  std::sort(saved.files.begin(), saved.files.end(), [](const SavedFile& a, const SavedFile& b) { return a.name < b.name; });
+}
+
+void check_is_saved(const std::string& folder) {
+  if (!fs::exists(folder)) throw IoError(folder + ": no such folder");
+  if (!fs::is_directory(folder)) throw IoError(folder + ": is a file, expected a folder of saved interventions");
+  if (!fs::is_regular_file(fs::path(folder) / detail::kConfigFile)) throw IoError(folder + ": holds no saved interventions: there is no config.json");
+}
+
+std::set<std::string> names_in(const io::Safetensors& file, const char* entry) {
+  const auto found = file.metadata().find(entry);
+  const Json names = found == file.metadata().end() ? Json() : Json::parse(found->second, nullptr, false);
+  std::set<std::string> set;
+  if (!names.is_array()) return set;
+  for (const Json& name : names) {
+    if (name.is_string()) set.insert(name.get<std::string>());
+  }
+  return set;
+}
+
+}  // namespace
+
+std::int64_t parameter_count(const std::vector<SavedTensor>& tensors) {
+  std::int64_t count = 0;
+  for (const SavedTensor& tensor : tensors) {
+    std::int64_t values = tensor.parameter ? 1 : 0;
+    for (const std::int64_t size : tensor.shape) values *= size;
+    count += values;
+  }
+  return count;
+}
+
+SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry& registry) {
+  check_is_saved(folder);
+  const detail::SavedFiles files = detail::find_saved(folder);
+  const Json json = Json::parse(files.config, nullptr, false);
+  if (json.is_object() && !json.contains("representations")) {
+    const char* hint = json.contains("model_type") || json.contains("architectures") ? " (it is a model's: see vene info)" : "";
+    throw IoError(files.config_path + ": says nothing of interventions, there are no 'representations'" + hint);
+  }
+  SavedFolder saved;
+  saved.config = detail::parse_config(files, registry);
+  if (json.is_object()) {
+    if (const auto version = json.find("vene_version"); version != json.end() && version->is_string()) saved.vene_version = *version;
+    if (const auto version = json.find("format_version"); version != json.end()) saved.format_version = *version;  // an integer, or the config was refused
+    const Json& representations = json["representations"];
+    saved.pyvene = saved.vene_version.empty() && representations.is_array() && !representations.empty() && representations[0].is_array();
+  }
+  const std::vector<std::string> keys = representation_keys(saved.config);
+  const std::set<std::string> parameters = files.tensors ? names_in(*files.tensors, "parameters") : std::set<std::string>{};
+  std::map<ConfigKey, std::string> links;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const RepresentationConfig& config = saved.config.representations[i];
+    SavedRepresentation entry{.key = keys[i], .type = saved.config.type_of(i), .constant_source = config.hidden_source_representation || config.source_representation.defined()};
+    const auto& constants = saved.config.intervention_constant_sources;
+    entry.needs_source = i >= constants.size() || !constants[i];
+    if (config.intervention_link_key) {
+      const auto [first, is_first] = links.emplace(*config.intervention_link_key, keys[i]);
+      if (!is_first) entry.linked_to = first->second;
+    }
+    const std::string prefix = keys[i] + ".";
+    if (saved.pyvene) {
+      entry.tensors = pyvene_tensors(detail::pyvene_archive(folder, keys[i]));
+    } else if (files.tensors) {
+      for (const io::TensorInfo& info : files.tensors->tensors()) {
+        if (!info.name.starts_with(prefix)) continue;
+        entry.tensors.push_back(described(info));
+        entry.tensors.back().name = info.name.substr(prefix.size());
+        entry.tensors.back().parameter = parameters.contains(info.name);
+      }
+    }
+    saved.representations.push_back(std::move(entry));
+  }
+  if (files.parts) {
+    for (const io::TensorInfo& info : files.parts->tensors()) {
+      saved.model_parts.push_back(described(info));
+      saved.model_parts.back().parameter = true;
+    }
+  }
+  list_files(saved, folder, files);
+  return saved;
+}
+
+}  // namespace vene
