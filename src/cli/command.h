@@ -50,6 +50,7 @@ void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_locate(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_steer_vector(CLI::App& app);
 void add_verify(CLI::App& app);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <map>
-#include <random>
 
+#include "src/train/shuffle.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/locations/resolve.h"
@@ -168,11 +168,7 @@ std::vector<std::vector<std::size_t>> batches(const std::vector<Example>& exampl
   if (batch_size < 1) throw PlanError("batch_size is " + std::to_string(batch_size) + ", expected at least 1");
   std::vector<std::size_t> order(examples.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  if (seed) {
-    // std::shuffle differs from one standard library to the next.
-    std::mt19937_64 random(*seed);
-    for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random() % (i + 1)]);
-  }
+  if (seed) detail::shuffle(order, *seed);
   std::vector<std::vector<std::size_t>> all;
   std::map<std::string, std::size_t> open;  // shape -> the batch that is being filled
   for (const std::size_t row : order) {
