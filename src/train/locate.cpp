@@ -72,6 +72,7 @@ class Reader {
  public:
   Reader(std::shared_ptr<models::Model> model, const NamedRows& rows) : model_(std::move(model)), staged_(dynamic_cast<models::StagedModel&>(*model_)), rows_(rows) {
     const torch::NoGradGuard no_grad;
+    staged_.run(staged_.begin(rows.batch, &past_), 0, staged_.layer_count());
     state_ = staged_.begin(rows.batch);
     if (state_.position_ids.defined()) state_.position_ids = state_.position_ids.expand({rows.batch.rows(), -1});
   }
@@ -88,6 +89,7 @@ class Reader {
       state_ = staged_.run(std::move(state_), stage_, read.site.stage);
       stage_ = read.site.stage;
       read.start = StartState{state_, stage_};
+      read.past = &past_;
     }
     RepresentationConfig representation;
     representation.component = read.site.component;
@@ -109,12 +111,14 @@ class Reader {
   std::shared_ptr<models::Model> model_;
   models::StagedModel& staged_;
   const NamedRows& rows_;
+  models::KeyValueCache past_;
   models::StageState state_;
   std::int64_t stage_ = 0;
 };
 
 // How many cells go into one batch: a block keeps about twenty times its input for the backward pass.
 std::size_t cells_at_once(const models::Model& model, const NamedRows& rows, const LocateLayer& layer, std::int64_t batch) {
+  if (const char* n = std::getenv("ATONCE")) return std::atoi(n);
   const std::int64_t blocks = model.layer_count() - (layer.start ? layer.start->stage : 0) + 1;
   const std::int64_t cell = batch * rows.batch.positions() * model.hidden_size() * 20 * blocks * static_cast<std::int64_t>(torch::elementSize(model.dtype()));
   return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / std::max<std::int64_t>(cell, 1)));

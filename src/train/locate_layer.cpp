@@ -49,18 +49,31 @@ LayerTrainer::LayerTrainer(std::shared_ptr<models::Model> model, const NamedRows
   }
   bank_->to(device);
 
+  const std::int64_t skipped = layer.start ? rows.batch_column(columns_.front()) : 0, kept = rows.batch.positions() - skipped;
+  if (layer.start) {
+    start_ = layer.start;
+    models::StageState& state = start_->state;
+    state.hidden = state.hidden.narrow(1, skipped, kept).contiguous();
+    if (state.position_ids.defined()) state.position_ids = state.position_ids.narrow(1, skipped, kept);
+    if (skipped > 0) past_.resize(static_cast<std::size_t>(start_->stage));
+    for (std::size_t block = past_.size(); skipped > 0 && block < layer.past->layers.size(); ++block) {
+      const auto& [keys, values] = layer.past->layers[block];
+      past_.emplace_back(keys.narrow(2, 0, skipped).contiguous(), values.narrow(2, 0, skipped).contiguous());
+    }
+  }
+
   std::vector<std::vector<std::int64_t>> positions;
   std::vector<std::int64_t> cell, value_column;
   for (std::int64_t row = 0; row < cells * pairs_; ++row) {
     cell.push_back(row / pairs_);
     const std::int64_t column = columns_[static_cast<std::size_t>(row / pairs_)];
     value_column.push_back(column - rows.before);
-    positions.push_back({rows.batch_column(column)});
+    positions.push_back({rows.batch_column(column) - skipped});
   }
   cell_ = torch::tensor(cell, torch::kInt64).to(device);
   value_column_ = torch::tensor(value_column, torch::kInt64).to(device);
   // Rows are padded on the left, so that a cell is in one column of every row, whoever is in it: one plan serves every step.
-  shape_.input_ids = rows.batch.input_ids.narrow(0, 0, 1).expand({cells * pairs_, -1});
+  shape_.input_ids = rows.batch.input_ids.narrow(0, 0, 1).narrow(1, skipped, kept).expand({cells * pairs_, -1});
   RunRequest request;
   request.base = shape_;
   request.locations = per_row(positions);
@@ -79,13 +92,18 @@ Tensor LayerTrainer::logits(const Tensor& bases, const Tensor& sources) {
   source_ = layer_.values.index({sources.repeat({cells}), value_column_}).unsqueeze(1);
   RunOptions run_options;
   models::Batch batch = shape_;
-  if (layer_.start) {
-    run_options.start = StartState{layer_.start->state.rows(in_base), layer_.start->stage};
+  models::KeyValueCache cache;
+  if (start_) {
+    run_options.start = StartState{start_->state.rows(in_base), start_->stage};
+    for (const auto& [keys, values] : past_) {
+      keys.defined() ? cache.layers.emplace_back(keys.index_select(0, in_base), values.index_select(0, in_base)) : cache.layers.emplace_back();
+    }
+    if (!past_.empty()) run_options.start->state.cache = &cache;
   } else {
     batch.input_ids = rows_.batch.input_ids.index_select(0, in_base);
     if (rows_.batch.attention_mask.defined()) batch.attention_mask = rows_.batch.attention_mask.index_select(0, in_base);
   }
-  run_options.logit_positions = torch::tensor({rows_.batch.positions() - 1}, torch::kInt64).to(model_->device());
+  run_options.logit_positions = torch::tensor({shape_.positions() - 1}, torch::kInt64).to(model_->device());
   return run(*plan_, batch, {}, run_options).intervened.logits.select(1, 0);
 }
 

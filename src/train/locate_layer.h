@@ -18,13 +18,15 @@ namespace vene::detail {
 
 /// Where a layer's cells are, and what the frozen model gives up to there, computed once for every name.
 struct LocateLayer {
-  std::int64_t layer = 0;             ///< as the grid counts
-  Site site;                          ///< read and written there
-  std::optional<StartState> start;    ///< of every name, where the site is at or behind the first block
-  torch::Tensor values;               ///< [names, grid columns at or after the name, width], the site's
+  std::int64_t layer = 0;                     ///< as the grid counts
+  Site site;                                  ///< read and written there
+  std::optional<StartState> start;            ///< of every name, where the site is at or behind the first block
+  const models::KeyValueCache* past = nullptr;  ///< every name's keys and values in every block
+  torch::Tensor values;                       ///< [names, grid columns at or after the name, width], the site's
 };
 
-/// One direction a cell, all of a layer's cells as rows of one batch: row c * pairs + i is pair i in cell c.
+/// One direction a cell, all cells as rows of one batch: row c * pairs + i is pair i in cell c. Columns before the first cell are not run again: what
+/// is behind them sees the keys and values that they have in the base's run.
 class LayerTrainer {
  public:
   using Pairs = std::vector<std::pair<std::int64_t, std::int64_t>>;
@@ -50,6 +52,8 @@ class LayerTrainer {
   std::shared_ptr<Directions> bank_;
   torch::Tensor cell_, value_column_;  // [rows], of each row
   torch::Tensor source_;               // [rows, 1, width], of the run at hand
+  std::optional<StartState> start_;    // of every name, from the first cell's column on
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> past_;  // keys and values before it, by block; empty: there are none
   std::optional<Plan> plan_;
   models::Batch shape_;                // what the plan was compiled for
 };
