@@ -19,16 +19,16 @@ struct Options {
   bool no_picture = false;
 };
 
-// Names that are not used are told of, a line a class and reason.
+void tell(const std::vector<std::string>& names, const std::string& group, const char* why_one, const char* why_many) {
+  if (names.empty()) return;
+  std::fprintf(stderr, "vene: %zu %s of '%s' %s left out, because %s: %s\n", names.size(), names.size() == 1 ? "name" : "names", group.c_str(), names.size() == 1 ? "is" : "are",
+               names.size() == 1 ? why_one : why_many, join(names).c_str());
+}
+
 void tell_dropped(const LocateResult& result) {
   for (const LocateResult::Class& entry : result.classes) {
-    if (!entry.unaligned.empty()) {
-      std::fprintf(stderr, "vene: %zu names of '%s' have other tokens around them than most, and are left out: %s\n", entry.unaligned.size(), entry.name.c_str(), join(entry.unaligned).c_str());
-    }
-    if (!entry.mistaken.empty()) {
-      std::fprintf(stderr, "vene: after %zu names of '%s' the model puts another class's answer%s: %s\n", entry.mistaken.size(), entry.name.c_str(),
-                   result.options.keep_mistaken ? "" : ", so they are left out", join(entry.mistaken).c_str());
-    }
+    tell(entry.unaligned, entry.name, "the tokens around it are not those around most names", "the tokens around them are not those around most names");
+    if (!result.options.keep_mistaken) tell(entry.mistaken, entry.name, "the model puts another class's answer after it", "the model puts another class's answer after them");
   }
 }
 

@@ -118,7 +118,6 @@ class Reader {
 
 // How many cells go into one batch: a block keeps about twenty times its input for the backward pass.
 std::size_t cells_at_once(const models::Model& model, const NamedRows& rows, const LocateLayer& layer, std::int64_t batch) {
-  if (const char* n = std::getenv("ATONCE")) return std::atoi(n);
   const std::int64_t blocks = model.layer_count() - (layer.start ? layer.start->stage : 0) + 1;
   const std::int64_t cell = batch * rows.batch.positions() * model.hidden_size() * 20 * blocks * static_cast<std::int64_t>(torch::elementSize(model.dtype()));
   return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / std::max<std::int64_t>(cell, 1)));

@@ -35,14 +35,18 @@ std::string filled(const std::string& text, const std::string& name) { return st
 Row row_of(const text::Tokenizer& tokenizer, const std::string& text, std::size_t group, const std::string& name) {
   const auto begin = static_cast<std::int64_t>(text.find(kPlace)), end = begin + static_cast<std::int64_t>(name.size());
   Row row{name, group, {}};
+  std::vector<bool> blank;
   for (const text::Token& token : tokenizer.tokens(filled(text, name))) {
     const auto index = static_cast<std::int64_t>(row.ids.size());
     row.ids.push_back(token.id);
+    blank.push_back(!token.text.empty() && token.text.find_first_not_of(' ') == std::string::npos);
     // A token that goes on into the text behind the name belongs to that text, which then is not the others'.
     if (token.begin >= end || token.end <= begin || token.end > end) continue;
     if (row.first < 0) row.first = index;
     row.last = index;
   }
+  // SentencePiece may put the space in front of a word in a token of its own, for some names and not for others: it is the name's.
+  while (row.first > 0 && blank[static_cast<std::size_t>(row.first - 1)]) --row.first;
   return row;
 }
 

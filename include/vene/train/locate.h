@@ -33,9 +33,9 @@ struct LocateOptions {
   std::string component = "block_output";
   std::vector<std::int64_t> layers;   ///< empty: all
   std::vector<std::int64_t> columns;  ///< of the grid, as `LocateResult::tokens` counts them; empty: all. Others stay NaN
-  std::int64_t steps = 100;           ///< of Adam, with a learning rate that falls to 0 linearly
+  std::int64_t steps = 150;           ///< of Adam, with a learning rate that falls to 0 linearly
   double rate = 0.05;
-  std::int64_t batch = 32;            ///< pairs a step
+  std::int64_t batch = 16;            ///< pairs a step
   std::int64_t pairs = 512;           ///< of a base and a source, at most: to train on, and as many to test on
   double test_share = 0.3;            ///< of each class's names; at least one name on either side
   bool keep_mistaken = false;         ///< also names after which the model puts another class's answer
