@@ -25,5 +25,7 @@
 #include "vene/sweep/sweep.h"
 #include "vene/text/tokenizer.h"
 #include "vene/train/causal_model.h"
+#include "vene/train/locate.h"
 #include "vene/train/trainer.h"
+#include "vene/viz/locate_maps.h"
 #include "vene/viz/trace_maps.h"

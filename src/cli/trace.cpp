@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstdlib>
-#include <string_view>
 
 #include "src/cli/command.h"
+#include "src/cli/draw.h"
 #include "src/cli/output_folder.h"
-#include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/viz/trace_maps.h"
@@ -32,25 +31,6 @@ std::string noise_problem(const std::string& noise) {
   return !noise.empty() && *end == '\0' && std::isfinite(number) && number > 0 ? "" : "expected auto or a positive number, got '" + noise + "'";
 }
 
-// Says on stderr why there is no picture; the rest is worth having all the same.
-void no_picture(const std::string& why) { std::fprintf(stderr, "vene: %s; everything else is written\n", why.c_str()); }
-
-// The names of the pictures that were drawn.
-std::vector<std::string> draw(OutputFolder& out, const std::vector<HeatMap>& maps, const std::string& title) {
-  if (!gnuplot_available()) {
-    no_picture("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
-    return {};
-  }
-  try {
-    for (const char* name : {"trace.png", "trace.svg"}) out.write(name, [&](const std::string& path) { draw_heat_maps({path}, maps, title); });
-  } catch (const IoError& error) {
-    if (!std::string_view(error.what()).starts_with("gnuplot")) throw;
-    no_picture(error.what());
-    return {};
-  }
-  return {"trace.png", "trace.svg"};
-}
-
 void trace(Options options, bool has_target) {
   if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
   if (has_target) options.trace.target = options.target;
@@ -68,7 +48,7 @@ void trace(Options options, bool has_target) {
   const std::vector<HeatMap> maps = trace_maps(result);
   out.write("trace.csv", [&](const std::string& path) { io::write_file(path, trace_csv(result)); });
   out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
-  const std::vector<std::string> pictures = options.no_picture ? std::vector<std::string>{} : draw(out, maps, trace_title(result));
+  const std::vector<std::string> pictures = options.no_picture ? std::vector<std::string>{} : draw_maps(out, "trace", maps, trace_title(result));
   out.commit();
   if (options.json) {
     std::fputs(json.c_str(), stdout);

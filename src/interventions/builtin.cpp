@@ -129,6 +129,11 @@ void register_builtin_interventions(InterventionRegistry& registry) {
                 build_rotated(false), {"RotatedSpaceIntervention"}});
   registry.add({"low_rank_rotated_space", "Interchange in a learned subspace of low_rank_dimension directions.", {map(), seed()}, build_rotated(true),
                 {"LowRankRotatedSpaceIntervention"}});
+  registry.add({"directions",
+                "Interchange along single learned directions, of which subspaces name those of each row; without subspaces all.",
+                {{"count", OptionType::kInteger, OptionValue(std::int64_t{1}), "How many directions there are."}, seed()},
+                build<Directions>,
+                {}});
   registry.add({"boundless_rotated_space", "Interchange in a learned basis, over a learned number of its columns.", {map(), seed(), temperature(50)}, build<BoundlessRotatedSpace>,
                 {"BoundlessRotatedSpaceIntervention"}});
   registry.add({"sigmoid_mask_rotated_space", "Interchange in a learned basis under a learned mask over its columns.", {map(), seed(), temperature(50)},

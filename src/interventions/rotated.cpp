@@ -4,6 +4,8 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <optional>
+
 #include "vene/base/error.h"
 
 namespace vene {
@@ -119,6 +121,25 @@ SigmoidMaskRotatedSpace::SigmoidMaskRotatedSpace(const InterventionSettings& set
 
 Tensor SigmoidMaskRotatedSpace::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
   return weighed(base, source, torch::sigmoid(masks / temperature), subspace);
+}
+
+Directions::Directions(const InterventionSettings& settings) : Intervention(settings) {
+  require_width(settings, "a bank of directions");
+  const std::int64_t count = std::get<std::int64_t>(settings.options.at("count")), seed = std::get<std::int64_t>(settings.options.at("seed"));
+  if (count < 1) throw ConfigError("directions: count is " + std::to_string(count) + ", expected at least 1");
+  const torch::NoGradGuard no_grad;
+  std::optional<at::Generator> generator;
+  if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
+  const Tensor start = torch::empty({count, width_}).normal_(0, 1, generator);
+  directions = register_parameter("directions", start / start.norm(2, {1}, true));
+}
+
+Tensor Directions::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
+  const Tensor w = directions / directions.norm(2, {1}, true);
+  const Tensor x = base.to(w.scalar_type());
+  Tensor along = (broadcast_source(x, source) - x).matmul(w.t());
+  if (!subspace.all()) along = along * column_mask(subspace, base.dim(), w.size(0), w.options());
+  return (x + along.matmul(w)).to(base.scalar_type());
 }
 
 SigmoidMask::SigmoidMask(const InterventionSettings& settings) : Intervention(settings) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "src/base/csv.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -151,17 +152,6 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   }
   return trace;
 }
-
-namespace {
-
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string field = "\"";
-  for (char c : text) field += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return field + "\"";
-}
-
-}  // namespace
 
 std::string trace_csv(const CausalTrace& trace) {
   std::ostringstream csv;

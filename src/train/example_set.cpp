@@ -2,9 +2,9 @@
 #include "src/train/example_set.h"
 
 #include <map>
-#include <random>
 
 #include "src/train/shape_key.h"
+#include "src/train/shuffle.h"
 #include "vene/base/error.h"
 
 namespace vene::train {
@@ -61,11 +61,7 @@ std::vector<std::vector<std::size_t>> ExampleSet::batches(std::int64_t batch_siz
   if (batch_size < 1) throw PlanError("batch_size is " + std::to_string(batch_size) + ", expected at least 1");
   std::vector<std::size_t> order(size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  if (seed) {
-    // std::shuffle differs from one standard library to the next.
-    std::mt19937_64 random(*seed);
-    for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random() % (i + 1)]);
-  }
+  if (seed) detail::shuffle(order, *seed);
   std::vector<std::vector<std::size_t>> all;
   std::map<std::size_t, std::size_t> open;  // shape -> the batch that is being filled
   for (const std::size_t row : order) {

@@ -2,10 +2,10 @@
 #include "vene/train/spec.h"
 
 #include <filesystem>
-#include <random>
 
 #include "src/config/json_fields.h"
 #include "src/core/experiment_json.h"
+#include "src/train/shuffle.h"
 #include "vene/io/files.h"
 
 namespace vene::train {
@@ -161,8 +161,7 @@ void read_options(const Json& json, const std::string& path, TrainOptions& optio
 
 // Moves a share of the examples, drawn by the seed, to the validation set.
 void hold_out(double share, std::uint64_t seed, std::vector<Example>& examples, std::vector<Example>& validation) {
-  std::mt19937_64 random(seed);
-  for (std::size_t i = examples.size() - 1; i > 0; --i) std::swap(examples[i], examples[random() % (i + 1)]);
+  detail::shuffle(examples, seed);
   const auto held = static_cast<std::size_t>(share * static_cast<double>(examples.size()) + 0.5);
   if (held == 0 || held == examples.size()) {
     throw ConfigError("validation: a share of " + std::to_string(share) + " of " + std::to_string(examples.size()) + " examples leaves one of the two sets empty");

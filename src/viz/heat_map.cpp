@@ -93,6 +93,7 @@ void write_data(std::ostream& text, std::size_t index, const HeatMap& map) {
 }
 
 std::pair<double, double> range_of(const HeatMap& map) {
+  if (map.range) return *map.range;
   const torch::Tensor values = map.values.to(torch::kCPU, torch::kFloat64);
   const torch::Tensor finite = values.masked_select(torch::isfinite(values));
   const double low = finite.numel() > 0 ? finite.min().item<double>() : 0;

@@ -47,6 +47,11 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+std::string shown_token(const std::string& token) {
+  const std::size_t begin = token.find_first_not_of(' ');
+  return begin == std::string::npos ? "'" + token + "'" : token.substr(begin);
+}
+
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;
   for (std::uint32_t code : text::code_points(text)) width += width_of(code);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <tuple>
 
 #include "src/viz/labels.h"
 #include "vene/viz/heat_map.h"
@@ -49,6 +51,7 @@ std::string terminal_heat_map(const HeatMap& map, const TerminalStyle& style) {
     low = std::min(low, value);
     high = std::max(high, value);
   }
+  if (map.range) std::tie(low, high) = *map.range;
   std::size_t widest = 0;
   std::vector<std::string> labels;
   for (const std::string& row : map.rows) {
@@ -60,7 +63,7 @@ std::string terminal_heat_map(const HeatMap& map, const TerminalStyle& style) {
     text += std::string(widest - display_width(labels[row]), ' ') + labels[row] + " |";
     for (std::int64_t column = 0; column < values.size(1); ++column) {
       const double value = values.data_ptr<double>()[row * values.size(1) + column];
-      const double share = std::isfinite(value) && high > low ? (value - low) / (high - low) : 0;
+      const double share = std::isfinite(value) && high > low ? std::clamp((value - low) / (high - low), 0.0, 1.0) : 0;
       text += std::isfinite(value) ? cell(map, share, style) : "??";
     }
     text += "|\n";

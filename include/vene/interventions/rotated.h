@@ -53,6 +53,19 @@ class VENE_API SigmoidMaskRotatedSpace : public RotatedSpace {
   torch::Tensor temperature;  ///< scalar, buffer
 };
 
+/// Interchange along single learned directions: base + sum of ((source - base).w) w over the directions w, each of length one, that the subspace
+/// names, for each row its own. So one intervention holds a direction for each of many questions, and one batch asks all of them. Directions of
+/// the same row are taken as they are, not made orthogonal to each other.
+class VENE_API Directions : public Intervention {
+ public:
+  explicit Directions(const InterventionSettings& settings);
+  Traits traits() const override { return {.trainable = true}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace) override;
+  std::int64_t subspace_width(std::int64_t) const override { return directions.size(0); }
+
+  torch::Tensor directions;  ///< [count, width], parameter; rows of any length but 0
+};
+
 /// A learned mask sigmoid(mask / T) over the value's own columns. pyvene's SigmoidMaskIntervention.
 class VENE_API SigmoidMask : public Intervention {
  public:

@@ -2,7 +2,9 @@
 #pragma once
 #include <torch/types.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vene/base/export.h"
@@ -18,6 +20,7 @@ struct HeatMap {
   std::string x_label;
   std::string colour_label;         ///< what a value is, beside the colour bar
   std::string colour = "purple";    ///< "purple", "green", "red", "blue": from white to that
+  std::optional<std::pair<double, double>> range;  ///< of the values white and full colour stand for; empty: the lowest and the highest
 };
 
 /// Draws heat maps side by side under one title with gnuplot (a program, found on PATH), as .png and .svg files by the

@@ -51,6 +51,9 @@ std::vector<std::shared_ptr<Intervention>> learned(torch::ScalarType dtype = tor
     }
   }
   all.push_back(build("sigmoid_mask", sized(6)));
+  InterventionSettings bank = sized(6);
+  bank.options["count"] = std::int64_t{4};
+  all.push_back(build("directions", bank));
   all.push_back(build("autoencoder", sized(6, {}, 9)));
   all.push_back(build("jump_relu_autoencoder", sized(6, 9)));
   const torch::NoGradGuard no_grad;
@@ -103,7 +106,7 @@ TEST(LearnedTest, ABatchEqualsItsRowsAndUnitsOneByOne) {
 }
 
 TEST(LearnedTest, ASourceEqualToTheBaseChangesNothingAndTheWholeSpaceIsASwap) {
-  for (const char* name : {"rotated_space", "low_rank_rotated_space", "boundless_rotated_space", "sigmoid_mask_rotated_space", "sigmoid_mask"}) {
+  for (const char* name : {"rotated_space", "low_rank_rotated_space", "directions", "boundless_rotated_space", "sigmoid_mask_rotated_space", "sigmoid_mask"}) {
     const auto intervention = build(name, sized(6, 3));
     const Tensor base = torch::randn({2, 6});
     EXPECT_TRUE(torch::equal(intervention->forward(base, base, {}), base)) << name;
@@ -124,6 +127,24 @@ TEST(LearnedTest, ASubspaceMovesTheValueWithinItsColumnsOnly) {
   }
   intervention->interchange_dim = 2;
   EXPECT_TRUE(torch::allclose(intervention->forward(base, source, {}), intervention->forward(base, source, columns({{{0, 1}}}, *intervention, 2)), 1e-5, 1e-6));
+}
+
+TEST(LearnedTest, EachRowIsExchangedAlongItsOwnDirection) {
+  InterventionSettings settings = sized(6);
+  settings.options["count"] = std::int64_t{3};
+  settings.options["seed"] = std::int64_t{5};
+  const auto intervention = build_as<Directions>("directions", settings);
+  EXPECT_TRUE(torch::equal(intervention->directions, build_as<Directions>("directions", settings)->directions));
+  const torch::NoGradGuard no_grad;
+  intervention->directions.mul_(torch::tensor({{0.5F}, {1.0F}, {7.0F}}));  // their lengths have no say
+  const Tensor base = torch::randn({2, 6}), source = torch::randn({2, 6});
+  const Tensor moved = intervention->forward(base, source, columns({{{2}, {0}}}, *intervention, 2));
+  for (std::int64_t row = 0; row < 2; ++row) {
+    const Tensor w = intervention->directions[row == 0 ? 2 : 0] / intervention->directions[row == 0 ? 2 : 0].norm();
+    EXPECT_NEAR(moved[row].dot(w).item<double>(), source[row].dot(w).item<double>(), 1e-5);
+    const Tensor change = moved[row] - base[row];
+    EXPECT_LT((change - change.dot(w) * w).abs().max().item<double>(), 1e-5);
+  }
 }
 
 TEST(LearnedTest, HalfPrecisionValuesMeetWeightsInFullPrecision) {
@@ -240,6 +261,9 @@ TEST(LearnedTest, MissingSizesAreNamed) {
   message("pca_rotated_space", sized(6, 7), "low_rank_dimension 7 does not fit a width of 6");
   message("autoencoder", sized(6), "autoencoder needs latent_dim");
   message("jump_relu_autoencoder", sized(6), "needs low_rank_dimension, its number of latents, or a file in weights");
+  InterventionSettings none = sized(6);
+  none.options["count"] = std::int64_t{0};
+  message("directions", none, "directions: count is 0, expected at least 1");
   InterventionSettings cold = sized(6);
   cold.options["temperature"] = 0.0;
   message("boundless_rotated_space", cold, "temperature is 0.000000, expected more than 0");

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/cli/command.h"
+#include "src/cli/draw.h"
+#include "src/cli/output_folder.h"
+#include "vene/base/names.h"
+#include "vene/io/files.h"
+#include "vene/train/locate.h"
+#include "vene/viz/locate_maps.h"
+
+namespace vene::cli {
+namespace {
+
+struct Options {
+  ModelChoice model;
+  LocateOptions locate;
+  std::string task;
+  std::string out;
+  bool json = false;
+  bool no_picture = false;
+};
+
+void tell(const std::vector<std::string>& names, const std::string& group, const char* why_one, const char* why_many) {
+  if (names.empty()) return;
+  std::fprintf(stderr, "vene: %zu %s of '%s' %s left out, because %s: %s\n", names.size(), names.size() == 1 ? "name" : "names", group.c_str(), names.size() == 1 ? "is" : "are",
+               names.size() == 1 ? why_one : why_many, join(names).c_str());
+}
+
+void tell_dropped(const LocateResult& result) {
+  for (const LocateResult::Class& entry : result.classes) {
+    tell(entry.unaligned, entry.name, "the tokens around it are not those around most names", "the tokens around them are not those around most names");
+    if (!result.options.keep_mistaken) tell(entry.mistaken, entry.name, "the model puts another class's answer after it", "the model puts another class's answer after them");
+  }
+}
+
+void locate_command(Options options) {
+  const LocateTask task = LocateTask::load(options.task);
+  // Before the work, because a folder that cannot be written to should not cost a calculation.
+  OutputFolder out(options.out);
+  const models::LanguageModel lm = options.model.load();
+  LocateResult result;
+  {
+    Progress progress("training");
+    options.locate.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
+    result = locate(lm, task, options.locate);
+  }
+  result.model = options.model.folder;
+  tell_dropped(result);
+  const std::string json = locate_json(result);
+  const std::vector<HeatMap> maps = locate_maps(result);
+  out.write("locate.csv", [&](const std::string& path) { io::write_file(path, locate_csv(result)); });
+  out.write("locate.json", [&](const std::string& path) { io::write_file(path, json); });
+  const std::vector<std::string> pictures = options.no_picture ? std::vector<std::string>{} : draw_maps(out, "locate", maps, locate_title(result));
+  out.commit();
+  if (options.json) {
+    std::fputs(json.c_str(), stdout);
+    return;
+  }
+  std::printf("%s\n\n", locate_title(result).c_str());
+  for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
+  const auto high = [](const torch::Tensor& accuracy) { return static_cast<long long>((accuracy >= 0.9).sum().item<std::int64_t>()); };
+  std::printf("cells at 0.9 or more, of %lld: %lld exchanged, %lld probed\n", static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
+  std::printf("figures: %s, %s\n", out.path("locate.csv").c_str(), out.path("locate.json").c_str());
+  if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
+}
+
+}  // namespace
+
+void add_locate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  LocateOptions& locate = options->locate;
+  CLI::App* command = app.add_subcommand("locate", "Where does a model keep the class of a name? A trained direction and a linear probe for every layer and position");
+  options->model.add_to(*command);
+  command->add_option("--task", options->task, "JSON file with template, classes and answers")->required()->type_name("FILE");
+  command->add_option("--component", locate.component, "What is exchanged and probed")->option_text("NAME=block_output");
+  command->add_option("--layers", locate.layers, "Layers, joined by commas (default: all)")->delimiter(',')->option_text("N,N");
+  command->add_option("--steps", locate.steps, "Training steps of each direction")->check(CLI::Range(1, 1000000))->option_text("N=" + std::to_string(locate.steps));
+  command->add_option("--rate", locate.rate, "Learning rate at the start; it falls to 0")->check(CLI::PositiveNumber)->option_text("NUMBER=0.05");
+  command->add_option("--batch", locate.batch, "Pairs of names a step")->check(CLI::Range(1, 100000))->option_text("N=" + std::to_string(locate.batch));
+  command->add_option("--pairs", locate.pairs, "Pairs to train on, and pairs to test on, at most")->check(CLI::Range(1, 10000000))->option_text("N=" + std::to_string(locate.pairs));
+  command->add_option("--seed", locate.seed, "Seed of the split of the names, of pairs, and of starting directions")->option_text("N=1");
+  command->add_flag("--keep-mistaken", locate.keep_mistaken, "Also use names after which the model puts another class's answer");
+  command->add_option("-o,--output", options->out, "Folder for locate.csv, locate.json, locate.png and locate.svg")->required()->type_name("DIR");
+  command->add_flag("--json", options->json, "Print locate.json instead of the heat maps");
+  command->add_flag("--no-picture", options->no_picture, "Don't draw locate.png and locate.svg");
+  command->footer("Example: vene locate -m assets/landmarks-gpt2 --task examples/tasks/gender.json -o out");
+  command->callback([options] { locate_command(*options); });
+}
+
+}  // namespace vene::cli
