@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small residual network whose convolutions are sites, and the pictures it learns: a bright square, left or right.
 #pragma once
-#include <torch/torch.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/adam.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <memory>
 #include <tuple>

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains a bundled language model from scratch: makes the corpus, learns the tokenizer, trains, measures how many facts
 // are known, and writes a Hugging Face folder. See --help.
-#include <torch/torch.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+#include <torch/serialize.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>

@@ -87,7 +87,8 @@ void train_command(const Options& options) {
   if (!spec.test.empty()) metrics["test"] = metrics_json(evaluator.evaluate(spec.test, true));
   const std::string saved = (out / "intervention").string();
   model->save(saved);
-  io::write_file((out / "metrics.json").string(), metrics.dump(2) + "\n");
+  // Beside the interventions too, where `vene push` finds it for the model card.
+  for (const fs::path& folder : {out, fs::path(saved)}) io::write_file((folder / "metrics.json").string(), metrics.dump(2) + "\n");
   bool picture = !options.no_picture;
   if (picture && !gnuplot_available()) {
     std::fputs("vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n", stderr);

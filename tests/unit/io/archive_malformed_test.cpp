@@ -12,6 +12,7 @@ namespace {
 using namespace std::string_literals;
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 constexpr char kStart[] = "\x80\x02";

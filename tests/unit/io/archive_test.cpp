@@ -13,6 +13,7 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 using Json = nlohmann::json;
 

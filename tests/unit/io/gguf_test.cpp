@@ -10,6 +10,7 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 torch::Tensor direction(std::int64_t layer) { return (torch::arange(6, torch::kFloat32) - 3) * 0.25 + layer; }

@@ -11,6 +11,7 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {

@@ -8,6 +8,7 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 NamedTensors all_of(const std::string& path) {

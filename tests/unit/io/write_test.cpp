@@ -14,6 +14,7 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
+using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 TEST(WriteFile, WritesAndReplaces) {
