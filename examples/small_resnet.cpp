@@ -15,7 +15,7 @@ int main() {
   small_resnet::train(net, 60);
   const torch::NoGradGuard no_grad;
   const auto [images, labels] = small_resnet::pictures(100);
-  std::printf("accuracy on 100 new pictures: %.2f\n", small_resnet::accuracy(net(images), labels));
+  std::printf("accuracy on 100 new pictures: %.1f\n", small_resnet::accuracy(net(images), labels));
 
   // Every picture meets one whose square is on the other side.
   const auto [others, other_labels] = small_resnet::pictures(400);
@@ -33,16 +33,16 @@ int main() {
   std::vector<std::int64_t> half(6);
   std::iota(half.begin(), half.end(), 0);
   std::printf("the answer is the source's, with from the source\n");
-  std::printf("  every channel of layer1: %.2f\n", says_source({.base = base, .sources = {source}, .locations = vene::all()}));
-  std::printf("  their left half:         %.2f\n",
+  std::printf("  every channel of layer1: %.1f\n", says_source({.base = base, .sources = {source}, .locations = vene::all()}));
+  std::printf("  their left half:         %.1f\n",
               says_source({.base = base, .sources = {source}, .locations = vene::all(), .subspaces = {vene::SubspaceIds{{half}}}}));
-  std::printf("  no channel but 0:        %.2f\n", says_source({.base = base, .sources = {source}, .locations = vene::at(0)}));
+  std::printf("  no channel but 0:        %.1f\n", says_source({.base = base, .sources = {source}, .locations = vene::at(0)}));
 
   vene::IntervenableModel zero(vene::IntervenableConfig::parse(R"([{"component": "feature_map", "layer": 1, "unit": "h", "intervention_type": "zero"}])"), model);
   std::printf("accuracy with a channel of layer1 set to zero:");
   for (std::int64_t channel = 0; channel < 8; ++channel) {
     const vene::Result result = zero->forward({.base = base, .locations = vene::at(channel)});
-    std::printf(" %.2f", small_resnet::accuracy(result.intervened.logits, labels));
+    std::printf(" %.1f", small_resnet::accuracy(result.intervened.logits, labels));
   }
   std::printf("\n");
   return 0;

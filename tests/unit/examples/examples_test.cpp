@@ -64,7 +64,7 @@ class Examples : public testing::TestWithParam<const char*> {};
 
 TEST_P(Examples, PrintWhatIsCommitted) { expect_alike(read_text(source_path("tests/golden/examples/" + std::string(GetParam()) + ".txt")), run_example(GetParam())); }
 
-INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_tracing", "custom_intervention", "first_steps", "locate_gender", "steer_generation", "steer_prompts"), [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_tracing", "custom_intervention", "first_steps", "locate_gender", "small_resnet", "steer_generation", "steer_prompts"), [](const auto& instance) { return std::string(instance.param); });
 
 TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
   for (const char* architecture : {"gpt2", "gpt_neox", "gru"}) {
