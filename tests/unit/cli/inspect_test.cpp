@@ -80,7 +80,7 @@ TEST(Inspect, TheTextIsForPeople) {
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   for (const char* line :
        {"format         vene, format version 1, written by vene ", "model          toy of 3 layers, width 6 and vocabulary 11 (weights ", "parameters     54\n", "\nlayer_0_comp_block_output_unit_pos_nunit_1#0\n",
-        "  site           mlp_output of layer 2, unit pos\n", "  options        intervention_link_key \"r\", low_rank_dimension 2", "  source         from a run\n", "  source         a constant\n",
+        "  site           mlp_output of layer 2, unit pos\n", "  options        low_rank_dimension 2, intervention_link_key \"r\"\n", "  source         from a run\n", "  source         a constant\n",
         "  linked to      layer_0_comp_block_output_unit_pos_nunit_1#0\n", "  rotate_layer.parametrizations.weight.original  [6, 2]           float32            48 bytes\n",
         "24 bytes, no parameter\n", "\nparts of the model that trained along\n  parameters     42\n"}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
