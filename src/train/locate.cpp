@@ -8,7 +8,7 @@
 #include <limits>
 #include <set>
 
-#include "src/train/locate_layer.h"
+#include "src/train/locate_cells.h"
 #include "src/train/probe.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -16,8 +16,8 @@
 namespace vene {
 namespace {
 
-using detail::LayerTrainer;
-using detail::LocateLayer;
+using detail::CellTrainer;
+using detail::LocateValues;
 using detail::NamedRows;
 using torch::Tensor;
 
@@ -67,60 +67,10 @@ std::vector<std::int64_t> columns_of(const NamedRows& rows, const LocateOptions&
   return columns;
 }
 
-// Runs every name up to a layer's site, from where the layer before left them.
-class Reader {
- public:
-  Reader(std::shared_ptr<models::Model> model, const NamedRows& rows) : model_(std::move(model)), staged_(dynamic_cast<models::StagedModel&>(*model_)), rows_(rows) {
-    const torch::NoGradGuard no_grad;
-    staged_.run(staged_.begin(rows.batch, &past_), 0, staged_.layer_count());
-    state_ = staged_.begin(rows.batch);
-    if (state_.position_ids.defined()) state_.position_ids = state_.position_ids.expand({rows.batch.rows(), -1});
-  }
-
-  LocateLayer read(const std::string& component, std::int64_t layer) {
-    const torch::NoGradGuard no_grad;
-    LocateLayer read;
-    read.layer = layer;
-    read.site = model_->sites().find(component, layer);
-    // What a block puts out is what the next one takes in, which spares running the block in each step.
-    const Site* next = component == "block_output" ? model_->sites().try_find("block_input", layer + 1) : nullptr;
-    if (next != nullptr && next->layer == layer + 1 && next->stage == layer + 1 && next->width == read.site.width) read.site = *next;
-    if (read.site.stage >= 0) {
-      state_ = staged_.run(std::move(state_), stage_, read.site.stage);
-      stage_ = read.site.stage;
-      read.start = StartState{state_, stage_};
-      read.past = &past_;
-    }
-    RepresentationConfig representation;
-    representation.component = read.site.component;
-    representation.layer = read.site.layer;
-    representation.intervention_type = "collect";
-    IntervenableConfig config;
-    config.add_intervention(representation);
-    RunRequest request;
-    request.base = rows_.batch;
-    request.collect_only = true;
-    RunOptions options;
-    options.start = read.start;
-    const Tensor whole = run(compile(config, model_, build_interventions(config, *model_), request), rows_.batch, {}, options).collected.at(0).value;
-    read.values = whole.slice(1, rows_.batch_column(rows_.before)).contiguous();
-    return read;
-  }
-
- private:
-  std::shared_ptr<models::Model> model_;
-  models::StagedModel& staged_;
-  const NamedRows& rows_;
-  models::KeyValueCache past_;
-  models::StageState state_;
-  std::int64_t stage_ = 0;
-};
-
-// How many cells go into one batch: a block keeps about twenty times its input for the backward pass.
-std::size_t cells_at_once(const models::Model& model, const NamedRows& rows, const LocateLayer& layer, std::int64_t batch) {
-  const std::int64_t blocks = model.layer_count() - (layer.start ? layer.start->stage : 0) + 1;
-  const std::int64_t cell = batch * rows.batch.positions() * model.hidden_size() * 20 * blocks * static_cast<std::int64_t>(torch::elementSize(model.dtype()));
-  return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / std::max<std::int64_t>(cell, 1)));
+// How many layers go into one batch: a block keeps about twenty times its input for the backward pass.
+std::size_t layers_at_once(const models::Model& model, const NamedRows& rows, std::int64_t batch) {
+  const std::int64_t layer = batch * rows.batch.positions() * model.hidden_size() * 20 * (model.layer_count() + 1) * static_cast<std::int64_t>(torch::elementSize(model.dtype()));
+  return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / std::max<std::int64_t>(layer, 1)));
 }
 
 // Columns before the name: no name has been read there, so that base and source are the same and an exchange does nothing, and a probe can only
@@ -129,7 +79,7 @@ struct BeforeName {
   double iia, probe;
 };
 
-BeforeName before_name(models::Model& model, const NamedRows& rows, const LayerTrainer::Pairs& tests) {
+BeforeName before_name(models::Model& model, const NamedRows& rows, const CellTrainer::Pairs& tests) {
   const torch::NoGradGuard no_grad;
   models::ForwardOptions last;
   last.last_logits = 1;
@@ -148,7 +98,8 @@ BeforeName before_name(models::Model& model, const NamedRows& rows, const LayerT
 
 LocateResult locate(const models::LanguageModel& lm, const LocateTask& task, const LocateOptions& options) {
   check(options);
-  if (dynamic_cast<models::StagedModel*>(lm.model.get()) == nullptr) throw ModelError("locate needs a model that can be cut into stages, and " + lm.model->architecture() + " cannot");
+  auto* staged = dynamic_cast<models::StagedModel*>(lm.model.get());
+  if (staged == nullptr) throw ModelError("locate needs a model that can be cut into stages, and " + lm.model->architecture() + " cannot");
   LocateResult result;
   result.task = task;
   result.options = options;
@@ -158,7 +109,7 @@ LocateResult locate(const models::LanguageModel& lm, const LocateTask& task, con
   const std::vector<std::int64_t> columns = columns_of(rows, options);
   std::vector<std::int64_t> trained;
   std::copy_if(columns.begin(), columns.end(), std::back_inserter(trained), [&](std::int64_t column) { return column >= rows.before; });
-  const LayerTrainer::Pairs train = detail::pairs_of(rows.train, rows.classes, options.pairs, options.seed), test = detail::pairs_of(rows.test, rows.classes, options.pairs, options.seed + 1);
+  const CellTrainer::Pairs train = detail::pairs_of(rows.train, rows.classes, options.pairs, options.seed), test = detail::pairs_of(rows.test, rows.classes, options.pairs, options.seed + 1);
   result.train_pairs = static_cast<std::int64_t>(train.size());
   result.test_pairs = static_cast<std::int64_t>(test.size());
 
@@ -173,35 +124,31 @@ LocateResult locate(const models::LanguageModel& lm, const LocateTask& task, con
       result.probe.select(1, column).fill_(before.probe);
     }
   }
-  Reader reader(lm.model, rows);
-  std::vector<Tensor> cells;  // the values of every trained cell, for the probes
+  const LocateValues values = detail::read_values(*staged, rows, options.component, result.layers);
+  for (const detail::LocateRow& row : values.rows) result.directions.push_back(torch::zeros({width, row.values.size(2)}));
+  const std::size_t at_once = layers_at_once(*lm.model, rows, options.batch), all = static_cast<std::size_t>(options.steps * layers) * trained.size();
   std::size_t done = 0;
-  const std::size_t all = static_cast<std::size_t>(options.steps) * result.layers.size();
-  for (std::int64_t l = 0; l < layers; ++l) {
-    const LocateLayer layer = reader.read(options.component, result.layers[static_cast<std::size_t>(l)]);
-    Tensor directions = torch::zeros({width, layer.values.size(2)});
-    const std::size_t at_once = cells_at_once(*lm.model, rows, layer, options.batch), begin = done;
-    for (std::size_t from = 0; from < trained.size(); from += at_once) {
-      const std::size_t to = std::min(trained.size(), from + at_once);
-      const std::vector<std::int64_t> some(trained.begin() + static_cast<std::ptrdiff_t>(from), trained.begin() + static_cast<std::ptrdiff_t>(to));
-      LayerTrainer trainer(lm.model, rows, layer, some, options);
-      std::size_t step = 0;
+  std::vector<Tensor> cells;  // the values of every trained cell, for the probes
+  for (const std::int64_t column : trained) {
+    for (std::size_t from = 0; from < values.rows.size(); from += at_once) {
+      std::vector<std::size_t> some;
+      for (std::size_t row = from; row < std::min(values.rows.size(), from + at_once); ++row) some.push_back(row);
+      CellTrainer trainer(*staged, rows, values, some, column, options);
       trainer.fit(train, [&] {
-        // Of a layer in several parts, each step is a part of one.
-        done = begin + (from * static_cast<std::size_t>(options.steps) + ++step * (to - from)) / trained.size();
+        done += some.size();
         return !options.progress || options.progress(done, all);
       });
-      const Tensor index = torch::tensor(some, torch::kInt64);
-      result.iia[l].index_copy_(0, index, trainer.evaluate(test));
-      directions.index_copy_(0, index, trainer.directions().to(torch::kCPU, torch::kFloat32));
+      const Tensor accuracy = trainer.evaluate(test), directions = trainer.directions().to(torch::kCPU, torch::kFloat32);
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        result.iia[static_cast<std::int64_t>(some[i])][column] = accuracy[static_cast<std::int64_t>(i)];
+        result.directions[some[i]][column] = directions[static_cast<std::int64_t>(i)];
+      }
     }
-    done = begin + static_cast<std::size_t>(options.steps);
-    result.directions.push_back(directions);
-    for (const std::int64_t column : trained) cells.push_back(layer.values.select(1, column - rows.before));
+    for (const detail::LocateRow& row : values.rows) cells.push_back(row.values.select(1, rows.batch_column(column)));
   }
   if (!trained.empty()) {
     const auto classes = static_cast<std::int64_t>(rows.answers.size());
-    const Tensor probes = detail::probe_accuracy(torch::stack(cells), rows.classes, classes, rows.train, rows.test).view({layers, -1});
+    const Tensor probes = detail::probe_accuracy(torch::stack(cells), rows.classes, classes, rows.train, rows.test).view({-1, layers}).t();
     result.probe.index_copy_(1, torch::tensor(trained, torch::kInt64), probes);
   }
   return result;

@@ -40,7 +40,7 @@ struct LocateOptions {
   double test_share = 0.3;            ///< of each class's names; at least one name on either side
   bool keep_mistaken = false;         ///< also names after which the model puts another class's answer
   std::uint64_t seed = 1;             ///< of the split, the pairs, their order, and the directions' start
-  std::function<bool(std::size_t done, std::size_t all)> progress;  ///< steps times layers; false stops, with a PlanError
+  std::function<bool(std::size_t done, std::size_t all)> progress;  ///< steps times cells; false stops, with a PlanError
 };
 
 /// The grid of layers x positions. Positions are the tokens before the name, the name's last token, and the tokens after it.
@@ -72,9 +72,9 @@ struct LocateResult {
 };
 
 /// Where does a model keep the class of a name? For each layer and position, trains a one-dimensional interchange (distributed alignment
-/// search: does exchanging one direction between two names exchange the answer?) and a linear probe (can the class be read there?). All cells of
-/// a layer are trained together, each pair of names in all of them; a cell's result does not depend on the others. Second case study of the
-/// pyvene paper.
+/// search: does exchanging one direction between two names exchange the answer?) and a linear probe (can the class be read there?). The cells of
+/// all layers at a position are trained together, as rows that join one batch at their own layer's block; a cell's result does not depend on the
+/// others. Second case study of the pyvene paper.
 /// Throws ConfigError for a task that does not fit the model, PlanError for a component that is no [batch, pos, feature] value, ModelError for
 /// a model that cannot be cut into stages.
 VENE_API LocateResult locate(const models::LanguageModel& model, const LocateTask& task, const LocateOptions& options = {});

@@ -227,13 +227,13 @@ TEST(LocateTest, AProbeSucceedsInFarMorePlacesThanAnExchange) {
   options.steps = 60;
   std::size_t told = 0;
   options.progress = [&](std::size_t done, std::size_t all) {
-    EXPECT_EQ(all, 6U * 60U);
+    EXPECT_EQ(all, 18U * 60U);
     EXPECT_GT(done, told);
     told = done;
     return true;
   };
   const LocateResult found = locate(bundled(), gender(), options);
-  EXPECT_EQ(told, 6U * 60U);
+  EXPECT_EQ(told, 18U * 60U);
   EXPECT_EQ(found.clean_accuracy, 1);
   EXPECT_GT(high(found.probe), 2 * high(found.iia));
   // It is found: at the name in the first layer, then at the last token; in the middle it can be read, and is not used.

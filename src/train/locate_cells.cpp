@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "src/train/locate_cells.h"
+
+#include <torch/autograd.h>
+#include <torch/optim/adam.h>
+#include <torch/types.h>
+#include <torch/utils.h>
+
+#include <cmath>
+
+#include "src/train/optimizer.h"
+#include "src/train/shuffle.h"
+#include "vene/base/error.h"
+#include "vene/train/metrics.h"
+
+namespace vene::detail {
+namespace {
+
+using torch::Tensor;
+
+// A cell's start depends on the seed and its place alone, so that it is the same whichever cells are trained beside it.
+Tensor start_of(std::uint64_t seed, std::int64_t layer, std::int64_t column, std::int64_t width) {
+  const std::uint64_t place = seed * 1000003 + static_cast<std::uint64_t>(layer + 1) * 1009 + static_cast<std::uint64_t>(column);
+  return torch::empty({width}).normal_(0, 1, at::make_generator<at::CPUGeneratorImpl>(place));
+}
+
+Tensor side_of(const CellTrainer::Pairs& pairs, std::int64_t CellTrainer::Pairs::value_type::*side, torch::Device device) {
+  std::vector<std::int64_t> rows;
+  for (const auto& pair : pairs) rows.push_back(pair.*side);
+  return torch::tensor(rows, torch::kInt64).to(device);
+}
+
+}  // namespace
+
+CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, const LocateValues& values, std::vector<std::size_t> rows, std::int64_t column, const LocateOptions& options)
+    : model_(model), names_(names), values_(values), rows_(std::move(rows)), begin_(names.batch_column(column)), options_(options) {
+  const torch::Device device = model_.device();
+  InterventionSettings settings;
+  settings.width = values.rows[rows_[0]].values.size(2);
+  settings.options = {{"count", static_cast<std::int64_t>(rows_.size())}, {"seed", std::int64_t{0}}};
+  bank_ = std::make_shared<Directions>(settings);
+  const torch::NoGradGuard no_grad;
+  const std::int64_t kept = names.batch.positions() - begin_;
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    const LocateRow& row = values.rows[rows_[i]];
+    const Tensor start = start_of(options.seed, row.layer, column, settings.width);
+    bank_->directions[static_cast<std::int64_t>(i)].copy_(start / start.norm());
+    hidden_.push_back(row.hidden.narrow(1, begin_, kept).contiguous());
+  }
+  bank_->to(device);
+  for (const auto& [keys, seen] : values.past.layers) {
+    if (begin_ > 0) past_.emplace_back(keys.narrow(2, 0, begin_).contiguous(), seen.narrow(2, 0, begin_).contiguous());
+  }
+  answers_ = torch::tensor(names.answers, torch::kInt64).to(device);
+  classes_ = torch::tensor(names.classes, torch::kInt64).to(device);
+}
+
+Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
+  const std::int64_t pairs = bases.numel(), blocks = model_.layer_count(), kept = names_.batch.positions() - begin_;
+  models::StageState state;
+  Tensor in_base;
+  std::size_t entered = 0, exchanged = 0;
+  for (std::int64_t stage = values_.rows[rows_[0]].site.stage; stage <= blocks; ++stage) {
+    // The rows whose layer's site is in this stage join the others, and are the last of them.
+    HookTable hooks;
+    for (; entered < rows_.size() && values_.rows[rows_[entered]].site.stage == stage; ++entered) {
+      const LocateRow& row = values_.rows[rows_[entered]];
+      const Tensor source = row.values.select(1, begin_).index_select(0, sources), fresh = hidden_[entered].index_select(0, bases);
+      const auto index = static_cast<std::int64_t>(entered);
+      state.hidden = entered == 0 ? fresh : torch::cat({state.hidden, fresh}, 0);
+      hooks.on(row.site.id, row.site.phase,
+               [this, index, pairs, source, &exchanged](const HookContext& context) {
+                 const Tensor& value = context.value();
+                 const Tensor cell = value.narrow(0, index * pairs, pairs).narrow(1, 0, 1);  // the first position that is run
+                 const Tensor exchange = bank_->forward(cell, source.unsqueeze(1), {torch::tensor({index}, torch::kInt64).to(value.device()), {}});
+                 Tensor changed = value.clone();
+                 changed.narrow(0, index * pairs, pairs).narrow(1, 0, 1).copy_(exchange);
+                 context.value() = changed;
+                 ++exchanged;
+               },
+               site_text(row.site));
+    }
+    const auto rows = static_cast<std::int64_t>(entered);
+    if (!in_base.defined() || in_base.numel() != rows * pairs) {
+      in_base = bases.repeat({rows});
+      const models::StageState& all = values_.state;
+      if (all.attention_mask.defined()) state.attention_mask = all.attention_mask.index_select(0, in_base);
+      if (all.position_ids.defined()) state.position_ids = all.position_ids.index_select(0, in_base).narrow(1, begin_, kept);
+    }
+    const HookScope scope(hooks);
+    if (stage == blocks) {
+      const Tensor last = torch::tensor({kept - 1}, torch::kInt64).to(in_base.device());
+      const Tensor result = model_.finish(state, last).logits.select(1, 0);
+      if (exchanged != rows_.size()) throw PlanError("locate: " + options_.component + " was reached " + std::to_string(exchanged) + " times in a run, expected " + std::to_string(rows_.size()));
+      return result;
+    }
+    models::KeyValueCache past;
+    if (!past_.empty()) {
+      past.layers.resize(static_cast<std::size_t>(blocks));
+      const auto& [keys, seen] = past_[static_cast<std::size_t>(stage)];
+      past.layers[static_cast<std::size_t>(stage)] = {keys.index_select(0, in_base), seen.index_select(0, in_base)};
+      state.cache = &past;
+    }
+    state = model_.run(std::move(state), stage, stage + 1);
+    state.cache = nullptr;
+  }
+  return {};
+}
+
+Tensor CellTrainer::tokens_of(const Tensor& names) const { return answers_.index_select(0, classes_.index_select(0, names)); }
+
+void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress) {
+  const torch::Device device = model_.device();
+  const Tensor bases = side_of(pairs, &Pairs::value_type::first, device), sources = side_of(pairs, &Pairs::value_type::second, device);
+  const auto rows = static_cast<std::int64_t>(rows_.size()), at_once = options_.batch;
+  torch::optim::Adam adam({bank_->directions}, torch::optim::AdamOptions(options_.rate));
+  std::vector<std::int64_t> order;
+  std::uint64_t round = 0;
+  for (std::int64_t step = 0; step < options_.steps; ++step) {
+    while (static_cast<std::int64_t>(order.size()) < at_once) {
+      std::vector<std::int64_t> more;
+      for (std::int64_t i = 0; i < bases.numel(); ++i) more.push_back(i);
+      shuffle(more, options_.seed + round++);
+      order.insert(order.begin(), more.begin(), more.end());
+    }
+    const Tensor picked = torch::tensor(std::vector<std::int64_t>(order.end() - at_once, order.end()), torch::kInt64).to(device);
+    order.resize(order.size() - static_cast<std::size_t>(at_once));
+    const Tensor source = sources.index_select(0, picked);
+    const Tensor wanted = tokens_of(source).repeat({rows}).unsqueeze(1);
+    // The sum over cells of their own means: what a cell learns, and how fast, does not depend on how many are beside it.
+    const Tensor loss = train::cross_entropy(logits(bases.index_select(0, picked), source).unsqueeze(1), wanted).sum() / static_cast<double>(at_once);
+    if (!std::isfinite(loss.item<double>())) throw PlanError("locate: the loss is not a number at step " + std::to_string(step) + "; a lower rate may help");
+    bank_->directions.mutable_grad() = torch::autograd::grad({loss}, {bank_->directions})[0];
+    train::set_learning_rate(adam, options_.rate * (1 - static_cast<double>(step) / static_cast<double>(options_.steps)));
+    adam.step();
+    {
+      const torch::NoGradGuard no_grad;
+      bank_->directions.div_(bank_->directions.norm(2, {1}, true));
+    }
+    if (!progress()) throw PlanError("locate: cancelled");
+  }
+}
+
+Tensor CellTrainer::evaluate(const Pairs& pairs) {
+  constexpr std::int64_t kAtOnce = 64;
+  const torch::NoGradGuard no_grad;
+  const auto rows = static_cast<std::int64_t>(rows_.size()), count = static_cast<std::int64_t>(pairs.size());
+  const Tensor bases = side_of(pairs, &Pairs::value_type::first, model_.device()), sources = side_of(pairs, &Pairs::value_type::second, model_.device());
+  Tensor right = torch::zeros({rows}, torch::TensorOptions(torch::kFloat64).device(model_.device()));
+  for (std::int64_t from = 0; from < count; from += kAtOnce) {
+    const std::int64_t some = std::min(kAtOnce, count - from);
+    const Tensor source = sources.narrow(0, from, some);
+    const Tensor best = logits(bases.narrow(0, from, some), source).index_select(1, answers_).argmax(1).view({rows, some});
+    right += (best == classes_.index_select(0, source).unsqueeze(0)).sum(1);
+  }
+  return (right / static_cast<double>(count)).to(torch::kCPU);
+}
+
+}  // namespace vene::detail
