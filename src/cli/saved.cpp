@@ -65,13 +65,13 @@ std::string cell(const std::string& text) {
 }
 
 void write_metrics(std::ostringstream& card, const SavedFolder& saved) {
-  Metrics metrics;
-  std::string from;
+  Metrics of_object, of_training;
   for (const SavedFile& file : saved.files) {
-    if (file.name == "metrics.json") metrics = of_json(io::read_file(file.path));
-    if (file.name == "log.csv" && metrics.empty()) metrics = of_log(io::read_file(file.path));
-    if (from.empty() && !metrics.empty()) from = file.name == "log.csv" ? "The last line of `log.csv`" : "From `metrics.json`";
+    if (file.name == "metrics.json") of_object = of_json(io::read_file(file.path));
+    if (file.name == "log.csv") of_training = of_log(io::read_file(file.path));
   }
+  const Metrics& metrics = of_object.empty() ? of_training : of_object;
+  const char* from = of_object.empty() ? "The last line of `log.csv`" : "From `metrics.json`";
   if (metrics.empty()) return;
   card << "\n## Metrics\n\n" << from << ".\n\n| metric | value |\n|---|---|\n";
   for (const auto& [name, value] : metrics) card << "| " << cell(name) << " | " << value << " |\n";
