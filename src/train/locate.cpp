@@ -100,6 +100,7 @@ LocateResult locate(const models::LanguageModel& lm, const LocateTask& task, con
   check(options);
   auto* staged = dynamic_cast<models::StagedModel*>(lm.model.get());
   if (staged == nullptr) throw ModelError("locate needs a model that can be cut into stages, and " + lm.model->architecture() + " cannot");
+  if (lm.model->reads_ahead()) throw ModelError("locate asks for the token after a text, and this model (" + lm.model->architecture() + ") reads its whole text at once");
   LocateResult result;
   result.task = task;
   result.options = options;

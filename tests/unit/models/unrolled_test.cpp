@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unrolled GRU, RNN and LSTM against torch's own.
+#include <torch/serialize.h>
 #include <gmock/gmock.h>
 
 #include <sstream>

@@ -43,7 +43,7 @@ inline std::int64_t number_saved(const std::string& folder) {
 /// A training whose every step is a checkpoint in `output`; it goes on from the one there.
 inline vene::train::TrainOptions long_training(const std::string& output) {
   return {.learning_rate = 1e-2, .epochs = 2000, .batch_size = 8, .schedule = vene::train::Schedule::kCosine, .warm_up = 0.1, .seed = 3, .output = output, .checkpoint_every = 1,
-          .resume = true, .cache = 0};
+          .resume = true};
 }
 
 inline vene::IntervenableModel untrained() {
