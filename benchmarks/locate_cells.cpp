@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `locate` trains a direction for every layer and position, all positions of a layer in one batch. Beside it: the same cells one by one, each a
 // low_rank_rotated_space of rank 1 under the Trainer, with and without its frozen values; the same names, pairs a step and steps. Prints seconds and
-// the mean interchange accuracy on test names. Locate's time is that of the whole call (evaluation and probes too), the others' of training alone.
+// the mean interchange accuracy on test names. Times are of training and evaluation; in locate's are its probes too.
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -70,13 +70,15 @@ OneByOne one_by_one(const vene::models::LanguageModel& lm, const vene::LocateRes
       std::int64_t left = found.options.steps;
       options.progress = [&](const vene::train::Progress&) { return --left > 0; };
       vene::train::Trainer trainer(model, options);
-      total.seconds += seconds([&] { trainer.fit(train); });
-      const torch::NoGradGuard no_grad;
       double right = 0;
-      for (const auto& rows : vene::train::batches(test, 256, std::nullopt)) {
-        const vene::train::ExampleBatch batch = vene::train::join(test, rows);
-        right += (vene::train::logit_difference(trainer.logits(batch), batch.tokens, batch.rivals) > 0).sum().item<double>();
-      }
+      total.seconds += seconds([&] {
+        trainer.fit(train);
+        const torch::NoGradGuard no_grad;
+        for (const auto& rows : vene::train::batches(test, 256, std::nullopt)) {
+          const vene::train::ExampleBatch batch = vene::train::join(test, rows);
+          right += (vene::train::logit_difference(trainer.logits(batch), batch.tokens, batch.rivals) > 0).sum().item<double>();
+        }
+      });
       total.accuracy += right / static_cast<double>(test.size()) / static_cast<double>(found.iia.numel());
     }
   }
