@@ -33,6 +33,6 @@ int main(int count, char** arguments) {
   }
   const auto result = exchange->forward({.base = lm.encode("Henry walked because"), .sources = {lm.encode("Alice walked because")}, .locations = vene::at(-3)});
   std::cout << "Henry, along Alice's direction: ";
-  for (const auto& token : lm.top_tokens(result.intervened.logits, 2)) std::cout << token.text << " " << token.probability << " ";
+  for (const auto& token : lm.top_tokens(result.intervened.logits, 1)) std::cout << token.text << " " << token.probability << " ";
   std::cout << "\n";
 }
