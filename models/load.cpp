@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "models/common/check_weights.h"
 #include "models/common/config_reader.h"
 #include "models/common/unsupported.h"
 #include "models/registry.h"
@@ -32,13 +33,6 @@ std::optional<torch::ScalarType> dtype_by_name(std::string name, const std::stri
 // What config.json says the weights are; empty where it says nothing.
 std::optional<torch::ScalarType> stated_dtype(const ConfigReader& config) {
   return dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
-}
-
-// Up to five names and how many more.
-std::string some(const std::vector<std::string>& names) {
-  constexpr std::size_t kShown = 5;
-  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
-  return join(first) + (names.size() > kShown ? " and " + std::to_string(names.size() - kShown) + " more" : "");
 }
 
 bool is_ignored(const std::string& name, const Family& family) {
@@ -81,40 +75,6 @@ std::int64_t count_not_finite(const torch::Tensor& tensor) {
   return count;
 }
 
-bool is_weight_type(torch::ScalarType type) {
-  return type == torch::kFloat32 || type == torch::kFloat16 || type == torch::kBFloat16 || type == torch::kFloat64;
-}
-
-// "2 tensors are missing: a, b"
-std::string problem(const std::vector<std::string>& names, const std::string& one, const std::string& many) {
-  return std::to_string(names.size()) + (names.size() == 1 ? " tensor " + one : " tensors " + many) + ": " + some(names);
-}
-
-// ModelError, with all that is wrong, unless the weights are the model's, name by name and shape by shape.
-void check_weights(const Model& model, const std::map<std::string, torch::Tensor>& weights, const std::string& where) {
-  std::vector<std::string> missing, misshapen, unusable, extra;
-  const auto parameters = model.named_parameters();
-  for (const auto& item : parameters) {
-    const auto found = weights.find(item.key());
-    if (found == weights.end()) {
-      missing.push_back(item.key());
-    } else if (found->second.sizes() != item.value().sizes()) {
-      misshapen.push_back(item.key() + " is " + shape_text(found->second.sizes()) + ", expected " + shape_text(item.value().sizes()));
-    } else if (!is_weight_type(found->second.scalar_type())) {
-      unusable.push_back(item.key() + " is " + c10::toString(found->second.scalar_type()) + ", expected Float, Half or BFloat16");
-    }
-  }
-  for (const auto& [name, tensor] : weights) {
-    if (!parameters.contains(name)) extra.push_back(name + name_hint(name, missing));
-  }
-  std::vector<std::string> problems;
-  if (!missing.empty()) problems.push_back(problem(missing, "is missing", "are missing"));
-  if (!misshapen.empty()) problems.push_back(problem(misshapen, "has the wrong shape", "have the wrong shape"));
-  if (!unusable.empty()) problems.push_back(problem(unusable, "has the wrong type", "have the wrong type"));
-  if (!extra.empty()) problems.push_back(problem(extra, "belongs to nothing in this model", "belong to nothing in this model"));
-  if (!problems.empty()) throw ModelError(where + ": " + join(problems, "; "));
-}
-
 // What every parameter is to be: all tensors' own type where they agree, and float32 where they do not.
 torch::ScalarType common_type(const std::map<std::string, torch::Tensor>& weights) {
   for (const auto& [name, tensor] : weights) {
@@ -135,7 +95,7 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
     if (options.trainable && placed.is_alias_of(value)) placed = placed.clone();
     item.value().set_data(placed);
   }
-  if (!broken.empty()) options.warn(where + ": " + problem(broken, "holds values that are NaN or infinite", "hold values that are NaN or infinite"));
+  if (!broken.empty()) options.warn(where + ": " + tensors_problem(broken, "holds values that are NaN or infinite", "hold values that are NaN or infinite"));
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
 }
 
@@ -197,7 +157,9 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   lm.model->eval();
   // A tied head is the embedding table; its copy in the file, if any, says nothing new.
   if (const std::string head = family.head + ".weight"; !lm.model->named_parameters().contains(head)) weights.erase(head);
-  check_weights(*lm.model, weights, folder);
+  std::map<std::string, torch::Tensor> places;
+  for (const auto& item : lm.model->named_parameters()) places[item.key()] = item.value();
+  check_weights(places, weights, folder, "this model");
   const torch::ScalarType type = dtype.value_or(common_type(weights));
   fill(*lm.model, std::move(weights), folder, options, type);
   lm.tokenizer = tokenizer_of(folder, *lm.model, options.warn);
