@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Boundless DAS on the price tagging game: a price gets a yes where it lies between two bounds. A small network is trained on it; where does it keep
 // "the price is not below the lower bound"? A boundless rotation finds the directions, and how many they are.
-#include <torch/nn/functional/loss.h>
-#include <torch/optim/adamw.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include <cmath>
 #include <cstdio>
 
-#include "vene/models/mlp.h"
+#include "small_classifier.h"
 #include "vene/vene.h"
 
 namespace {
@@ -49,12 +47,6 @@ torch::Tensor features(const CausalModel::Setting& setting) {
   return torch::tensor(values).view({1, 1, 3 * kFeatures});
 }
 
-vene::models::Batch batch_of(const torch::Tensor& inputs) {
-  vene::models::Batch batch;
-  batch.inputs_embeds = inputs;
-  return batch;
-}
-
 std::pair<torch::Tensor, torch::Tensor> games(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
   std::vector<torch::Tensor> inputs;
   std::vector<std::int64_t> labels;
@@ -66,27 +58,14 @@ std::pair<torch::Tensor, torch::Tensor> games(const CausalModel& task, std::int6
   return {torch::cat(inputs), torch::tensor(labels)};
 }
 
-void train_network(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels) {
-  constexpr std::int64_t kBatch = 1024, kSteps = 4000;
-  torch::optim::AdamW optimizer(network.parameters(), torch::optim::AdamWOptions(5e-3).weight_decay(0.1));
-  for (std::int64_t step = 0; step < kSteps; ++step) {
-    for (auto& group : optimizer.param_groups()) group.options().set_lr(5e-3 * vene::train::schedule_factor(vene::train::Schedule::kCosine, step, kSteps, 0));
-    const torch::Tensor rows = torch::randint(inputs.size(0), {kBatch});
-    optimizer.zero_grad();
-    torch::cross_entropy_loss(network.forward(batch_of(inputs.index_select(0, rows))).logits, labels.index_select(0, rows)).backward();
-    optimizer.step();
-  }
-  for (torch::Tensor& parameter : network.parameters()) parameter.set_requires_grad(false);
-}
-
 // What the network should say if the base's price were above the lower bound exactly where the source's is.
 std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
   std::vector<vene::train::Example> examples;
   const auto drawn = task.counterfactuals(size, 1, random, [&](CausalModel::Random& r) { return game(task, r); }, [](CausalModel::Random&) { return std::set<std::string>{"above_lower"}; });
   for (const auto& one : drawn) {
     vene::train::Example example;
-    example.base = batch_of(features(one.base));
-    example.sources = {batch_of(features(one.sources.at("above_lower")))};
+    example.base = small_classifier::batch_of(features(one.base));
+    example.sources = {small_classifier::batch_of(features(one.sources.at("above_lower")))};
     example.locations = vene::at(0);
     example.labels = {{static_cast<std::int64_t>(one.labels.at("yes")[0]), 0}};
     examples.push_back(std::move(example));
@@ -102,12 +81,9 @@ int main() {
   const CausalModel task = price_tagging();
   auto network = std::make_shared<vene::models::MLPClassifier>(vene::models::MLPOptions{.h_dim = 3 * kFeatures, .n_layer = 3, .activation_function = "relu"});
   const auto [inputs, labels] = games(task, 40000, random);
-  train_network(*network, inputs, labels);
+  small_classifier::train(*network, inputs, labels, /*weight_decay=*/0.1);
   const auto [test_inputs, test_labels] = games(task, 5000, random);
-  {
-    const torch::NoGradGuard no_grad;
-    std::printf("network: test accuracy %.3f\n", (network->forward(batch_of(test_inputs)).logits.argmax(1) == test_labels).to(torch::kFloat64).mean().item<double>());
-  }
+  std::printf("network: test accuracy %.3f\n", small_classifier::accuracy(*network, test_inputs, test_labels));
   vene::IntervenableModel aligned(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output", "intervention_type": "boundless_rotated_space", "seed": 1}])"), network);
   vene::train::Trainer trainer(aligned, {.learning_rate = 5e-3, .epochs = 20, .batch_size = 256, .schedule = vene::train::Schedule::kLinear, .temperature = std::pair(10.0, 0.1)});
   const auto test = counterfactual(task, 2000, random);

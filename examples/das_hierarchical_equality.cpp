@@ -2,14 +2,12 @@
 // Does a network that learned "(w == x) == (y == z)" hold the two inner comparisons somewhere? Distributed alignment search looks for a rotation of
 // its first layer under which one half is w == x and the other y == z: exchanging a half between two inputs must then have the effect that exchanging
 // the variable has. Trains a 3-layer MLP, then the rotation, and prints accuracies on inputs that neither has seen.
-#include <torch/nn/functional/loss.h>
-#include <torch/optim/adamw.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include <cstdio>
 
-#include "vene/models/mlp.h"
+#include "small_classifier.h"
 #include "vene/train/causal_model.h"
 #include "vene/train/trainer.h"
 
@@ -38,13 +36,9 @@ CausalModel hierarchical_equality(CausalModel::Random& random) {
                       {"output", booleans, {"wx", "yz"}, equal}});
 }
 
-vene::models::Batch batch_of(const torch::Tensor& input) {
-  vene::models::Batch batch;
-  batch.inputs_embeds = input.view({-1, 1, 4 * kFeatures});
-  return batch;
-}
+torch::Tensor rows_of(const torch::Tensor& inputs) { return inputs.view({-1, 1, 4 * kFeatures}); }
 
-// Inputs [size, 16] and classes [size].
+// Inputs [size, 1, 16] and classes [size].
 std::pair<torch::Tensor, torch::Tensor> factual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
   std::vector<torch::Tensor> inputs, labels;
   for (std::int64_t i = 0; i < size; ++i) {
@@ -52,36 +46,17 @@ std::pair<torch::Tensor, torch::Tensor> factual(const CausalModel& task, std::in
     inputs.push_back(task.input_tensor(setting));
     labels.push_back(task.output_tensor(setting));
   }
-  return {torch::stack(inputs), torch::cat(labels).to(torch::kInt64)};
-}
-
-double accuracy(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels) {
-  const torch::NoGradGuard no_grad;
-  return (network.forward(batch_of(inputs)).logits.argmax(1) == labels).to(torch::kFloat64).mean().item<double>();
-}
-
-// Weight decay leaves the network one clean way of telling entities apart; without it half of the trained networks do not split into two halves.
-void train_network(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels) {
-  torch::optim::AdamW optimizer(network.parameters(), torch::optim::AdamWOptions(5e-3).weight_decay(1.0));
-  constexpr std::int64_t kBatch = 1024, kSteps = 4000;
-  for (std::int64_t step = 0; step < kSteps; ++step) {
-    for (auto& group : optimizer.param_groups()) group.options().set_lr(5e-3 * vene::train::schedule_factor(vene::train::Schedule::kCosine, step, kSteps, 0));
-    const torch::Tensor rows = torch::randint(inputs.size(0), {kBatch});
-    optimizer.zero_grad();
-    torch::cross_entropy_loss(network.forward(batch_of(inputs.index_select(0, rows))).logits, labels.index_select(0, rows)).backward();
-    optimizer.step();
-  }
-  for (torch::Tensor& parameter : network.parameters()) parameter.set_requires_grad(false);
+  return {rows_of(torch::stack(inputs)), torch::cat(labels).to(torch::kInt64)};
 }
 
 std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
   std::vector<vene::train::Example> examples;
   for (const auto& drawn : task.counterfactuals(size, 1, random)) {
     vene::train::Example example;
-    example.base = batch_of(task.input_tensor(drawn.base));
+    example.base = small_classifier::batch_of(rows_of(task.input_tensor(drawn.base)));
     for (const char* variable : {"wx", "yz"}) {
       const auto found = drawn.sources.find(variable);
-      example.sources.push_back(found == drawn.sources.end() ? std::nullopt : std::optional(batch_of(task.input_tensor(found->second))));
+      example.sources.push_back(found == drawn.sources.end() ? std::nullopt : std::optional(small_classifier::batch_of(rows_of(task.input_tensor(found->second)))));
     }
     example.locations = vene::at(0);
     example.subspaces = {vene::SubspaceIds{{{0}}}, vene::SubspaceIds{{{1}}}};
@@ -99,9 +74,10 @@ int main() {
   const CausalModel task = hierarchical_equality(random);
   auto network = std::make_shared<vene::models::MLPClassifier>(vene::models::MLPOptions{.h_dim = 4 * kFeatures, .n_layer = 3, .activation_function = "relu"});
   const auto [inputs, labels] = factual(task, 40000, random);
-  train_network(*network, inputs, labels);
+  // Weight decay leaves the network one clean way of telling entities apart; without it half of the trained networks do not split into two halves.
+  small_classifier::train(*network, inputs, labels, /*weight_decay=*/1.0);
   const auto [test_inputs, test_labels] = factual(task, 5000, random);
-  std::printf("network: test accuracy %.3f\n", accuracy(*network, test_inputs, test_labels));
+  std::printf("network: test accuracy %.3f\n", small_classifier::accuracy(*network, test_inputs, test_labels));
 
   // One rotation, linked: its first half takes wx from the first source, its second yz from the second.
   vene::IntervenableModel aligned(vene::IntervenableConfig::parse(R"([
