@@ -152,8 +152,8 @@ struct Trainer::Run {
 
   // Returns false when training is to end.
   bool end_epoch(std::int64_t epoch) {
-    if (validation.empty()) return true;
-    const Metrics metrics = trainer.evaluate(validation);
+    if (validation.size() == 0) return true;
+    const Metrics metrics = trainer.measure(validation, false);
     now.report.epochs.push_back({epoch, metrics});
     if (options.patience == 0) return true;
     if (now.best.empty() || metrics.loss < now.best_loss) {
@@ -212,7 +212,7 @@ struct Trainer::Run {
   Trainer& trainer;
   const TrainOptions& options;
   const ExampleSet set;
-  const std::vector<Example>& validation;
+  const ExampleSet validation;
   std::vector<Tensor> parameters;
   std::vector<Tensor> constants;  // such as the base that a rotation starts from, which may have been drawn
   std::unique_ptr<torch::optim::Optimizer> optimizer;
@@ -243,9 +243,12 @@ Tensor Trainer::logits(const ExampleBatch& batch) {
 
 Metrics Trainer::evaluate(const std::vector<Example>& examples, bool kl) {
   check_labels(examples, *model_->model());
+  return measure(ExampleSet(examples), kl);
+}
+
+Metrics Trainer::measure(const ExampleSet& set, bool kl) {
   const torch::NoGradGuard no_grad;
   double rows = 0, loss = 0, accuracy = 0, difference = 0, divergence = 0;
-  const ExampleSet set(examples);
   for (const auto& some : set.batches(options_.batch_size, std::nullopt)) {
     const ExampleBatch batch = set.pick(some);
     const Tensor logits = this->logits(batch);

@@ -73,6 +73,8 @@ struct TrainReport {
   bool stopped_early = false;  ///< out of patience
 };
 
+class ExampleSet;
+
 /// Trains the interventions of a model (and what `enable_model_gradients` says of the model) on examples.
 class VENE_API Trainer {
  public:
@@ -91,6 +93,7 @@ class VENE_API Trainer {
 
  private:
   struct Run;
+  Metrics measure(const ExampleSet& examples, bool kl);
   IntervenableModel model_;
   TrainOptions options_;
 };
