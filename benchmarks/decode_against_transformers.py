@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Greedy decoding of a GPT-2 of TinyStories-33M's size (4 layers, 768 wide, 16 heads, vocabulary 50257; random weights): vene beside
+"""Greedy decoding of a GPT-Neo of TinyStories-33M's shape (4 layers, 768 wide, 16 heads, vocabulary 50257; random weights): vene beside
 transformers' generate and pyvene's generate, with and without an addition on every layer, in one run.
 
     python3 benchmarks/decode_against_transformers.py [--tokens 64] [--rounds 3] [--threads 1]
@@ -19,11 +19,12 @@ from trace_against_pyvene import CACHE, ROOT, environment  # noqa: E402
 
 def peer(args):
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    config = GPT2Config(n_layer=4, n_head=16, n_positions=2048, attn_pdrop=0, embd_pdrop=0, resid_pdrop=0, bos_token_id=None, eos_token_id=None)
-    model = GPT2LMHeadModel(config).eval()
+    config = GPTNeoConfig(hidden_size=768, num_layers=4, num_heads=16, max_position_embeddings=2048, attention_types=[[["global", "local"], 2]], window_size=256,
+                          bos_token_id=None, eos_token_id=None)
+    model = GPTNeoForCausalLM(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/nn.h"
 
-#include <torch/nn/functional/linear.h>
 #include <torch/nn/init.h>
 
 #include <cmath>
 
+#include "models/common/linear.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -103,7 +103,7 @@ void LinearImpl::reset() {
 }
 
 torch::Tensor LinearImpl::forward(const torch::Tensor& input) {
-  return torch::nn::functional::linear(input, weight, bias);
+  return apply_linear(input, weight, bias);
 }
 
 Conv1DImpl::Conv1DImpl(std::int64_t in, std::int64_t out) : in_(in), out_(out) {
@@ -116,9 +116,7 @@ void Conv1DImpl::reset() {
 }
 
 torch::Tensor Conv1DImpl::forward(const torch::Tensor& input) {
-  std::vector<std::int64_t> shape = input.sizes().vec();
-  shape.back() = out_;
-  return torch::addmm(bias, input.reshape({-1, in_}), weight).view(shape);
+  return apply_linear(input, weight.t(), bias);
 }
 
 ActivationImpl::ActivationImpl(std::string name_) : name(std::move(name_)) {
@@ -152,7 +150,7 @@ void OutputHeadImpl::reset() {
 }
 
 torch::Tensor OutputHeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
-  return torch::linear(hidden, tied_ ? embedding : weight, bias);
+  return apply_linear(hidden, tied_ ? embedding : weight, bias);
 }
 
 }  // namespace vene::models::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/recurrent.h"
 
+#include "models/common/linear.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -129,7 +130,7 @@ LSTMStepImpl::LSTMStepImpl() { register_module("state", state); }
 
 std::tuple<Tensor, Tensor> LSTMStepImpl::forward(const Tensor& input, std::tuple<Tensor, Tensor> hidden, const CellWeights& weights) {
   const auto& [h, c] = hidden;
-  const Tensor gates = torch::linear(input, weights.input, weights.input_bias) + torch::linear(h, weights.hidden, weights.hidden_bias);
+  const Tensor gates = apply_linear(input, weights.input, weights.input_bias) + apply_linear(h, weights.hidden, weights.hidden_bias);
   const std::vector<Tensor> parts = gates.chunk(4, 1);  // [batch, hidden]: input, forget, candidate, output
   const Tensor next = state(torch::sigmoid(parts[1]) * c + torch::sigmoid(parts[0]) * torch::tanh(parts[2]));  // [batch, hidden]
   return {torch::sigmoid(parts[3]) * torch::tanh(next), next};
