@@ -77,6 +77,7 @@ std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::i
 
 int main() {
   torch::manual_seed(1);
+  torch::set_num_threads(1);  // a second would only wait for the first: the network is small
   CausalModel::Random random(1);
   const CausalModel task = price_tagging();
   auto network = std::make_shared<vene::models::MLPClassifier>(vene::models::MLPOptions{.h_dim = 3 * kFeatures, .n_layer = 3, .activation_function = "relu"});

@@ -2,6 +2,7 @@
 #include "vene/models/load.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -61,15 +62,15 @@ std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tenso
   return weights;
 }
 
-// How many values are NaN or infinite: in pieces, since a sum in another type copies what it sums.
+// How many values are NaN or infinite. A sum is finite only if every term is, and reads the weights as fast as memory gives them; values are counted only
+// where it is not (a sum may also overflow), in pieces, since each count makes copies.
 std::int64_t count_not_finite(const torch::Tensor& tensor) {
   constexpr std::int64_t kPiece = 1 << 18;
+  if (std::isfinite(tensor.sum().item<double>())) return 0;
   const torch::Tensor flat = tensor.reshape(-1);
   std::int64_t count = 0;
   for (std::int64_t begin = 0; begin < flat.numel(); begin += kPiece) {
     const torch::Tensor piece = flat.slice(0, begin, begin + kPiece);
-    // A sum is finite only if every term is, short of overflow.
-    if (torch::isfinite(piece.sum(torch::kFloat64)).item<bool>()) continue;
     count += piece.numel() - torch::isfinite(piece).sum().item<std::int64_t>();
   }
   return count;
