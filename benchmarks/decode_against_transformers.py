@@ -2,7 +2,7 @@
 """Greedy decoding of a GPT-Neo of TinyStories-33M's shape (4 layers, 768 wide, 16 heads, vocabulary 50257; random weights): vene beside
 transformers' generate and pyvene's generate, with and without an addition on every layer, in one run.
 
-    python3 benchmarks/decode_against_transformers.py [--tokens 64] [--rounds 3] [--threads 1]
+    python3 benchmarks/decode_against_transformers.py [--tokens 64] [--rounds 3] [--threads N]
 
 Uses the environment that benchmarks/trace_against_pyvene.py makes (or $VENE_PYVENE_PYTHON). The programs take turns; the best round counts.
 Says whether all generated the same tokens.
@@ -64,7 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: one a core, as both take by themselves")
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "bin", "decode"))
     parser.add_argument("--folder", default=os.path.join(CACHE, "decode_model"))
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
