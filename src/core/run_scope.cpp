@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/run_scope.h"
 
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
 #include <algorithm>
 
 #include "vene/base/error.h"
@@ -107,6 +109,7 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows) {
   const detail::FiringGuard serving({call_, rows, &state_.memory[placement.representation]});
+  const c10::impl::ExcludeDispatchKeyGuard own_precision(c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Learned interventions in a run: units, several sources, serial mode, links, joint training.
+#include <ATen/autocast_mode.h>
 #include <gmock/gmock.h>
 
 #include "tests/gradcheck.h"
@@ -129,6 +130,46 @@ TEST_F(LearnedRunTest, AHalfPrecisionModelRunsWithWeightsInFullPrecision) {
     logits.to(torch::kFloat32).pow(2).sum().backward();
     EXPECT_EQ(intervenable->trainable_parameters()[0].scalar_type(), torch::kFloat32);
     EXPECT_TRUE(intervenable->trainable_parameters()[0].grad().defined());
+  }
+}
+
+// What runs while this lives computes its products in bfloat16.
+struct Autocast {
+  Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+    at::autocast::set_autocast_dtype(at::kCPU, torch::kBFloat16);
+  }
+  ~Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, false);
+    at::autocast::clear_cache();
+  }
+};
+
+TEST_F(LearnedRunTest, UnderAutocastTheModelIsRoundedAndTheInterventionIsNot) {
+  const RunRequest request{.base = base_, .sources = {source_}, .locations = at(2)};
+  for (const std::string& type : kTypes) {
+    SCOPED_TRACE(type);
+    auto intervenable = make(R"([{"layer": 1, "intervention_type": )" + type + R"(}, {"layer": 1, "intervention_type": "collect"}])");
+    intervenable->set_temperature(50);  // masks that start at 100 saturate below
+    auto reader = make(R"([{"layer": 1, "intervention_type": "collect"}])");
+    const Tensor exact = intervenable->forward(request).intervened.logits;
+    Result result;
+    Tensor base, source;
+    {
+      const Autocast autocast;
+      result = intervenable->forward({.base = base_, .sources = {source_, std::nullopt}, .locations = at(2)});
+      base = reader->forward({.base = base_, .locations = at(2)}).collected[0].value;
+      source = reader->forward({.base = source_, .locations = at(2)}).collected[0].value;
+    }
+    EXPECT_FALSE(torch::equal(result.intervened.logits.to(torch::kFloat32), exact)) << "autocast was off";
+    const Tensor expected = intervenable->interventions()[0]->forward(base, source, {});
+    EXPECT_EQ(result.collected[0].value.scalar_type(), base.scalar_type());
+    EXPECT_TRUE(torch::allclose(result.collected[0].value, expected, 1e-6, 1e-6));
+    result.intervened.logits.to(torch::kFloat32).pow(2).sum().backward();
+    const Tensor gradient = intervenable->trainable_parameters()[0].grad();
+    EXPECT_EQ(gradient.scalar_type(), torch::kFloat32);
+    EXPECT_TRUE(torch::isfinite(gradient).all().item<bool>());
+    EXPECT_GT(gradient.abs().max().item<double>(), 0);
   }
 }
 
