@@ -103,6 +103,19 @@ struct PlanData {
   }
 };
 
+inline std::string name_of(const Placement& placement) { return placement.where + " (" + placement.key + ")"; }
+/// The site that a representation names; PlanError with its index and the nearest names.
+const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model);
+
+// What `compile` does, in order.
+/// Which representations get their source from a run, which from a constant, which go without; which groups share a run.
+void set_sources(PlanData& plan, const RunRequest& request);
+/// Where each reads and writes, and in a generation when. `source_texts` by group that is run, `when` by representation.
+void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts, const std::map<std::size_t, RowTexts>& source_texts,
+                   const std::vector<std::optional<When>>& when);
+/// The forwards of the model and what happens in each, without their hooks.
+void add_passes(PlanData& plan);
+
 /// Makes the index of one side for a value of these sizes.
 UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes,
                      const std::vector<std::int64_t>& sizes, torch::Device device);

@@ -11,7 +11,7 @@
 namespace vene::detail {
 namespace {
 
-std::string name_of(const Placement& placement) { return placement.where + " (" + placement.key + ") at " + site_text(placement.site); }
+std::string name_and_site(const Placement& placement) { return placement.where + " (" + placement.key + ") at " + site_text(placement.site); }
 
 // The index made at compile time, or one for the sizes that came.
 UnitIndex index_for(const Placement& placement, const Side& side, const torch::Tensor& value) {
@@ -48,7 +48,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   const Placement& placement = plan_.placements[action.placement];
   const bool by_step = placement.unit == Unit::kStep;
   if (context.call > step_ && !by_step) {
-    throw PlanError(name_of(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
+    throw PlanError(name_and_site(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
   call_ = context.call;
   switch (action.act) {
@@ -69,7 +69,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
 
 void RunScope::read(const HookContext& context, const Placement& placement) {
   if (placement.traits.source_is_module_input && context.inputs.empty()) {
-    throw PlanError(name_of(placement) + ": skip takes the input of the site's module, and this site has none (use the output of a block, of an MLP or of attention)");
+    throw PlanError(name_and_site(placement) + ": skip takes the input of the site's module, and this site has none (use the output of a block, of an MLP or of attention)");
   }
   const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();
   if (placement.unit == Unit::kStep) {
@@ -124,7 +124,7 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
   if (width == 0 || base.size(-1) == width) return placement.intervention->forward(base, source, subspace);
   const torch::Tensor flat = base.dim() > 2 ? flatten_units(base) : base;
   if (flat.size(-1) != width) {
-    throw PlanError(name_of(placement) + ": the intervention is made for a width of " + std::to_string(width) + " (the site's times max_number_of_units), the value has shape " +
+    throw PlanError(name_and_site(placement) + ": the intervention is made for a width of " + std::to_string(width) + " (the site's times max_number_of_units), the value has shape " +
                     shape_text(base.sizes()) + "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
   }
   const torch::Tensor result = placement.intervention->forward(flat, flatten_source(source, base, width), subspace);
@@ -170,7 +170,7 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
   const torch::Tensor result = intervene(placement, base, source, {});
   if (!result.defined()) return {};
   if (result.sizes() != base.sizes()) {
-    throw PlanError(name_of(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
+    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
   }
   return index.scatter(value, result.to(value.options()));
 }
@@ -207,7 +207,7 @@ torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Cal
   const std::size_t r = placement.representation;
   if (placement.reads_source && chosen == nullptr) {
     const auto found = state_.steps[r].find(call_);
-    if (found == state_.steps[r].end()) throw PlanError(name_of(placement) + ": the source's run ended before step " + std::to_string(call_));
+    if (found == state_.steps[r].end()) throw PlanError(name_and_site(placement) + ": the source's run ended before step " + std::to_string(call_));
     return found->second;
   }
   if (placement.reads_source) {
@@ -224,7 +224,7 @@ torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Cal
   if (chosen == nullptr) {
     const std::int64_t unit = constant.size(-2) == 1 ? 0 : call_;
     if (unit >= constant.size(-2)) {
-      throw PlanError(name_of(placement) + ": its constant source has " + std::to_string(constant.size(-2)) + " steps, and the site was called once more");
+      throw PlanError(name_and_site(placement) + ": its constant source has " + std::to_string(constant.size(-2)) + " steps, and the site was called once more");
     }
     return constant.select(-2, unit);
   }
@@ -249,7 +249,7 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
   const torch::Tensor result = intervene(placement, base, step_source(placement, chosen), rows);
   if (!result.defined()) return;
   if (result.sizes() != base.sizes()) {
-    throw PlanError(name_of(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
+    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
   }
   live = rows.defined() ? live.index_copy(0, rows, result.to(live.options())) : result.to(live.options());
 }

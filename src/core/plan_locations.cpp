@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where each representation reads and writes, and in a generation when.
+#include <algorithm>
+
+#include "src/core/plan_data.h"
+#include "vene/base/error.h"
+#include "vene/base/names.h"
+
+namespace vene::detail {
+namespace {
+
+std::string hop_name(Mode mode, std::size_t group, std::size_t groups) {
+  if (mode == Mode::kParallel) return "sources->base";
+  return "source_" + std::to_string(group) + "->" + (group + 1 == groups ? "base" : "source_" + std::to_string(group + 1));
+}
+
+const UnitSelection& selection_of(const SideSelection& side, std::size_t index, std::size_t count, const std::string& where) {
+  if (side.for_all) return side.units[0];
+  if (side.units.size() != count) {
+    throw LocationError(where + ": locations for " + std::to_string(side.units.size()) + " interventions, expected " + std::to_string(count));
+  }
+  return side.units[index];
+}
+
+// The sizes that a port promises for a site's value; empty when they are not known before the run.
+std::vector<std::int64_t> expected_sizes(const Site& site, std::int64_t rows, std::int64_t positions) {
+  std::vector<std::int64_t> sizes;
+  for (Axis axis : site.axes) {
+    switch (axis) {
+      case Axis::kBatch: sizes.push_back(rows); break;
+      case Axis::kPos:
+      case Axis::kKey: sizes.push_back(positions); break;
+      case Axis::kHead: sizes.push_back(site.heads); break;
+      case Axis::kFeature: sizes.push_back(site.width); break;
+    }
+  }
+  if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) sizes.clear();
+  return sizes;
+}
+
+void make_base_index(const Placement& placement, Side& side, const std::vector<std::int64_t>& sizes, torch::Device device) {
+  side.index = make_index(placement, side, placement.site.axes, sizes, device);
+  if (!side.index->any()) throw LocationError(name_of(placement) + ": the locations select no unit in any row");
+  if (side.index->repeats() && !placement.traits.collects) {
+    throw LocationError(name_of(placement) + ": a row lists the same unit twice, so what is written there is ambiguous");
+  }
+}
+
+// A decoding step reads one token a row: locations pick within that.
+Side decoding_side(const Side& side) {
+  Side one = side;
+  one.index.reset();
+  one.texts.positions = 1;
+  one.texts.begin.assign(one.texts.rows, 0);
+  one.texts.end.assign(one.texts.rows, 1);
+  one.texts.input_ids = torch::Tensor();
+  one.texts.tokenizer = nullptr;
+  one.where += ", in a decoding step";
+  return one;
+}
+
+void set_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
+  const bool same = plan.generation->source_steps == SourceSteps::kSame;
+  if (placement.reads_source && !same && !placement.source.selection && placement.source.texts.positions != 1) {
+    throw PlanError(name_of(placement) + ": in a decoding step it would write the whole of the source's prompt at one token; give the source a position, let the source decode "
+                    "too (source_steps \"same\"), or act in \"prompt\" only");
+  }
+  placement.base_decoding = decoding_side(placement.base);
+  placement.source_decoding = decoding_side(placement.source);
+  const std::vector<std::int64_t> sizes = expected_sizes(placement.site, placement.base.rows, 1);
+  if (sizes.empty()) return;
+  try {
+    make_base_index(placement, placement.base_decoding, sizes, device);
+    if (!placement.reads_source || !same) return;
+    placement.source_decoding.index =
+        make_index(placement, placement.source_decoding, placement.site.axes, expected_sizes(placement.site, placement.source.texts.rows, 1), device);
+  } catch (const LocationError& error) {
+    throw LocationError(std::string(error.what()) + " (a decoding step reads one token, the new one: position 0 or \"last\"; positions of the prompt take \"when\": \"prompt\")");
+  }
+}
+
+void set_when(PlanData& plan, Placement& placement, const std::optional<When>& own, bool into_base) {
+  if (!plan.generation) {
+    if (own && !own->acts(0)) {
+      throw PlanError(name_of(placement) + ": it acts " + (*own == When::decode() ? "in decoding steps" : "in " + own->text()) +
+                      " only, and a run is the pass over the prompt; use generate");
+    }
+    return;
+  }
+  if (placement.unit == Unit::kStep) throw PlanError(name_of(placement) + ": unit 't' counts the calls of one run and is not for generation; give \"when\"");
+  // What is written into a source's run acts there as it does in a run, unless the source generates too.
+  if (!into_base && plan.generation->source_steps == SourceSteps::kPrompt) return;
+  placement.when = own ? *own : plan.generation->when.value_or(placement.base.selection ? When::prompt() : When::both());
+}
+
+}  // namespace
+
+void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts, const std::map<std::size_t, RowTexts>& source_texts,
+                   const std::vector<std::optional<When>>& representation_when) {
+  std::vector<std::string> hops;
+  if (plan.mode == Mode::kParallel) {
+    hops.push_back("sources->base");
+  } else {
+    for (std::size_t g = 0; g < plan.groups; ++g) hops.push_back(hop_name(plan.mode, g, plan.groups));
+  }
+  for (const auto& [name, hop] : request.locations.hops) {
+    if (std::find(hops.begin(), hops.end(), name) == hops.end()) {
+      throw ConfigError("unit_locations: no hop '" + name + "' in " + (plan.mode == Mode::kSerial ? "serial" : "parallel") + " mode" +
+                        name_hint(name, hops));
+    }
+  }
+  if (plan.mode == Mode::kSerial && !request.locations.empty()) {
+    for (const std::string& name : hops) {
+      if (!request.locations.hops.contains(name)) throw ConfigError("unit_locations: serial mode needs an entry for every hop, '" + name + "' is missing");
+    }
+  }
+  std::vector<std::size_t> seen_in_group(plan.groups, 0);
+  std::vector<std::size_t> group_sizes(plan.groups, 0);
+  for (const Placement& placement : plan.placements) ++group_sizes[placement.group];
+  const torch::Device device = plan.model->device();
+  for (Placement& placement : plan.placements) {
+    const std::string hop_key = hop_name(plan.mode, placement.group, plan.groups);
+    const std::size_t index = plan.mode == Mode::kSerial ? seen_in_group[placement.group]++ : placement.representation;
+    const std::size_t count = plan.mode == Mode::kSerial ? group_sizes[placement.group] : plan.placements.size();
+    // What this representation writes into: the base, or in serial mode the next group's source.
+    const bool into_base = plan.mode == Mode::kParallel || placement.group + 1 == plan.groups;
+    const auto next = source_texts.find(placement.group + 1);
+    const RowTexts& target = into_base || next == source_texts.end() ? base_texts : next->second;
+    placement.base.texts = target;
+    placement.base.rows = target.rows;
+    placement.base.where = name_of(placement);
+    placement.source.where = name_of(placement) + ", source";
+    placement.source.rows = target.rows;
+    if (const auto found = request.locations.hops.find(hop_key); found != request.locations.hops.end()) {
+      const std::string where = "unit_locations[\"" + hop_key + "\"]";
+      placement.base.selection = selection_of(found->second.base, index, count, where + ", base");
+      placement.source.selection =
+          found->second.source ? selection_of(*found->second.source, index, count, where + ", source") : placement.base.selection;
+    }
+    if (placement.skipped) continue;
+    set_when(plan, placement, representation_when[placement.representation], into_base);
+    if (placement.reads_source) {
+      const RowTexts& texts = source_texts.at(plan.source_of_group[placement.group]);
+      if (texts.rows != target.rows && texts.rows != 1) {
+        throw PlanError(name_of(placement) + ": its source has " + std::to_string(texts.rows) + " rows, what it writes into has " +
+                        std::to_string(target.rows) + " (a source of one row serves all)");
+      }
+      placement.source.texts = texts;
+    }
+    if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
+    if (placement.unit == Unit::kStep) {
+      make_steps(placement, placement.reads_source ? placement.source.texts.rows : target.rows, device);
+      continue;
+    }
+    const std::vector<std::int64_t> base_sizes = expected_sizes(placement.site, target.rows, target.positions);
+    if (!base_sizes.empty()) {
+      if (placement.when.acts(0)) make_base_index(placement, placement.base, base_sizes, device);
+      if (plan.reads_at(placement, 0)) {
+        const RowTexts& texts = placement.source.texts;
+        placement.source.index = make_index(placement, placement.source, placement.site.axes,
+                                            expected_sizes(placement.site, texts.rows, texts.positions), device);
+      }
+    }
+  }
+}
+
+RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
+  if (texts.rows == rows) return texts;
+  RowTexts wide = texts;
+  wide.rows = rows;
+  wide.begin.assign(rows, texts.begin[0]);
+  wide.end.assign(rows, texts.end[0]);
+  if (texts.input_ids.defined()) wide.input_ids = texts.input_ids.expand({rows, -1});
+  return wide;
+}
+
+UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes,
+                     torch::Device device) {
+  if (!side.selection) return {};
+  const std::vector<AxisSelection>& selection = *side.selection;
+  const std::size_t needed = placement.unit == Unit::kHeadPos ? 2 : 1;
+  if (selection.size() != needed) {
+    throw LocationError(side.where + ": unit '" + (needed == 2 ? "h.pos" : placement.unit == Unit::kPos ? "pos" : "h") + "' takes " +
+                        (needed == 2 ? "heads and positions, {\"h\": ..., \"pos\": ...} or [heads, positions] each [row][unit]"
+                                     : "one list of units, not heads and positions"));
+  }
+  auto size_of = [&](Axis axis) -> std::int64_t {
+    const auto found = std::find(axes.begin(), axes.end(), axis);
+    return found == axes.end() ? 0 : sizes[found - axes.begin()];
+  };
+  // The text that positions count in: the batch's rows, or, where the value is of another length, the value itself.
+  RowTexts texts = side.texts;
+  if (const std::int64_t positions = size_of(Axis::kPos); positions > 0 && positions != texts.positions) {
+    texts.positions = positions;
+    texts.begin.assign(texts.rows, 0);
+    texts.end.assign(texts.rows, positions);
+    texts.tokenizer = nullptr;
+  }
+  auto positions = [&](const AxisSelection& axis) { return resolve_positions(axis, texts.rows == 1 ? repeated(texts, side.rows) : texts, side.where); };
+  auto heads = [&](const AxisSelection& axis) {
+    return resolve_axis(axis, side.rows, std::max<std::int64_t>(size_of(Axis::kHead), 1), Axis::kHead, side.where);
+  };
+  const bool by_head = placement.unit != Unit::kPos;
+  if (by_head && size_of(Axis::kHead) == 0) {
+    throw LocationError(side.where + ": unit 'h' needs a value with heads, and " + site_text(placement.site) + " has none" +
+                        (placement.site.component.empty() ? "" : "; the head_* components have"));
+  }
+  const AxisIndices first = by_head ? heads(selection[0]) : positions(selection[0]);
+  const AxisIndices second = placement.unit == Unit::kHeadPos ? positions(selection[1]) : AxisIndices{};
+  return UnitIndex(axes, sizes, placement.unit, first, second, side.rows, device, side.where);
+}
+
+}  // namespace vene::detail

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forwards of the model, in order, and what happens in each.
+#include <algorithm>
+
+#include "src/core/plan_data.h"
+#include "vene/base/error.h"
+
+namespace vene::detail {
+void add_passes(PlanData& plan) {
+  auto act_on_target = [](const Placement& placement) { return placement.traits.collects ? Act::kCollect : Act::kWrite; };
+  if (plan.mode == Mode::kParallel) {
+    for (std::size_t g = 0; g < plan.groups; ++g) {
+      if (!plan.group_has_source[g] || plan.source_of_group[g] != g) continue;
+      Pass pass{g, {}, {}, true};
+      for (const Placement& placement : plan.placements) {
+        if (placement.reads_source && plan.source_of_group[placement.group] == g) pass.actions.push_back({Act::kRead, placement.representation});
+      }
+      plan.passes.push_back(std::move(pass));
+    }
+    Pass base{std::nullopt, {}, {}, plan.collect_only};
+    for (const Placement& placement : plan.placements) {
+      if (!placement.skipped) base.actions.push_back({act_on_target(placement), placement.representation});
+    }
+    plan.passes.push_back(std::move(base));
+  } else {
+    // Hop g: what group g read is written into the next source's run, while group g + 1 reads there.
+    for (std::size_t g = 0; g <= plan.groups; ++g) {
+      const bool is_base = g == plan.groups;
+      if (!is_base && !plan.group_has_source[g]) continue;
+      Pass pass{is_base ? std::nullopt : std::optional<std::size_t>(g), {}, {}, !is_base || plan.collect_only};
+      // A group whose target has no run of its own cannot act.
+      for (const Placement& placement : plan.placements) {
+        if (!placement.skipped && placement.group + 1 == g) pass.actions.push_back({act_on_target(placement), placement.representation});
+      }
+      for (const Placement& placement : plan.placements) {
+        if (!is_base && placement.reads_source && placement.group == g) pass.actions.push_back({Act::kRead, placement.representation});
+      }
+      plan.passes.push_back(std::move(pass));
+    }
+    for (const Placement& placement : plan.placements) {
+      if (placement.skipped || placement.group + 1 == plan.groups || plan.group_has_source[placement.group + 1]) continue;
+      throw PlanError(name_of(placement) + ": in serial mode it acts on the run of source " + std::to_string(placement.group + 1) + ", which is null");
+    }
+  }
+  if (plan.generation && plan.generation->source_steps == SourceSteps::kSame) {
+    for (Pass& pass : plan.passes) pass.ends_early = false;
+  }
+  if (plan.collect_only && std::none_of(plan.placements.begin(), plan.placements.end(), [](const Placement& p) { return p.traits.collects; })) {
+    throw PlanError("collect_only is set, but no intervention collects");
+  }
+}
+
+}  // namespace vene::detail
