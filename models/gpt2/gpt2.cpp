@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/gpt2.h"
 
-#include <torch/nn/modules/container/modulelist.h>
-
 #include <cmath>
 
 #include "models/common/checks.h"
-#include "models/common/declare.h"
-#include "models/common/finish.h"
+#include "models/common/decoder.h"
 #include "models/registry.h"
-#include "vene/base/error.h"
-#include "vene/models/attention.h"
-#include "vene/models/nn.h"
 
 namespace vene::models {
 namespace {
@@ -62,8 +56,8 @@ TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
 
 class MLPImpl : public torch::nn::Module {
  public:
-  MLPImpl(const GPT2Options& options, std::int64_t inner)
-      : c_fc(options.n_embd, inner), c_proj(inner, options.n_embd), act(options.activation_function) {
+  explicit MLPImpl(const GPT2Options& options)
+      : c_fc(options.n_embd, options.n_inner), c_proj(options.n_inner, options.n_embd), act(options.activation_function) {
     register_module("c_fc", c_fc);
     register_module("c_proj", c_proj);
     register_module("act", act);
@@ -77,16 +71,16 @@ class MLPImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
 
-class BlockImpl : public torch::nn::Module {
+class BlockImpl : public DecoderBlock {
  public:
-  BlockImpl(const GPT2Options& options, std::int64_t layer, std::int64_t inner)
-      : ln_1(norm_options(options)), attn(options, layer), ln_2(norm_options(options)), mlp(options, inner) {
+  BlockImpl(const GPT2Options& options, std::int64_t layer)
+      : ln_1(norm_options(options)), attn(options, layer), ln_2(norm_options(options)), mlp(options) {
     register_module("ln_1", ln_1);
     register_module("attn", attn);
     register_module("ln_2", ln_2);
     register_module("mlp", mlp);
   }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
     const torch::Tensor middle = hidden + attn(ln_1(hidden), context);
     return middle + mlp(ln_2(middle));  // [batch, pos, n_embd]
   }
@@ -98,130 +92,29 @@ class BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
-class TransformerImpl : public torch::nn::Module {
- public:
-  TransformerImpl(const GPT2Options& options, std::int64_t inner)
-      : wte(nn::embedding_options(options.vocab_size, options.n_embd)),
-        wpe(nn::embedding_options(options.n_positions, options.n_embd)),
-        ln_f(norm_options(options)) {
-    register_module("wte", wte);
-    register_module("wpe", wpe);
-    register_module("drop", drop);
-    torch::nn::ModuleList list;
-    for (std::int64_t layer = 0; layer < options.n_layer; ++layer) {
-      h.emplace_back(options, layer, inner);
-      list->push_back(h.back());
-    }
-    register_module("h", list);
-    register_module("ln_f", ln_f);
-  }
-
-  nn::Embedding wte, wpe;
-  HookPoint drop;
-  std::vector<Block> h;
-  nn::LayerNorm ln_f;
-};
-TORCH_MODULE(Transformer);
-
 GPT2Options checked(GPT2Options options) {
-  auto positive = [](const char* name, std::int64_t value) {
-    if (value <= 0) throw ModelError(std::string(name) + ": expected a positive number, got " + std::to_string(value));
-  };
-  positive("vocab_size", options.vocab_size);
-  positive("n_positions", options.n_positions);
-  positive("n_embd", options.n_embd);
-  positive("n_layer", options.n_layer);
-  positive("n_head", options.n_head);
-  if (options.n_embd % options.n_head != 0) {
-    throw ModelError("n_embd " + std::to_string(options.n_embd) + " is not a multiple of n_head " +
-                     std::to_string(options.n_head));
-  }
+  check_positive({{"vocab_size", options.vocab_size},
+                  {"n_positions", options.n_positions},
+                  {"n_embd", options.n_embd},
+                  {"n_layer", options.n_layer},
+                  {"n_head", options.n_head}});
+  check_multiple({"n_embd", options.n_embd}, {"n_head", options.n_head});
   if (options.n_inner == 0) options.n_inner = 4 * options.n_embd;
-  positive("n_inner", options.n_inner);
+  check_positive({{"n_inner", options.n_inner}});
   return options;
 }
 
-}  // namespace
-
-struct GPT2::Parts {
-  Transformer transformer;
-  nn::OutputHead lm_head{nullptr};
-};
-
-GPT2::GPT2(const GPT2Options& options) : options_(checked(options)) {
-  parts_ = std::make_shared<Parts>(Parts{Transformer(options_, options_.n_inner)});
-  register_module("transformer", parts_->transformer);
-  if (options_.language_model_head) {
-    parts_->lm_head = nn::OutputHead(options_.n_embd, options_.vocab_size, options_.tie_word_embeddings);
-    register_module("lm_head", parts_->lm_head);
-  }
-  declare_sites();
-  sites_.add_paths(*this);
+DecoderParts parts(const GPT2Options& options) {
+  return {.sizes = {.vocabulary = options.vocab_size, .context = options.n_positions, .width = options.n_embd, .mlp_width = options.n_inner, .heads = options.n_head},
+          .names = {.body = "transformer", .tokens = "wte", .positions = "wpe", .embedding = "drop", .layers = "h", .norm = "ln_f",
+                    .attention = "attn", .query = "query", .key = "key", .value = "value", .mixed = "c_proj"},
+          .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.n_embd)),
+          .positions = nn::Embedding(nn::embedding_options(options.n_positions, options.n_embd)),
+          .blocks = decoder_blocks<Block>(options, options.n_layer),
+          .norm = nn::LayerNorm(norm_options(options)),
+          .head = options.language_model_head,
+          .tied_head = options.tie_word_embeddings};
 }
-
-void GPT2::declare_sites() {
-  const SiteDeclarer declare(sites_);
-  const std::int64_t width = options_.n_embd, heads = options_.n_head;
-  TransformerImpl& transformer = *parts_->transformer;
-  declare.value("embedding", -1, "transformer.drop.output", *transformer.drop, width, -1);
-  for (std::int64_t layer = 0; layer < options_.n_layer; ++layer) {
-    const std::string path = "transformer.h." + std::to_string(layer);
-    BlockImpl& block = *transformer.h[static_cast<std::size_t>(layer)];
-    const HookSite& whole = *transformer.h[static_cast<std::size_t>(layer)];
-    AttentionImpl& attention = *block.attn;
-    declare.value("block_input", layer, path + ".input", whole, width);
-    declare.value("block_output", layer, path + ".output", whole, width);
-    declare.value("attention_input", layer, path + ".attn.input", *block.attn, width);
-    declare.value("attention_output", layer, path + ".attn.output", *block.attn, width);
-    declare.heads("attention_value_output", layer, path + ".attn.c_proj.input", *attention.c_proj, width, heads);
-    declare.heads("query_output", layer, path + ".attn.query.output", *attention.query_output, width, heads);
-    declare.heads("key_output", layer, path + ".attn.key.output", *attention.key_output, width, heads);
-    declare.heads("value_output", layer, path + ".attn.value.output", *attention.value_output, width, heads);
-    declare.scores("attention_scores", layer, path + ".attn.scores.output", *attention.scores, heads);
-    declare.scores("attention_pattern", layer, path + ".attn.pattern.output", *attention.pattern, heads);
-    declare.value("mlp_input", layer, path + ".mlp.input", *block.mlp, width);
-    declare.value("mlp_activation", layer, path + ".mlp.act.output", *block.mlp->act, options_.n_inner);
-    declare.value("mlp_output", layer, path + ".mlp.output", *block.mlp, width);
-  }
-  declare.value("final_norm", -1, "transformer.ln_f.output", *transformer.ln_f, width, options_.n_layer);
-  if (parts_->lm_head) {
-    declare.value("logits", -1, "lm_head.output", *parts_->lm_head, options_.vocab_size, options_.n_layer);
-  }
-}
-
-void GPT2::check(const Batch& batch, std::int64_t past) const {
-  check_language_batch(
-      batch, past,
-      {options_.vocab_size, options_.n_positions, options_.n_embd, parts_->transformer->wte->weight.device()});
-}
-
-StageState GPT2::begin(const Batch& batch, KeyValueCache* cache) {
-  check(batch, cache != nullptr ? cache->length() : 0);
-  TransformerImpl& transformer = *parts_->transformer;
-  StageState state = start_state(batch, cache);
-  const torch::Tensor tokens = batch.input_ids.defined()
-                                   ? transformer.wte(batch.input_ids)
-                                   : batch.inputs_embeds.to(transformer.wte->weight.scalar_type());
-  state.hidden = transformer.drop(tokens + transformer.wpe(state.position_ids));  // [batch, pos, n_embd]
-  return state;
-}
-
-StageState GPT2::run(StageState state, std::int64_t first, std::int64_t last) {
-  check_stages(first, last, options_.n_layer);
-  if (first == last) return state;
-  const AttentionContext context = attention_context(state, first);
-  for (std::int64_t layer = first; layer < last; ++layer) {
-    state.hidden = parts_->transformer->h[static_cast<std::size_t>(layer)](state.hidden, context);
-  }
-  return state;
-}
-
-Output GPT2::finish(const StageState& state, const torch::Tensor& positions) {
-  TransformerImpl& transformer = *parts_->transformer;
-  return finish_language_model(state, positions, transformer.ln_f, parts_->lm_head, transformer.wte->weight);
-}
-
-namespace {
 
 std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
   GPT2Options options;
@@ -241,6 +134,8 @@ std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
 }
 
 }  // namespace
+
+GPT2::GPT2(const GPT2Options& options) : options_(checked(options)) { assemble(parts(options_)); }
 
 Family gpt2_family() { return {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}}; }
 

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/models/gpt_neo.h"
 
-#include <torch/nn/modules/container/modulelist.h>
-
 #include "models/common/checks.h"
-#include "models/common/declare.h"
-#include "models/common/finish.h"
+#include "models/common/decoder.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
-#include "vene/models/attention.h"
-#include "vene/models/nn.h"
 
 namespace vene::models {
 namespace {
@@ -83,7 +78,7 @@ class MLPImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
 
-class BlockImpl : public torch::nn::Module {
+class BlockImpl : public DecoderBlock {
  public:
   BlockImpl(const GPTNeoOptions& options, std::int64_t layer)
       : ln_1(norm_options(options)), attn(options, layer), ln_2(norm_options(options)), mlp(options) {
@@ -92,7 +87,7 @@ class BlockImpl : public torch::nn::Module {
     register_module("ln_2", ln_2);
     register_module("mlp", mlp);
   }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
     const torch::Tensor middle = attn(ln_1(hidden), context) + hidden;
     return middle + mlp(ln_2(middle));  // [batch, pos, hidden_size]
   }
@@ -104,31 +99,6 @@ class BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
-class TransformerImpl : public torch::nn::Module {
- public:
-  explicit TransformerImpl(const GPTNeoOptions& options)
-      : wte(nn::embedding_options(options.vocab_size, options.hidden_size)),
-        wpe(nn::embedding_options(options.max_position_embeddings, options.hidden_size)),
-        ln_f(norm_options(options)) {
-    register_module("wte", wte);
-    register_module("wpe", wpe);
-    register_module("drop", drop);
-    torch::nn::ModuleList list;
-    for (std::int64_t layer = 0; layer < options.num_layers; ++layer) {
-      h.emplace_back(options, layer);
-      list->push_back(h.back());
-    }
-    register_module("h", list);
-    register_module("ln_f", ln_f);
-  }
-
-  nn::Embedding wte, wpe;
-  HookPoint drop;
-  std::vector<Block> h;
-  nn::LayerNorm ln_f;
-};
-TORCH_MODULE(Transformer);
-
 GPTNeoOptions checked(GPTNeoOptions options) {
   if (options.intermediate_size == 0) options.intermediate_size = 4 * options.hidden_size;
   check_positive({{"vocab_size", options.vocab_size},
@@ -138,9 +108,7 @@ GPTNeoOptions checked(GPTNeoOptions options) {
                   {"num_heads", options.num_heads},
                   {"intermediate_size", options.intermediate_size},
                   {"window_size", options.window_size}});
-  if (options.hidden_size % options.num_heads != 0) {
-    throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_heads " + std::to_string(options.num_heads));
-  }
+  check_multiple({"hidden_size", options.hidden_size}, {"num_heads", options.num_heads});
   if (options.attention_layers.empty()) {
     for (std::int64_t layer = 0; layer < options.num_layers; ++layer) options.attention_layers.emplace_back(layer % 2 == 0 ? "global" : "local");
   }
@@ -154,84 +122,21 @@ GPTNeoOptions checked(GPTNeoOptions options) {
   return options;
 }
 
-}  // namespace
-
-struct GPTNeo::Parts {
-  Transformer transformer;
-  nn::OutputHead lm_head{nullptr};
-};
-
-GPTNeo::GPTNeo(const GPTNeoOptions& options) : options_(checked(options)) {
-  parts_ = std::make_shared<Parts>(Parts{Transformer(options_)});
-  register_module("transformer", parts_->transformer);
-  if (options_.language_model_head) {
-    parts_->lm_head = nn::OutputHead(options_.hidden_size, options_.vocab_size, options_.tie_word_embeddings);
-    register_module("lm_head", parts_->lm_head);
-  }
-  declare_sites();
-  sites_.add_paths(*this);
+DecoderParts parts(const GPTNeoOptions& options) {
+  std::vector<std::int64_t> windows;
+  for (const std::string& kind : options.attention_layers) windows.push_back(kind == "local" ? options.window_size : 0);
+  return {.sizes = {.vocabulary = options.vocab_size, .context = options.max_position_embeddings, .width = options.hidden_size,
+                    .mlp_width = options.intermediate_size, .heads = options.num_heads},
+          .names = {.body = "transformer", .tokens = "wte", .positions = "wpe", .embedding = "drop", .layers = "h", .norm = "ln_f",
+                    .attention = "attn", .inside = "attn.attention", .query = "q_proj", .key = "k_proj", .value = "v_proj", .mixed = "out_proj"},
+          .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.hidden_size)),
+          .positions = nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)),
+          .blocks = decoder_blocks<Block>(options, options.num_layers),
+          .norm = nn::LayerNorm(norm_options(options)),
+          .head = options.language_model_head,
+          .tied_head = options.tie_word_embeddings,
+          .windows = windows};
 }
-
-void GPTNeo::declare_sites() {
-  const SiteDeclarer declare(sites_);
-  const std::int64_t width = options_.hidden_size, heads = options_.num_heads;
-  TransformerImpl& transformer = *parts_->transformer;
-  declare.value("embedding", -1, "transformer.drop.output", *transformer.drop, width, -1);
-  for (std::int64_t layer = 0; layer < options_.num_layers; ++layer) {
-    const std::string path = "transformer.h." + std::to_string(layer), inner = path + ".attn.attention.";
-    const Block& holder = transformer.h[static_cast<std::size_t>(layer)];
-    const HookSite& whole = *holder;
-    const BlockImpl& block = *holder;
-    const SelfAttentionImpl& attention = *block.attn->attention;
-    declare.value("block_input", layer, path + ".input", whole, width);
-    declare.value("block_output", layer, path + ".output", whole, width);
-    declare.value("attention_input", layer, path + ".attn.input", *block.attn, width);
-    declare.value("attention_output", layer, path + ".attn.output", *block.attn, width);
-    declare.heads("attention_value_output", layer, inner + "out_proj.input", *attention.out_proj, width, heads);
-    declare.heads("query_output", layer, inner + "q_proj.output", *attention.q_proj, width, heads);
-    declare.heads("key_output", layer, inner + "k_proj.output", *attention.k_proj, width, heads);
-    declare.heads("value_output", layer, inner + "v_proj.output", *attention.v_proj, width, heads);
-    declare.scores("attention_scores", layer, inner + "scores.output", *attention.scores, heads);
-    declare.scores("attention_pattern", layer, inner + "pattern.output", *attention.pattern, heads);
-    declare.value("mlp_input", layer, path + ".mlp.input", *block.mlp, width);
-    declare.value("mlp_activation", layer, path + ".mlp.act.output", *block.mlp->act, options_.intermediate_size);
-    declare.value("mlp_output", layer, path + ".mlp.output", *block.mlp, width);
-  }
-  declare.value("final_norm", -1, "transformer.ln_f.output", *transformer.ln_f, width, options_.num_layers);
-  if (parts_->lm_head) declare.value("logits", -1, "lm_head.output", *parts_->lm_head, options_.vocab_size, options_.num_layers);
-}
-
-void GPTNeo::check(const Batch& batch, std::int64_t past) const {
-  check_language_batch(batch, past, {options_.vocab_size, options_.max_position_embeddings, options_.hidden_size, parts_->transformer->wte->weight.device()});
-}
-
-StageState GPTNeo::begin(const Batch& batch, KeyValueCache* cache) {
-  check(batch, cache != nullptr ? cache->length() : 0);
-  TransformerImpl& transformer = *parts_->transformer;
-  StageState state = start_state(batch, cache);
-  const torch::Tensor tokens =
-      batch.input_ids.defined() ? transformer.wte(batch.input_ids) : batch.inputs_embeds.to(transformer.wte->weight.scalar_type());
-  state.hidden = transformer.drop(tokens + transformer.wpe(state.position_ids));  // [batch, pos, hidden_size]
-  return state;
-}
-
-StageState GPTNeo::run(StageState state, std::int64_t first, std::int64_t last) {
-  check_stages(first, last, options_.num_layers);
-  if (first == last) return state;
-  const AttentionContext global = attention_context(state, first), local = attention_context(state, first, options_.window_size);
-  for (std::int64_t layer = first; layer < last; ++layer) {
-    const auto index = static_cast<std::size_t>(layer);
-    state.hidden = parts_->transformer->h[index](state.hidden, options_.attention_layers[index] == "local" ? local : global);
-  }
-  return state;
-}
-
-Output GPTNeo::finish(const StageState& state, const torch::Tensor& positions) {
-  TransformerImpl& transformer = *parts_->transformer;
-  return finish_language_model(state, positions, transformer.ln_f, parts_->lm_head, transformer.wte->weight);
-}
-
-namespace {
 
 std::shared_ptr<Model> build_gpt_neo(const ConfigReader& config, bool head) {
   GPTNeoOptions options;
@@ -253,6 +158,8 @@ std::shared_ptr<Model> build_gpt_neo(const ConfigReader& config, bool head) {
 }
 
 }  // namespace
+
+GPTNeo::GPTNeo(const GPTNeoOptions& options) : options_(checked(options)) { assemble(parts(options_)); }
 
 Family gpt_neo_family() { return {"gpt_neo", "transformer.", build_gpt_neo, {".attn.attention.bias", ".attn.attention.masked_bias"}}; }
 

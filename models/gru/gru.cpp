@@ -75,14 +75,11 @@ class BodyImpl : public torch::nn::Module {
 TORCH_MODULE(Body);
 
 const GRUOptions& checked(const GRUOptions& options) {
-  auto positive = [](const char* name, std::int64_t value) {
-    if (value <= 0) throw ModelError(std::string(name) + ": expected a positive number, got " + std::to_string(value));
-  };
-  positive("h_dim", options.h_dim);
-  positive("n_layer", options.n_layer);
-  positive("n_labels", options.n_labels);
-  positive("vocab_size", options.vocab_size);
-  positive("max_position_embeddings", options.max_position_embeddings);
+  check_positive({{"h_dim", options.h_dim},
+                  {"n_layer", options.n_layer},
+                  {"n_labels", options.n_labels},
+                  {"vocab_size", options.vocab_size},
+                  {"max_position_embeddings", options.max_position_embeddings}});
   if (options.tie_word_embeddings && options.head == GRUHead::kLanguageModel && !options.include_emb) {
     throw ModelError("tie_word_embeddings: the model has no embeddings (include_emb is false) to tie the head to");
   }

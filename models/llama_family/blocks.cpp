@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "models/common/rotary.h"
+
 namespace vene::models::llama_blocks {
 namespace {
 
@@ -73,10 +75,10 @@ torch::Tensor AttentionImpl::heads_of(torch::Tensor value, std::int64_t heads, N
   return value.transpose(1, 2);
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context, const Angles& angles) {
+torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
   Norm none{nullptr};
-  const torch::Tensor queries = rotate(heads_of(q_proj(hidden), heads_, q_norm), angles);
-  torch::Tensor new_keys = rotate(heads_of(k_proj(hidden), key_value_heads_, k_norm), angles);
+  const torch::Tensor queries = rotate(heads_of(q_proj(hidden), heads_, q_norm), context.angles);
+  torch::Tensor new_keys = rotate(heads_of(k_proj(hidden), key_value_heads_, k_norm), context.angles);
   torch::Tensor new_values = heads_of(v_proj(hidden), key_value_heads_, none);
   const auto [keys, values] = extend_cache(context.cache, layer_, std::move(new_keys), std::move(new_values));
   return o_proj(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern, cap_)));  // [batch, pos, hidden_size]
@@ -106,8 +108,8 @@ BlockImpl::BlockImpl(const LlamaOptions& options, std::int64_t layer) : self_att
   if (after) norm_after_attention_ = post_attention_layernorm;
 }
 
-torch::Tensor BlockImpl::forward(const torch::Tensor& hidden, const AttentionContext& context, const Angles& angles) {
-  const torch::Tensor middle = hidden + normed(self_attn(normed(hidden, input_layernorm), context, angles), norm_after_attention_);
+torch::Tensor BlockImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  const torch::Tensor middle = hidden + normed(self_attn(normed(hidden, input_layernorm), context), norm_after_attention_);
   return middle + normed(mlp(normed(middle, norm_before_mlp_)), post_feedforward_layernorm);  // [batch, pos, hidden_size]
 }
 

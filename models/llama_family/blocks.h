@@ -3,10 +3,8 @@
 #pragma once
 #include <torch/nn/cloneable.h>
 
-#include "models/common/rotary.h"
-#include "vene/models/attention.h"
+#include "models/common/decoder.h"
 #include "vene/models/llama.h"
-#include "vene/models/nn.h"
 
 namespace vene::models::llama_blocks {
 
@@ -43,7 +41,7 @@ TORCH_MODULE_IMPL(TokenEmbedding, Hooked<TokenEmbeddingImpl>);
 class AttentionImpl : public torch::nn::Module {
  public:
   AttentionImpl(const LlamaOptions& options, std::int64_t layer);
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const Angles& angles);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 
   nn::Linear q_proj, k_proj, v_proj, o_proj;
   Norm q_norm{nullptr}, k_norm{nullptr};
@@ -71,10 +69,10 @@ TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
 
 /// A block. `post_attention_layernorm` is Hugging Face's name for the norm before the MLP where norms come before, and for the one after
 /// attention elsewhere.
-class BlockImpl : public torch::nn::Module {
+class BlockImpl : public DecoderBlock {
  public:
   BlockImpl(const LlamaOptions& options, std::int64_t layer);
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const Angles& angles);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override;
 
   Attention self_attn;
   MLP mlp;

@@ -7,6 +7,7 @@
 
 #include "vene/base/export.h"
 #include "vene/hooks/hook_point.h"
+#include "vene/hooks/tensor_refs.h"
 #include "vene/models/model.h"
 
 namespace vene::models {
@@ -16,7 +17,13 @@ struct AttentionContext {
   torch::Tensor mask;              ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
   torch::Tensor position_ids;      ///< [batch, pos]
   KeyValueCache* cache = nullptr;  ///< read and extended
+  std::pair<torch::Tensor, torch::Tensor> angles;  ///< cosines and sines of rotary positions; undefined where there are none
 };
+
+/// Hooks on a module that takes a context see the angles among its inputs, where there are any.
+inline void collect_tensors(vene::detail::TensorRefs& refs, AttentionContext& context) {
+  if (context.angles.first.defined()) vene::detail::collect_tensors(refs, context.angles);
+}
 
 /// The state before the embeddings are looked up: attention_mask (over cached and new positions, boolean; undefined
 /// when nothing is padded), position_ids and cache. `hidden` is left to the model. Extends the cache's own mask.

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "vene/base/export.h"
-#include "vene/models/model.h"
+#include "vene/models/decoder.h"
 
 namespace vene::models {
 
@@ -28,29 +26,16 @@ struct GPT2Options {
 
 /// GPT-2, with Hugging Face's module paths and parameter names ("transformer.h.0.attn.c_attn.weight"). Without
 /// randomness: the places of its dropouts are hook points that pass the value on.
-class VENE_API GPT2 : public StagedModel {
+class VENE_API GPT2 : public Decoder {
  public:
   /// ModelError for sizes that make no model and for an unknown activation.
   explicit GPT2(const GPT2Options& options = {});
 
-  StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
-  StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
-  void check(const Batch& batch, std::int64_t past = 0) const override;
-
-  std::int64_t layer_count() const override { return options_.n_layer; }
-  std::int64_t hidden_size() const override { return options_.n_embd; }
-  std::int64_t vocabulary_size() const override { return options_.vocab_size; }
-  std::int64_t context_length() const override { return options_.n_positions; }
   std::string architecture() const override { return "gpt2"; }
   const GPT2Options& options() const { return options_; }
 
  private:
-  struct Parts;
-  void declare_sites();
-
   GPT2Options options_;
-  std::shared_ptr<Parts> parts_;
 };
 
 }  // namespace vene::models

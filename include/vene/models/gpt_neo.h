@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "vene/base/export.h"
-#include "vene/models/model.h"
+#include "vene/models/decoder.h"
 
 namespace vene::models {
 
@@ -28,29 +27,16 @@ struct GPTNeoOptions {
 
 /// GPT-Neo, with Hugging Face's module paths and parameter names ("transformer.h.0.attn.attention.q_proj.weight"). Its scores are not scaled.
 /// Without randomness: the places of its dropouts are hook points that pass the value on.
-class VENE_API GPTNeo : public StagedModel {
+class VENE_API GPTNeo : public Decoder {
  public:
   /// ModelError for sizes that make no model, an unknown activation and an unknown kind of attention.
   explicit GPTNeo(const GPTNeoOptions& options = {});
 
-  StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
-  StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
-  void check(const Batch& batch, std::int64_t past = 0) const override;
-
-  std::int64_t layer_count() const override { return options_.num_layers; }
-  std::int64_t hidden_size() const override { return options_.hidden_size; }
-  std::int64_t vocabulary_size() const override { return options_.vocab_size; }
-  std::int64_t context_length() const override { return options_.max_position_embeddings; }
   std::string architecture() const override { return "gpt_neo"; }
   const GPTNeoOptions& options() const { return options_; }
 
  private:
-  struct Parts;
-  void declare_sites();
-
   GPTNeoOptions options_;
-  std::shared_ptr<Parts> parts_;
 };
 
 }  // namespace vene::models

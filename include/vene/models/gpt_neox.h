@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
 
 #include "vene/base/export.h"
-#include "vene/models/model.h"
+#include "vene/models/decoder.h"
 #include "vene/models/rotary.h"
 
 namespace vene::models {
@@ -30,29 +29,16 @@ struct GPTNeoXOptions {
 /// GPT-NeoX, with Hugging Face's module paths and parameter names ("gpt_neox.layers.0.attention.dense.weight"; the head is "lm_head", which
 /// checkpoints call "embed_out"). Queries, keys and values are made by one layer, a head's three side by side; query_output, key_output and
 /// value_output are the three, each with its heads in order. Without randomness: the places of its dropouts are hook points.
-class VENE_API GPTNeoX : public StagedModel {
+class VENE_API GPTNeoX : public Decoder {
  public:
   /// ModelError for sizes that make no model and for an unknown activation.
   explicit GPTNeoX(const GPTNeoXOptions& options = {});
 
-  StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
-  StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
-  void check(const Batch& batch, std::int64_t past = 0) const override;
-
-  std::int64_t layer_count() const override { return options_.num_hidden_layers; }
-  std::int64_t hidden_size() const override { return options_.hidden_size; }
-  std::int64_t vocabulary_size() const override { return options_.vocab_size; }
-  std::int64_t context_length() const override { return options_.max_position_embeddings; }
   std::string architecture() const override { return "gpt_neox"; }
   const GPTNeoXOptions& options() const { return options_; }
 
  private:
-  struct Parts;
-  void declare_sites();
-
   GPTNeoXOptions options_;
-  std::shared_ptr<Parts> parts_;
 };
 
 }  // namespace vene::models

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "vene/base/export.h"
-#include "vene/models/model.h"
+#include "vene/models/decoder.h"
 #include "vene/models/rotary.h"
 
 namespace vene::models {
@@ -59,29 +58,16 @@ struct LlamaOptions {
 
 /// Llama and its relatives (Mistral, Qwen 2 and 3, Gemma 1 and 2, OLMo 1 and 2), with Hugging Face's module paths and parameter names
 /// ("model.layers.0.self_attn.q_proj.weight").
-class VENE_API Llama : public StagedModel {
+class VENE_API Llama : public Decoder {
  public:
   /// ModelError for sizes that make no model and for an unknown activation.
   explicit Llama(const LlamaOptions& options = {});
 
-  StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
-  StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
-  void check(const Batch& batch, std::int64_t past = 0) const override;
-
-  std::int64_t layer_count() const override { return options_.num_hidden_layers; }
-  std::int64_t hidden_size() const override { return options_.hidden_size; }
-  std::int64_t vocabulary_size() const override { return options_.vocab_size; }
-  std::int64_t context_length() const override { return options_.max_position_embeddings; }
   std::string architecture() const override { return options_.architecture; }
   const LlamaOptions& options() const { return options_; }
 
  private:
-  struct Parts;
-  void declare_sites();
-
   LlamaOptions options_;
-  std::shared_ptr<Parts> parts_;
 };
 
 }  // namespace vene::models

@@ -54,6 +54,22 @@ TEST(Llama, PositionsTurnQueriesSoThatOrderMatters) {
   EXPECT_GT(relative_error(forth, back), 1e-3);
 }
 
+TEST(Llama, HooksOnABlockSeeTheAnglesOfItsPositionsAndMayChangeThem) {
+  const auto model = golden_model("llama_mha");
+  const auto batch = row_of({7, 9, 11});
+  const torch::Tensor turned = output_of(*model, batch)[0][-1];
+  vene::HookTable table;
+  const vene::Site& site = model->sites().find("block_input", 0);
+  table.on(site.id, site.phase, [](const vene::HookContext& context) {
+    ASSERT_EQ(context.inputs.size(), 3U) << "hidden state, cosines, sines";
+    EXPECT_EQ(context.inputs[1]->size(2), 3) << "one a position";
+    *context.inputs[1] = torch::ones_like(*context.inputs[1]);
+    *context.inputs[2] = torch::zeros_like(*context.inputs[2]);
+  });
+  const vene::HookScope scope(table);
+  EXPECT_GT(relative_error(output_of(*model, batch)[0][-1], turned), 1e-3);
+}
+
 TEST(Llama, RefusesSizesThatMakeNoModel) {
   const auto refused = [](const std::function<void(LlamaOptions&)>& change) {
     LlamaOptions options = small();

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+
+#include "vene/base/export.h"
+#include "vene/models/model.h"
+
+namespace vene::models {
+
+struct DecoderParts;  // models/common/decoder.h
+
+/// What GPT-2, GPT-Neo, GPT-NeoX and the Llama family share: token embeddings, blocks of causal attention and MLP that keep a key-value
+/// cache, a final norm and a head, which may be left out.
+class VENE_API Decoder : public StagedModel {
+ public:
+  StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
+  StageState run(StageState state, std::int64_t first, std::int64_t last) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
+  void check(const Batch& batch, std::int64_t past = 0) const override;
+
+  std::int64_t layer_count() const override;
+  std::int64_t hidden_size() const override;
+  std::int64_t vocabulary_size() const override;
+  std::int64_t context_length() const override;
+
+ protected:
+  /// To be called once, by the port's constructor: registers the parts under their names and declares the sites.
+  void assemble(DecoderParts parts);
+
+ private:
+  struct Assembled;
+  void declare_sites();
+
+  std::shared_ptr<Assembled> parts_;
+};
+
+}  // namespace vene::models

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/common/decoder.h"
+
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <map>
+
+#include "models/common/checks.h"
+#include "models/common/declare.h"
+#include "models/common/finish.h"
+#include "models/common/rotary.h"
+
+namespace vene::models {
+
+struct Decoder::Assembled : DecoderParts {
+  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)) {}
+
+  HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
+  nn::OutputHead lm_head{nullptr};
+
+  torch::Tensor table() const { return tokens.module()->named_parameters(/*recurse=*/false)["weight"]; }
+};
+
+void Decoder::assemble(DecoderParts parts) {
+  parts_ = std::make_shared<Assembled>(std::move(parts));
+  const DecoderNames& names = parts_->names;
+  const auto body = register_module(names.body, std::make_shared<torch::nn::Module>());
+  body->register_module(names.tokens, parts_->tokens.module());
+  if (parts_->positions) body->register_module(names.positions, parts_->positions);
+  body->register_module(names.embedding, parts_->embedding);
+  body->register_module(names.layers, torch::nn::ModuleList())->extend(parts_->blocks);
+  body->register_module(names.norm, parts_->norm.module());
+  if (parts_->head) {
+    parts_->lm_head = register_module("lm_head", nn::OutputHead(parts_->sizes.width, parts_->sizes.vocabulary, parts_->tied_head));
+    if (parts_->logit_cap > 0) register_module("logits", parts_->logits);
+  }
+  declare_sites();
+  sites_.add_paths(*this);
+}
+
+void Decoder::declare_sites() {
+  const SiteDeclarer declare(sites_);
+  const DecoderNames& names = parts_->names;
+  const DecoderSizes& sizes = parts_->sizes;
+  const auto modules = named_modules("", /*include_self=*/false);
+  const auto place = [&](const std::string& path) -> const HookSite& { return dynamic_cast<const HookSite&>(*modules[path]); };
+  const auto value = [&](const std::string& component, std::int64_t layer, const std::string& module, const std::string& end, std::int64_t width, std::int64_t stage) {
+    declare.value(component, layer, module + end, place(module), width, stage);
+  };
+  const auto heads = [&](const std::string& component, std::int64_t layer, const std::string& module, const std::string& end, std::int64_t count) {
+    declare.heads(component, layer, module + end, place(module), count * sizes.head_width, count);
+  };
+  const std::string body = names.body + ".";
+  value("embedding", -1, body + names.embedding, ".output", sizes.width, -1);
+  for (std::int64_t layer = 0; layer < layer_count(); ++layer) {
+    const std::string block = body + names.layers + "." + std::to_string(layer);
+    const std::string attention = block + "." + names.attention, inside = block + "." + names.inside + ".", mlp = block + ".mlp";
+    value("block_input", layer, block, ".input", sizes.width, layer);
+    value("block_output", layer, block, ".output", sizes.width, layer);
+    value("attention_input", layer, attention, ".input", sizes.width, layer);
+    value("attention_output", layer, attention, ".output", sizes.width, layer);
+    heads("attention_value_output", layer, inside + names.mixed, ".input", sizes.heads);
+    heads("query_output", layer, inside + names.query, ".output", sizes.heads);
+    heads("key_output", layer, inside + names.key, ".output", sizes.key_value_heads);
+    heads("value_output", layer, inside + names.value, ".output", sizes.key_value_heads);
+    declare.scores("attention_scores", layer, inside + "scores.output", place(inside + "scores"), sizes.heads);
+    declare.scores("attention_pattern", layer, inside + "pattern.output", place(inside + "pattern"), sizes.heads);
+    value("mlp_input", layer, mlp, ".input", sizes.width, layer);
+    value("mlp_activation", layer, mlp + "." + names.activation, ".output", sizes.mlp_width, layer);
+    value("mlp_output", layer, mlp, ".output", sizes.width, layer);
+  }
+  value("final_norm", -1, body + names.norm, ".output", sizes.width, layer_count());
+  if (parts_->head) value("logits", -1, parts_->logit_cap > 0 ? "logits" : "lm_head", ".output", sizes.vocabulary, layer_count());
+}
+
+std::int64_t Decoder::layer_count() const { return static_cast<std::int64_t>(parts_->blocks.size()); }
+std::int64_t Decoder::hidden_size() const { return parts_->sizes.width; }
+std::int64_t Decoder::vocabulary_size() const { return parts_->sizes.vocabulary; }
+std::int64_t Decoder::context_length() const { return parts_->sizes.context; }
+
+void Decoder::check(const Batch& batch, std::int64_t past) const {
+  check_language_batch(batch, past, {vocabulary_size(), context_length(), hidden_size(), parts_->table().device()});
+}
+
+StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
+  check(batch, cache != nullptr ? cache->length() : 0);
+  StageState state = start_state(batch, cache);
+  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(batch.input_ids) : batch.inputs_embeds.to(parts_->table().scalar_type());
+  if (parts_->positions) hidden = hidden + parts_->positions(state.position_ids);
+  state.hidden = parts_->embedding(hidden);  // [batch, pos, width]
+  return state;
+}
+
+StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last) {
+  check_stages(first, last, layer_count());
+  if (first == last) return state;
+  Angles angles;
+  if (parts_->frequencies.defined()) {
+    angles = rotary_angles(state.position_ids, parts_->frequencies, parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
+  }
+  std::map<std::int64_t, AttentionContext> contexts;  // by window
+  for (std::int64_t layer = first; layer < last; ++layer) {
+    const auto index = static_cast<std::size_t>(layer);
+    const std::int64_t window = parts_->windows.empty() ? 0 : parts_->windows[index];
+    const auto [context, fresh] = contexts.try_emplace(window);
+    if (fresh) {
+      context->second = attention_context(state, layer, window);
+      context->second.angles = angles;
+    }
+    state.hidden = parts_->blocks[index]->forward(state.hidden, context->second);
+  }
+  return state;
+}
+
+Output Decoder::finish(const StageState& state, const torch::Tensor& positions) {
+  return finish_language_model(state, positions, parts_->norm, parts_->lm_head, parts_->table(), parts_->logit_cap, parts_->logits);
+}
+
+}  // namespace vene::models
