@@ -132,10 +132,7 @@ GPT2Options checked(GPT2Options options) {
   positive("n_embd", options.n_embd);
   positive("n_layer", options.n_layer);
   positive("n_head", options.n_head);
-  if (options.n_embd % options.n_head != 0) {
-    throw ModelError("n_embd " + std::to_string(options.n_embd) + " is not a multiple of n_head " +
-                     std::to_string(options.n_head));
-  }
+  check_multiple({"n_embd", options.n_embd}, {"n_head", options.n_head});
   if (options.n_inner == 0) options.n_inner = 4 * options.n_embd;
   positive("n_inner", options.n_inner);
   return options;

@@ -138,9 +138,7 @@ GPTNeoOptions checked(GPTNeoOptions options) {
                   {"num_heads", options.num_heads},
                   {"intermediate_size", options.intermediate_size},
                   {"window_size", options.window_size}});
-  if (options.hidden_size % options.num_heads != 0) {
-    throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_heads " + std::to_string(options.num_heads));
-  }
+  check_multiple({"hidden_size", options.hidden_size}, {"num_heads", options.num_heads});
   if (options.attention_layers.empty()) {
     for (std::int64_t layer = 0; layer < options.num_layers; ++layer) options.attention_layers.emplace_back(layer % 2 == 0 ? "global" : "local");
   }

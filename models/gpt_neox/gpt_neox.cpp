@@ -10,7 +10,6 @@
 #include "models/common/finish.h"
 #include "models/common/rotary.h"
 #include "models/registry.h"
-#include "vene/base/error.h"
 #include "vene/models/attention.h"
 #include "vene/models/nn.h"
 
@@ -144,10 +143,7 @@ GPTNeoXOptions checked(const GPTNeoXOptions& options) {
                   {"num_attention_heads", options.num_attention_heads},
                   {"intermediate_size", options.intermediate_size},
                   {"max_position_embeddings", options.max_position_embeddings}});
-  if (options.hidden_size % options.num_attention_heads != 0) {
-    throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_attention_heads " +
-                     std::to_string(options.num_attention_heads));
-  }
+  check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
   return options;
 }
 

@@ -55,16 +55,12 @@ LlamaOptions checked(LlamaOptions options) {
                   {"num_key_value_heads", options.num_key_value_heads},
                   {"max_position_embeddings", options.max_position_embeddings}});
   if (options.head_dim == 0) {
-    if (options.hidden_size % options.num_attention_heads != 0) {
-      throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_attention_heads " + std::to_string(options.num_attention_heads));
-    }
+    check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
     options.head_dim = options.hidden_size / options.num_attention_heads;
   }
   check_positive({{"head_dim", options.head_dim}});
   if (options.head_dim % 2 != 0) throw ModelError("head_dim " + std::to_string(options.head_dim) + " is odd, and rotary positions turn pairs");
-  if (options.num_attention_heads % options.num_key_value_heads != 0) {
-    throw ModelError("num_attention_heads " + std::to_string(options.num_attention_heads) + " is not a multiple of num_key_value_heads " + std::to_string(options.num_key_value_heads));
-  }
+  check_multiple({"num_attention_heads", options.num_attention_heads}, {"num_key_value_heads", options.num_key_value_heads});
   const bool windowed = !options.windows.empty();
   if (windowed && static_cast<std::int64_t>(options.windows.size()) != options.num_hidden_layers) {
     throw ModelError("windows are given for " + std::to_string(options.windows.size()) + " layers, num_hidden_layers is " + std::to_string(options.num_hidden_layers));
