@@ -16,7 +16,8 @@ EncoderHeads::EncoderHeads(std::int64_t width, std::int64_t heads)
   register_module("pattern", pattern);
 }
 
-IntermediateImpl::IntermediateImpl(std::int64_t width, std::int64_t inner, const std::string& activation_name) : dense(width, inner), activation(activation_name) {
+IntermediateImpl::IntermediateImpl(std::int64_t width, std::int64_t inner, const std::string& activation_name)
+    : dense(width, inner), activation(activation_name) {
   register_module("dense", dense);
   register_module("intermediate_act_fn", activation);
 }

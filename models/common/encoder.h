@@ -37,8 +37,8 @@ TORCH_MODULE_IMPL(Intermediate, Hooked<IntermediateImpl>);
 /// The named sites of one block, a holder: `attention->self` (EncoderHeads), `attention->output->dropout`, `intermediate` and `output->dropout`
 /// are where what attention and MLP read and add passes by.
 template <class Layer>
-void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, const std::string& path, std::int64_t layer, std::int64_t width, std::int64_t heads,
-                           std::int64_t inner) {
+void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, const std::string& path, std::int64_t layer, std::int64_t width,
+                           std::int64_t heads, std::int64_t inner) {
   const std::string self = path + ".attention.self";
   const auto& block = *holder;
   const auto& attention = *block.attention->self;

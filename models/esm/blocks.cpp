@@ -4,7 +4,9 @@
 namespace vene::models::esm {
 namespace {
 
-torch::nn::LayerNormOptions norm_options(const EsmOptions& options) { return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps); }
+torch::nn::LayerNormOptions norm_options(const EsmOptions& options) {
+  return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps);
+}
 
 // In float32: half types would round each product.
 torch::Tensor turned(const torch::Tensor& value, const std::optional<Angles>& angles) {
@@ -26,7 +28,8 @@ ResidualImpl::ResidualImpl(std::int64_t in, std::int64_t out) : dense(in, out) {
 
 torch::Tensor ResidualImpl::forward(const torch::Tensor& value, const torch::Tensor& residual) { return dropout(dense(value)) + residual; }
 
-AttentionImpl::AttentionImpl(const EsmOptions& options) : self(options), output(options.hidden_size, options.hidden_size), norm(norm_options(options)) {
+AttentionImpl::AttentionImpl(const EsmOptions& options)
+    : self(options), output(options.hidden_size, options.hidden_size), norm(norm_options(options)) {
   register_module("self", self);
   register_module("output", output);
   register_module("LayerNorm", norm);
@@ -59,7 +62,8 @@ EmbeddingsImpl::EmbeddingsImpl(const EsmOptions& options)
       token_dropout_(options.token_dropout) {
   register_module("word_embeddings", word_embeddings);
   if (options.position_embedding_type == "absolute") {
-    position_embeddings = register_module("position_embeddings", nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)));
+    position_embeddings =
+        register_module("position_embeddings", nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)));
   }
   if (options.emb_layer_norm_before) norm = register_module("layer_norm", nn::LayerNorm(norm_options(options)));
 }
@@ -117,6 +121,8 @@ HeadImpl::HeadImpl(const EsmOptions& options)
   register_module("decoder", decoder);
 }
 
-torch::Tensor HeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) { return decoder(norm(torch::gelu(dense(hidden))), embedding); }
+torch::Tensor HeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
+  return decoder(norm(torch::gelu(dense(hidden))), embedding);
+}
 
 }  // namespace vene::models::esm

@@ -21,7 +21,8 @@ EsmOptions checked(const EsmOptions& options) {
                   {"max_position_embeddings", options.max_position_embeddings}});
   check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
   const std::string& type = options.position_embedding_type;
-  if (type != "absolute" && type != "rotary") throw ModelError("position_embedding_type '" + type + "' is not built in" + name_hint(type, {"absolute", "rotary"}));
+  if (type != "absolute" && type != "rotary")
+    throw ModelError("position_embedding_type '" + type + "' is not built in" + name_hint(type, {"absolute", "rotary"}));
   const auto check_token = [&](const char* name, std::int64_t token) {
     if (token < 0 || token >= options.vocab_size) {
       throw ModelError(std::string(name) + " " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(options.vocab_size));
@@ -31,8 +32,8 @@ EsmOptions checked(const EsmOptions& options) {
   if (type == "absolute") {
     check_token("pad_token_id", options.pad_token_id);
     if (options.max_position_embeddings <= options.pad_token_id + 1) {
-      throw ModelError("max_position_embeddings: positions start at pad_token_id + 1, " + std::to_string(options.pad_token_id + 1) + ", so expected more than that, got " +
-                       std::to_string(options.max_position_embeddings));
+      throw ModelError("max_position_embeddings: positions start at pad_token_id + 1, " + std::to_string(options.pad_token_id + 1) +
+                       ", so expected more than that, got " + std::to_string(options.max_position_embeddings));
     }
   }
   return options;
@@ -62,8 +63,8 @@ void Esm::declare_sites() {
   esm::BodyImpl& body = *parts_->body;
   declare.value("embedding", -1, "esm.embeddings.output", *body.embeddings, width, -1);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    declare_encoder_layer(declare, body.encoder->layers[static_cast<std::size_t>(layer)], "esm.encoder.layer." + std::to_string(layer), layer, width, options_.num_attention_heads,
-                          options_.intermediate_size);
+    declare_encoder_layer(declare, body.encoder->layers[static_cast<std::size_t>(layer)], "esm.encoder.layer." + std::to_string(layer), layer, width,
+                          options_.num_attention_heads, options_.intermediate_size);
   }
   if (!parts_->lm_head) {
     declare.value("final_norm", -1, "esm.encoder.emb_layer_norm_after.output", *body.encoder->emb_layer_norm_after, width, layers);
@@ -78,8 +79,8 @@ std::int64_t Esm::context_length() const { return options_.max_position_embeddin
 void Esm::set_rotary_frequencies(const torch::Tensor& frequencies) {
   if (!is_rotary()) throw ModelError("rotary frequencies: this model's positions are " + options_.position_embedding_type);
   if (frequencies.sizes() != parts_->body->frequencies.sizes() || !frequencies.is_floating_point()) {
-    throw ModelError("rotary frequencies: expected " + shape_text(parts_->body->frequencies.sizes()) + " floating-point values, got " + shape_text(frequencies.sizes()) + " of type " +
-                     c10::toString(frequencies.scalar_type()));
+    throw ModelError("rotary frequencies: expected " + shape_text(parts_->body->frequencies.sizes()) + " floating-point values, got " +
+                     shape_text(frequencies.sizes()) + " of type " + c10::toString(frequencies.scalar_type()));
   }
   parts_->body->frequencies = frequencies.detach().to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
 }
@@ -93,8 +94,8 @@ void Esm::check(const Batch& batch, std::int64_t past) const {
   if (batch.attention_mask.defined()) text = batch.attention_mask.to(rest.device()).ne(0);
   const torch::Tensor empty = torch::nonzero(text.any(1) & (rest & text).any(1).logical_not());
   if (empty.size(0) > 0) {
-    throw ModelError("input_ids row " + std::to_string(empty[0][0].item<std::int64_t>()) + ": all tokens are the mask token " + std::to_string(options_.mask_token_id) +
-                     ", expected another among them (token_dropout scales by their share)");
+    throw ModelError("input_ids row " + std::to_string(empty[0][0].item<std::int64_t>()) + ": all tokens are the mask token " +
+                     std::to_string(options_.mask_token_id) + ", expected another among them (token_dropout scales by their share)");
   }
 }
 
@@ -170,7 +171,11 @@ void take_frequencies(Model& model, std::map<std::string, torch::Tensor>& weight
 }  // namespace
 
 Family esm_family() {
-  Family family{"esm", "esm.", build_esm, {"pooler.dense.weight", "pooler.dense.bias", "contact_head.regression.weight", "contact_head.regression.bias", "embeddings.position_ids"}};
+  Family family{
+      "esm",
+      "esm.",
+      build_esm,
+      {"pooler.dense.weight", "pooler.dense.bias", "contact_head.regression.weight", "contact_head.regression.bias", "embeddings.position_ids"}};
   family.head = "lm_head.decoder";
   family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"}, {"LayerNorm.beta", "LayerNorm.bias"}, {"lm_head.bias", "lm_head.decoder.bias"}};
   family.take = take_frequencies;

@@ -125,9 +125,14 @@ TEST_F(EsmTest, TakesTheRotaryFrequenciesOfTheCheckpoint) {
   EXPECT_TRUE(torch::equal(output_of(*other, batch_), expected)) << "the file's frequencies, whatever rope_theta says";
   const auto quick = changed("esm_untied", [&](Json&, NamedValues& tensors) { put_frequencies(tensors, slow * 2); });
   EXPECT_GT(relative_error(output_of(*quick, batch_), expected), 1e-3);
-  // They stay as they are in a model of another type.
+  // They stay as they are when the weights are rounded.
   quick->to(torch::kBFloat16);
   quick->to(torch::kFloat32);
+  const auto rounded = changed("esm_untied", [&](Json&, NamedValues& tensors) {
+    for (auto& [name, tensor] : tensors) tensor = tensor.to(torch::kBFloat16).to(torch::kFloat32);
+    put_frequencies(tensors, slow * 2);
+  });
+  EXPECT_TRUE(torch::equal(output_of(*quick, batch_), output_of(*rounded, batch_)));
   const auto back = changed("esm_untied", [&](Json&, NamedValues& tensors) { put_frequencies(tensors, slow); });
   EXPECT_LE(relative_error(output_of(*back, batch_), expected), 1e-6);
   EXPECT_THAT(model_error([&] { changed("esm_untied", [&](Json&, NamedValues& tensors) { put_frequencies(tensors, torch::ones({3})); }); }),
