@@ -133,13 +133,17 @@ std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, b
   return model;
 }
 
-// An encoder's tokenizer is a WordPiece one as a rule, which is not built in; such a model is used on token ids.
+// An encoder's tokenizer is a WordPiece one or a list of tokens as a rule, which are not built in; such a model is used on token ids.
 std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, const Model& model, const std::function<void(const std::string&)>& warn) {
+  const auto without = [&](const std::string& why) { warn(why + "; this model takes token ids only"); };
   try {
-    return text::Tokenizer::load(folder);
+    auto tokenizer = text::Tokenizer::load(folder);
+    const fs::path list = fs::path(folder) / "vocab.txt";
+    if (!tokenizer && model.reads_ahead() && fs::exists(list)) without(list.string() + ": a tokenizer of this kind is not built in");
+    return tokenizer;
   } catch (const IoError& error) {
     if (!model.reads_ahead()) throw;
-    warn(std::string(error.what()) + "; this model takes token ids only");
+    without(error.what());
     return nullptr;
   }
 }
@@ -156,6 +160,7 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   LanguageModel lm;
   lm.model = build(family, config, head_wanted(config, family, weights));
   lm.model->eval();
+  if (family.take != nullptr) family.take(*lm.model, weights, folder);
   // A tied head is the embedding table; its copy in the file, if any, says nothing new.
   if (const std::string head = family.head + ".weight"; !lm.model->named_parameters().contains(head)) weights.erase(head);
   std::map<std::string, torch::Tensor> places;
@@ -178,6 +183,8 @@ CheckpointInfo inspect(const std::string& folder) {
   info.folder = folder;
   info.architecture = family.model_type;
   std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
+  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights));
+  if (family.take != nullptr) family.take(*model, weights, folder);
   std::map<std::string, std::int64_t> by_type;
   for (const auto& [name, tensor] : weights) {
     info.parameters += tensor.numel();
@@ -185,7 +192,6 @@ CheckpointInfo inspect(const std::string& folder) {
     by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
   }
   for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
-  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights));
   info.layers = model->layer_count();
   info.width = model->hidden_size();
   info.vocabulary = model->vocabulary_size();

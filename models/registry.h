@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,10 +20,13 @@ struct Family {
   std::string head = "lm_head";      ///< the path of the head
   /// Parts of tensors' names that checkpoints have in two spellings: the other one, and the one here.
   std::vector<std::pair<std::string, std::string>> renamed{};
+  /// Takes out of a checkpoint's tensors, by their names here, what the model keeps beside its parameters; null: nothing. `where` is for errors.
+  void (*take)(Model& model, std::map<std::string, torch::Tensor>& weights, const std::string& where) = nullptr;
 };
 
 // One a port, defined beside it with its reading of config.json.
 Family bert_family();
+Family esm_family();
 Family gpt2_family();
 Family gpt_neo_family();
 Family gpt_neox_family();

@@ -92,6 +92,17 @@ def bert_sites(model):
     sites = {"embedding": (body.embeddings, "out")}
     if hasattr(model, "cls"):
         sites["final_norm"] = (model.cls.predictions.transform, "out")
+    return sites | encoder_sites(body)
+
+
+def esm_sites(model):
+    body = getattr(model, "esm", model)
+    norm = model.lm_head.layer_norm if hasattr(model, "lm_head") else body.encoder.emb_layer_norm_after
+    return {"embedding": (body.embeddings, "out"), "final_norm": (norm, "out")} | encoder_sites(body)
+
+
+def encoder_sites(body):
+    sites = {}
     for layer, block in enumerate(body.encoder.layer):
         inner = block.attention.self
         parts = [(projection, "out") for projection in (inner.query, inner.key, inner.value)]
@@ -100,14 +111,16 @@ def bert_sites(model):
     return sites
 
 
-SITES = {"bert": bert_sites, "gpt2": gpt2_sites, "gpt_neo": gpt_neo_sites, "gpt_neox": gpt_neox_sites}
+SITES = {"bert": bert_sites, "esm": esm_sites, "gpt2": gpt2_sites, "gpt_neo": gpt_neo_sites, "gpt_neox": gpt_neox_sites}
 SITES |= dict.fromkeys(["llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "olmo", "olmo2"], llama_sites)
-MASKED = ("bert",)  # language models that fill gaps
+MASKED = ("bert", "esm")  # language models that fill gaps
 
 
 def run(model, inputs):
     if "attention_mask" not in inputs:
         return model(**inputs, return_dict=True)
+    if model.config.model_type == "esm":  # which counts tokens that are not padding by itself
+        return model(**inputs)
     positions = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
     return model(**inputs, position_ids=positions, use_cache=False)
 
@@ -156,7 +169,7 @@ def capture(model, sites, inputs):
 def token_rows(folder, texts, ids, vocabulary):
     if ids:
         return [[int(token) for token in row.split(",")] for row in ids]
-    has_tokenizer = any((folder / name).exists() for name in ("tokenizer.json", "vocab.json", "tokenizer.model"))
+    has_tokenizer = any((folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model"))
     if texts and not has_tokenizer:
         sys.exit(f"{folder}: no tokenizer here; give --ids")
     if not has_tokenizer:
@@ -182,7 +195,8 @@ def main():
     model = loader.from_pretrained(options.folder, dtype=torch.float32, attn_implementation="eager").eval()
     rows = token_rows(options.folder, options.prompt, options.ids, config.vocab_size)
     length = max(map(len, rows))
-    inputs = {"input_ids": torch.tensor([[0] * (length - len(row)) + row for row in rows]),
+    padding = getattr(config, "pad_token_id", None) or 0
+    inputs = {"input_ids": torch.tensor([[padding] * (length - len(row)) + row for row in rows]),
               "attention_mask": torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])}
     with torch.no_grad():
         values = capture(model, SITES[config.model_type](model), inputs)

@@ -5,6 +5,7 @@
 #include "models/common/checks.h"
 #include "models/common/declare.h"
 #include "models/common/finish.h"
+#include "models/common/unsupported.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -20,10 +21,7 @@ BertOptions checked(const BertOptions& options) {
                   {"intermediate_size", options.intermediate_size},
                   {"max_position_embeddings", options.max_position_embeddings},
                   {"type_vocab_size", options.type_vocab_size}});
-  if (options.hidden_size % options.num_attention_heads != 0) {
-    throw ModelError("hidden_size " + std::to_string(options.hidden_size) + " is not a multiple of num_attention_heads " +
-                     std::to_string(options.num_attention_heads));
-  }
+  check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
   return options;
 }
 
@@ -50,24 +48,8 @@ void Bert::declare_sites() {
   const std::int64_t width = options_.hidden_size, heads = options_.num_attention_heads, layers = options_.num_hidden_layers;
   declare.value("embedding", -1, "bert.embeddings.output", *parts_->body->embeddings, width, -1);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    const std::string path = "bert.encoder.layer." + std::to_string(layer), inner = path + ".attention.self";
-    const bert::Layer& holder = parts_->body->encoder->layers[static_cast<std::size_t>(layer)];
-    const HookSite& whole = *holder;
-    const bert::LayerImpl& block = *holder;
-    const bert::SelfAttentionImpl& attention = *block.attention->self;
-    declare.value("block_input", layer, path + ".input", whole, width);
-    declare.value("block_output", layer, path + ".output", whole, width);
-    declare.value("attention_input", layer, inner + ".input", *block.attention->self, width);
-    declare.value("attention_output", layer, path + ".attention.output.dropout.output", *block.attention->output->dropout, width);
-    declare.heads("attention_value_output", layer, inner + ".output", *block.attention->self, width, heads);
-    declare.heads("query_output", layer, inner + ".query.output", *attention.query, width, heads);
-    declare.heads("key_output", layer, inner + ".key.output", *attention.key, width, heads);
-    declare.heads("value_output", layer, inner + ".value.output", *attention.value, width, heads);
-    declare.scores("attention_scores", layer, inner + ".scores.output", *attention.scores, heads);
-    declare.scores("attention_pattern", layer, inner + ".pattern.output", *attention.pattern, heads);
-    declare.value("mlp_input", layer, path + ".intermediate.input", *block.intermediate, width);
-    declare.value("mlp_activation", layer, path + ".intermediate.output", *block.intermediate, options_.intermediate_size);
-    declare.value("mlp_output", layer, path + ".output.dropout.output", *block.output->dropout, width);
+    declare_encoder_layer(declare, parts_->body->encoder->layers[static_cast<std::size_t>(layer)], "bert.encoder.layer." + std::to_string(layer), layer, width, heads,
+                          options_.intermediate_size);
   }
   if (parts_->cls) {
     bert::PredictionsImpl& predictions = *parts_->cls->predictions;
@@ -90,7 +72,7 @@ void Bert::check(const Batch& batch, std::int64_t past) const {
 }
 
 StageState Bert::begin(const Batch& batch, KeyValueCache* cache) {
-  if (cache != nullptr) throw ModelError("bert: every position looks at the whole text, so there is no key-value cache");
+  refuse_cache(cache, "bert");
   check(batch);
   bert::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
@@ -138,9 +120,7 @@ std::shared_ptr<Model> build_bert(const ConfigReader& config, bool head) {
   options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
   options.masked_head = head;
-  if (config.boolean("is_decoder", false)) {
-    throw ModelError(config.where() + ": field 'is_decoder' is true, which this architecture does not support here; expected false or none");
-  }
+  refuse_decoder(config);
   return std::make_shared<Bert>(options);
 }
 

@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/bert/blocks.h"
 
-#include <cmath>
-
 namespace vene::models::bert {
 namespace {
 
 torch::nn::LayerNormOptions norm_options(const BertOptions& options) { return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps); }
 
 }  // namespace
-
-SelfAttentionImpl::SelfAttentionImpl(const BertOptions& options)
-    : query(options.hidden_size, options.hidden_size),
-      key(options.hidden_size, options.hidden_size),
-      value(options.hidden_size, options.hidden_size),
-      heads_(options.num_attention_heads),
-      scale_(1.0 / std::sqrt(static_cast<double>(options.hidden_size / options.num_attention_heads))) {
-  register_module("query", query);
-  register_module("key", key);
-  register_module("value", value);
-  register_module("scores", scores);
-  register_module("pattern", pattern);
-}
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
   const torch::Tensor queries = split_heads(query(hidden), heads_), keys = split_heads(key(hidden), heads_), values = split_heads(value(hidden), heads_);
@@ -43,14 +28,7 @@ AttentionImpl::AttentionImpl(const BertOptions& options) : self(options), output
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) { return output(self(hidden, context), hidden); }
 
-IntermediateImpl::IntermediateImpl(const BertOptions& options) : dense(options.hidden_size, options.intermediate_size), activation(options.hidden_act) {
-  register_module("dense", dense);
-  register_module("intermediate_act_fn", activation);
-}
-
-torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) { return activation(dense(hidden)); }
-
-LayerImpl::LayerImpl(const BertOptions& options) : attention(options), intermediate(options), output(options.intermediate_size, options) {
+LayerImpl::LayerImpl(const BertOptions& options) : attention(options), intermediate(options.hidden_size, options.intermediate_size, options.hidden_act), output(options.intermediate_size, options) {
   register_module("attention", attention);
   register_module("intermediate", intermediate);
   register_module("output", output);

@@ -5,24 +5,16 @@
 
 #include <vector>
 
-#include "vene/models/attention.h"
+#include "models/common/encoder.h"
 #include "vene/models/bert.h"
-#include "vene/models/nn.h"
 
 namespace vene::models::bert {
 
-class SelfAttentionImpl : public torch::nn::Module {
+class SelfAttentionImpl : public EncoderHeads {
  public:
-  explicit SelfAttentionImpl(const BertOptions& options);
+  explicit SelfAttentionImpl(const BertOptions& options) : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
   /// The heads' results side by side, [batch, pos, hidden_size].
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
-
-  nn::Linear query, key, value;
-  HookPoint scores, pattern;
-
- private:
-  std::int64_t heads_;
-  double scale_;
 };
 TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
 
@@ -47,17 +39,6 @@ class AttentionImpl : public torch::nn::Module {
   Residual output;
 };
 TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
-
-/// activation(dense(hidden))
-class IntermediateImpl : public torch::nn::Module {
- public:
-  explicit IntermediateImpl(const BertOptions& options);
-  torch::Tensor forward(const torch::Tensor& hidden);
-
-  nn::Linear dense;
-  nn::Activation activation;
-};
-TORCH_MODULE_IMPL(Intermediate, Hooked<IntermediateImpl>);
 
 class LayerImpl : public torch::nn::Module {
  public:

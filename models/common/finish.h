@@ -15,13 +15,13 @@ inline bool any_watched(const torch::nn::Module& part) {
   return false;
 }
 
-/// The last stage of a language model: final norm (a holder) and head (may be null), at `positions` only. Where one of
+/// The last stage of a language model: final norm and head (holders; the head may be null), at `positions` only. Where one of
 /// the two is watched it runs on every position, so that a hook's locations mean what they say. With a `cap`, logits x
 /// become cap * tanh(x / cap), and pass `capped`.
-template <class Norm>
-Output finish_language_model(const StageState& state, const torch::Tensor& positions, Norm& norm, nn::OutputHead& head,
+template <class Norm, class Head>
+Output finish_language_model(const StageState& state, const torch::Tensor& positions, Norm& norm, Head& head,
                              const torch::Tensor& embedding, double cap = 0, HookPoint capped = nullptr) {
-  const bool everywhere = is_watched(*norm) || (head && is_watched(*head)) || (cap > 0 && is_watched(*capped));
+  const bool everywhere = is_watched(*norm) || (head && any_watched(*head)) || (cap > 0 && is_watched(*capped));
   Output output;
   output.last_hidden_state = norm(everywhere ? state.hidden : select_positions(state.hidden, positions));
   if (head) output.logits = head(output.last_hidden_state, embedding);

@@ -49,6 +49,7 @@ const std::vector<Switch>& switches() {
       {"n_routed_experts", {"0", "1"}},
       {"add_cross_attention", {"false"}},
       {"is_encoder_decoder", {"false"}},
+      {"is_folding_model", {"false"}},
   };
   return kSwitches;
 }
@@ -73,6 +74,11 @@ void refuse_unsupported(const ConfigReader& config) {
       if (type != "full_attention") throw ModelError(config.where() + ": field 'layer_types' has '" + type + "', which this architecture does not support here; expected full_attention");
     }
   }
+}
+
+void refuse_decoder(const ConfigReader& config) {
+  if (!config.boolean("is_decoder", false)) return;
+  throw ModelError(config.where() + ": field 'is_decoder' is true, which this architecture does not support here; expected false or none");
 }
 
 }  // namespace vene::models

@@ -9,4 +9,7 @@ namespace vene::models {
 /// the port was built from `config`.
 void refuse_unsupported(const ConfigReader& config);
 
+/// Throws ModelError for an encoder's config.json that makes a decoder of it ("is_decoder").
+void refuse_decoder(const ConfigReader& config);
+
 }  // namespace vene::models

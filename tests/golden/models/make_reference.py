@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 HERE = pathlib.Path(__file__).parent
 sys.path.append(str(HERE.parents[2] / "scripts"))
 import decoder_families
-from reference_activations import bert_sites, capture, gpt2_sites, llama_sites, run
+from reference_activations import bert_sites, capture, esm_sites, gpt2_sites, llama_sites, run
 
 ROWS, POSITIONS = 3, 6
 for package, version in {"torch": "2.15", "transformers": "5.23", "pyvene": "0.1.8"}.items():
@@ -58,6 +58,12 @@ def bert(model_class=transformers.BertForMaskedLM, **options):
     return model_class, transformers.BertConfig(**(sizes | options)), bert_sites
 
 
+def esm(model_class=transformers.EsmForMaskedLM, **options):
+    sizes = dict(vocab_size=60, max_position_embeddings=24, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+                 pad_token_id=1, mask_token_id=27, position_embedding_type="rotary")
+    return model_class, transformers.EsmConfig(**(sizes | options)), esm_sites
+
+
 def mlp(**options):
     from pyvene.models.mlp.modelings_mlp import MLPConfig, MLPForClassification
     return MLPForClassification, MLPConfig(h_dim=12, n_layer=2, num_classes=3, **options), mlp_sites
@@ -89,6 +95,10 @@ CASES = {
     "bert_tied": lambda: bert(),
     "bert_untied": lambda: bert(tie_word_embeddings=False, num_hidden_layers=2, hidden_act="relu", layer_norm_eps=1e-3, type_vocab_size=3),
     "bert_headless": lambda: bert(transformers.BertModel, num_hidden_layers=2, hidden_act="gelu_new", num_attention_heads=2),
+    "esm_rotary": lambda: esm(num_hidden_layers=3, token_dropout=True),
+    "esm_absolute": lambda: esm(position_embedding_type="absolute", token_dropout=True, emb_layer_norm_before=True, layer_norm_eps=1e-3),
+    "esm_untied": lambda: esm(tie_word_embeddings=False, num_attention_heads=2, rope_theta=50.0),
+    "esm_headless": lambda: esm(transformers.EsmModel, position_embedding_type="absolute"),
     "mlp_classifier": lambda: mlp(),
     "mlp_positions": lambda: mlp(activation_function="relu", include_bias=False, squeeze_output=False),
 } | decoder_families.CASES
@@ -112,7 +122,11 @@ def inputs_for(name, config):
     mask = torch.ones_like(ids)
     mask[1, :2] = 0
     mask[2, -2:] = 0
-    return {"input_ids": ids * mask, "attention_mask": mask}
+    padding = config.pad_token_id or 0
+    if config.model_type == "esm":  # counts the two in its own way
+        ids[0, 3] = ids[2, :2] = config.mask_token_id
+        ids[0, 1] = padding
+    return {"input_ids": ids.where(mask == 1, padding), "attention_mask": mask}
 
 
 def spell_as_of_old(folder):

@@ -36,6 +36,7 @@ class Port:
     unmapped: bool = False                   # the wheel has no map of this architecture
     broken: typing.Dict[str, str] = dataclasses.field(default_factory=dict)  # components that pyvene cannot reach, and why
     unsized: typing.Dict[str, str] = dataclasses.field(default_factory=dict)  # whose width it cannot tell, which a function does not ask for
+    unsplit: bool = False                    # it takes head_* components for the whole of their values
     narrow: typing.Tuple[str, ...] = ()      # narrower than it thinks
     recurrent: bool = False                  # sites are in cells, which are called once a step; the unit is "t"
     share: float = 0.3                       # of the cases on forms, modes, sources, padding and subspaces; all sites are walked anyway
@@ -62,72 +63,46 @@ class Port:
         return arguments
 
 
+def block_sites(block, heads, attention, values, mlp, activation, projections, key_value_heads=None):
+    """The sites of a transformer's block. Attention and MLP: the path of what reads and adds, or of the two; values: path and side of what heads give side by
+    side; projections: the sites of queries, keys and values."""
+    (reads, adds), (mlp_reads, mlp_adds) = ((part, part) if isinstance(part, str) else part for part in (attention, mlp))
+    places = {"block_input": ("", "in"), "block_output": ("", "out"), "mlp_input": (mlp_reads, "in"), "mlp_activation": (activation, "out"), "mlp_output": (mlp_adds, "out"),
+              "attention_input": (reads, "in"), "attention_output": (adds, "out"), "attention_value_output": values}
+    sites = {name: Site(f"{block}.{path}".rstrip("."), side) for name, (path, side) in places.items()} | dict(zip(("query_output", "key_output", "value_output"), projections))
+    of = {name: key_value_heads or heads for name in ("key_output", "value_output")}
+    return sites | {"head_" + name: dataclasses.replace(sites[name], heads=of.get(name, heads)) for name in list(sites)[-4:]}
+
+
+def projections(inner, names):
+    return [Site(inner + name, "out") for name in names]
+
+
 def gpt2_sites(prefix, heads):
     block = prefix + "h.%d"
-    sites = {
-        "block_input": Site(block, "in"),
-        "block_output": Site(block, "out"),
-        "mlp_input": Site(block + ".mlp", "in"),
-        "mlp_activation": Site(block + ".mlp.act", "out"),
-        "mlp_output": Site(block + ".mlp", "out"),
-        "attention_input": Site(block + ".attn", "in"),
-        "attention_output": Site(block + ".attn", "out"),
-        "attention_value_output": Site(block + ".attn.c_proj", "in"),
-    }
-    for third, name in enumerate(("query_output", "key_output", "value_output")):
-        sites[name] = Site(block + ".attn.c_attn", "out", third)
-    for name in ("attention_value_output", "query_output", "key_output", "value_output"):
-        sites["head_" + name] = dataclasses.replace(sites[name], heads=heads)
-    return sites
+    return block_sites(block, heads, "attn", ("attn.c_proj", "in"), "mlp", "mlp.act", [Site(block + ".attn.c_attn", "out", third) for third in range(3)])
 
 
 def llama_sites(prefix, heads, key_value_heads):
     block = prefix + "layers.%d"
-    sites = {
-        "block_input": Site(block, "in"),
-        "block_output": Site(block, "out"),
-        "mlp_input": Site(block + ".mlp", "in"),
-        "mlp_activation": Site(block + ".mlp.act_fn", "out"),
-        "mlp_output": Site(block + ".mlp", "out"),
-        "attention_input": Site(block + ".self_attn", "in"),
-        "attention_output": Site(block + ".self_attn", "out"),
-        "attention_value_output": Site(block + ".self_attn.o_proj", "in"),
-        "query_output": Site(block + ".self_attn.q_proj", "out"),
-        "key_output": Site(block + ".self_attn.k_proj", "out"),
-        "value_output": Site(block + ".self_attn.v_proj", "out"),
-    }
-    for name in ("attention_value_output", "query_output", "key_output", "value_output"):
-        sites["head_" + name] = dataclasses.replace(sites[name], heads=key_value_heads if name in ("key_output", "value_output") else heads)
-    return sites
+    return block_sites(block, heads, "self_attn", ("self_attn.o_proj", "in"), "mlp", "mlp.act_fn", projections(block + ".self_attn.", ("q_proj", "k_proj", "v_proj")), key_value_heads)
 
 
 def gpt_neo_sites(prefix, heads):
-    sites = gpt2_sites(prefix, heads)
-    inner = prefix + "h.%d.attn.attention."
-    for head, of in (("", None), ("head_", heads)):
-        sites[head + "attention_value_output"] = Site(inner + "out_proj", "in", heads=of)
-        for name in ("query", "key", "value"):
-            sites[f"{head}{name}_output"] = Site(f"{inner}{name[0]}_proj", "out", heads=of)
-    return sites
+    block, inner = prefix + "h.%d", "attn.attention."
+    return block_sites(block, heads, "attn", (inner + "out_proj", "in"), "mlp", "mlp.act", projections(f"{block}.{inner}", ("q_proj", "k_proj", "v_proj")))
 
 
 def gpt_neox_sites(prefix, heads):
     block = prefix + "layers.%d"
-    sites = {
-        "block_input": Site(block, "in"),
-        "block_output": Site(block, "out"),
-        "mlp_input": Site(block + ".mlp", "in"),
-        "mlp_activation": Site(block + ".mlp.act", "out"),
-        "mlp_output": Site(block + ".mlp", "out"),
-        "attention_input": Site(block + ".attention", "in"),
-        "attention_output": Site(block + ".attention", "out"),
-        "attention_value_output": Site(block + ".attention.dense", "in"),
-    }
-    for third, name in enumerate(("query_output", "key_output", "value_output")):
-        sites[name] = Site(block + ".attention.query_key_value", "out", third, fused_heads=heads)
-    for name in ("attention_value_output", "query_output", "key_output", "value_output"):
-        sites["head_" + name] = dataclasses.replace(sites[name], heads=heads)
-    return sites
+    fused = [Site(block + ".attention.query_key_value", "out", third, fused_heads=heads) for third in range(3)]
+    return block_sites(block, heads, "attention", ("attention.dense", "in"), "mlp", "mlp.act", fused)
+
+
+def encoder_sites(prefix, heads):
+    block, inner = prefix + "encoder.layer.%d", "attention.self"
+    return block_sites(block, heads, (inner, "attention.output.dropout"), (inner, "out"), ("intermediate", "output.dropout"), "intermediate",
+                       projections(f"{block}.{inner}.", ("query", "key", "value")))
 
 
 def gru_sites():
@@ -159,6 +134,16 @@ def gpt_neox():
                                                                       intermediate_size=24, bos_token_id=0, eos_token_id=0))
 
 
+def bert():
+    return transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+                                                                max_position_embeddings=32))
+
+
+def esm():
+    return transformers.EsmForMaskedLM(transformers.EsmConfig(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
+                                                              max_position_embeddings=32, pad_token_id=0, mask_token_id=19, token_dropout=True, emb_layer_norm_before=True))
+
+
 def llama_like(name, **options):
     sizes = dict(vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
                  pad_token_id=None, bos_token_id=0, eos_token_id=0)
@@ -178,28 +163,30 @@ MLP_SITES = {"block_input": Site("mlp.h.%d", "in"), "block_output": Site("mlp.h.
 
 HEADS = ("head_attention_value_output", "head_query_output", "head_key_output", "head_value_output")
 QUERIES_AND_SO_ON = ("query_output", "key_output", "value_output", *HEADS[1:])
+SKIPS = (*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output")
+ENCODER_SKIPS = ("block_input", "block_output", "mlp_input")
 PROJECTIONS = ("attention_value_output", HEADS[0], *QUERIES_AND_SO_ON)
 FEW = {"kinds": 2, "share": 0.015}
 
 
 def like_llama(name, build, **others):
     return Port(name, build, llama_sites("model.", 4, 2), tokens=20, width=16, keyword_attention=True,
-                skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"), paths=("model.layers.1.mlp.output",),
+                skips=(*SKIPS, "query_output", "head_query_output"), paths=("model.layers.1.mlp.output",),
                 narrow=("key_output", "value_output"), **(FEW | others))
 
 
 PORTS = [
-    Port("gpt2", gpt2(), gpt2_sites("transformer.", 4), tokens=20, width=16, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
+    Port("gpt2", gpt2(), gpt2_sites("transformer.", 4), tokens=20, width=16, skips=SKIPS,
          paths=("transformer.h.1.mlp.output", "transformer.h.0.attn.input", "transformer.h.1.output"), dropout=True, share=1),
     Port("gpt2_headless", gpt2(transformers.GPT2Model), gpt2_sites("", 4), tokens=20, width=16, components=["block_output", "mlp_activation", "head_key_output"],
          skips=("block_output", "mlp_activation"), dropout=True, share=0),
     Port("llama", llama, llama_sites("model.", 4, 2), tokens=20, width=16, keyword_attention=True,
-         skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output", "query_output", "head_query_output"),
+         skips=(*SKIPS, "query_output", "head_query_output"),
          paths=("model.layers.1.mlp.output", "model.layers.0.self_attn.o_proj.input", "model.layers.1.output")),
     Port("mlp", mlp, MLP_SITES, width=8, skips=("block_input", "block_output", "mlp_activation"), paths=("mlp.h.1.act.output",), position_ids=False),
-    Port("gpt_neo", gpt_neo, gpt_neo_sites("transformer.", 4), tokens=20, width=16, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
+    Port("gpt_neo", gpt_neo, gpt_neo_sites("transformer.", 4), tokens=20, width=16, skips=SKIPS,
          paths=("transformer.h.1.mlp.output",), broken=dict.fromkeys(PROJECTIONS, "pyvene's path of this component misses a module"), **FEW),
-    Port("gpt_neox", gpt_neox, gpt_neox_sites("gpt_neox.", 4), tokens=20, width=32, skips=(*INPUTS, "block_output", "mlp_output", "mlp_activation", "attention_output"),
+    Port("gpt_neox", gpt_neox, gpt_neox_sites("gpt_neox.", 4), tokens=20, width=32, skips=SKIPS,
          paths=("gpt_neox.layers.1.mlp.output",), broken=dict.fromkeys(QUERIES_AND_SO_ON, "pyvene has no such component of this architecture"), **FEW),
     like_llama("mistral", llama_like("Mistral", sliding_window=3)),
     like_llama("gemma", llama_like("Gemma", head_dim=4), unsized={"head_value_output": "pyvene misspells head_dim for this component"}),
@@ -209,6 +196,12 @@ PORTS = [
     like_llama("olmo", llama_like("Olmo")),
     like_llama("olmo2", llama_like("Olmo2"), unmapped=True),
     Port("gru", gru, gru_sites(), width=8, recurrent=True, position_ids=False),
+    Port("esm", esm, encoder_sites("esm.", 4), tokens=20, width=16, skips=ENCODER_SKIPS, paths=("esm.encoder.layer.1.output.dense.output",), position_ids=False,
+         broken=dict.fromkeys(("attention_input", "attention_output", "mlp_output"), "pyvene has this architecture's residual stream in this component"),
+         unsized={"block_output": "pyvene misspells this architecture's width of this component"} |
+         dict.fromkeys(("query_output", "key_output", "value_output"), "pyvene takes this architecture's projections to be as wide as there are heads"),
+         unsplit=True, **FEW),
+    Port("bert", bert, encoder_sites("bert.", 4), tokens=20, width=16, skips=ENCODER_SKIPS, paths=("bert.encoder.layer.1.output.dense.output",), unmapped=True, **FEW),
 ]
 
 

@@ -183,6 +183,8 @@ def known_fault(experiment):
         one_by_one = kind == "mix" and site.third is None and experiment.subspaces[index] is None  # the split makes no difference
         if base is None and (site.third is not None or site.heads is not None) and not one_by_one:
             return "pyvene does not take a component out of the whole value without locations"
+        if base is not None and port.unsplit and site.heads is not None:
+            return "pyvene does not split this architecture's heads"
         if base is not None and unit == "pos" and site.heads is not None:
             return "pyvene cannot address positions of a head component"
         if kind == "skip" and entry["component"] in ("attention_input", "attention_output") and experiment.port.keyword_attention:

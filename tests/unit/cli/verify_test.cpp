@@ -64,7 +64,7 @@ class Verify : public testing::Test {
 };
 
 TEST_F(Verify, AgreesWithTheReferenceOfEveryKindOfModel) {
-  for (const std::string name : {"bert_untied", "gpt2_tied", "gpt_neo_tied", "gpt_neox_parallel", "gemma2_capped", "gpt2_headless", "mlp_positions"}) {
+  for (const std::string name : {"bert_untied", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_parallel", "gemma2_capped", "gpt2_headless", "mlp_positions"}) {
     EXPECT_EQ(verify(name, golden(name) + "/reference.safetensors"), 0) << name << ": " << err;
     EXPECT_THAT(out, HasSubstr("block_output")) << name;
     EXPECT_THAT(out, Not(HasSubstr("beyond the tolerance"))) << name;
@@ -124,7 +124,7 @@ TEST_F(Verify, SaysWhatIsWrongWithAReference) {
 TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
   const char* python = std::getenv("VENE_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
-  for (const std::string name : {"bert_untied", "gpt2_tied", "gpt_neo_tied", "gpt_neox_headless", "gemma2_capped"}) {
+  for (const std::string name : {"bert_untied", "esm_rotary", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_headless", "gemma2_capped"}) {
     const std::string reference = (folder / "acts.safetensors").string();
     ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference), 0) << err;
     EXPECT_EQ(verify(name, reference), 0) << name << ": " << err;

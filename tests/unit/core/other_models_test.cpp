@@ -44,8 +44,10 @@ TEST(MlpClassifier, FollowsAnInterchangeOfSomeUnitsOfABlock) {
 }
 
 // An encoder's positions all see what is written at one of them; padding on either side changes nothing.
-TEST(Bert, FollowsAnInterchangeAtAPositionOfEveryRow) {
-  const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/bert_tied").model;
+class Encoder : public testing::TestWithParam<std::string> {};
+
+TEST_P(Encoder, FollowsAnInterchangeAtAPositionOfEveryRow) {
+  const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + GetParam()).model;
   const torch::NoGradGuard no_grad;
   const auto rows = [](std::vector<std::int64_t> first, std::vector<std::int64_t> second, std::vector<std::int64_t> mask) {
     Batch batch;
@@ -78,6 +80,8 @@ TEST(Bert, FollowsAnInterchangeAtAPositionOfEveryRow) {
     EXPECT_GT((expected[0] - plain[0]).abs().max().item<double>(), 1e-2) << "a position before the write sees it";
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Folders, Encoder, testing::Values("bert_tied", "esm_rotary", "esm_absolute"), [](const auto& info) { return info.param; });
 
 struct PartImpl : torch::nn::Module {
   Tensor forward(const Tensor& x) { return x * 3; }

@@ -140,7 +140,7 @@ TEST(PyveneGridCoverage, HoldsEveryInterventionUnitModeAndComponent) {
   }
   EXPECT_GE(kinds, 8U);
   // Every component that pyvene's map of an architecture has, at every unit it allows.
-  for (const std::string model : {"gpt2", "llama", "mlp", "gpt_neo", "gpt_neox", "mistral", "gemma", "gemma2", "qwen2", "qwen3", "olmo", "olmo2", "gru"}) {
+  for (const std::string model : {"gpt2", "llama", "mlp", "gpt_neo", "gpt_neox", "mistral", "gemma", "gemma2", "qwen2", "qwen3", "olmo", "olmo2", "gru", "esm", "bert"}) {
     const std::string unit = model == "gru" ? "t" : "pos";
     for (const std::string& component : grid_model(model).model->sites().components()) {
       if (component == "embedding" || component == "final_norm" || component == "logits" || component == "attention_scores" || component == "attention_pattern") continue;  // ours alone

@@ -139,9 +139,9 @@ TEST_P(LanguageModel, AWriteAtEveryNamedSiteChangesTheOutput) {
 
 TEST_P(LanguageModel, EmbeddingsCanStandInForTokens) {
   const Batch by_ids = padded(rows, true);
-  // What the embedding layer gives, scaled where the architecture scales it.
+  // What the embedding layer gives, scaled where the architecture scales it; of ESM, all that embeddings do.
   Batch by_vectors;
-  for (const char* path : {"bert.embeddings.word_embeddings.output", "transformer.wte.output", "gpt_neox.embed_in.output", "model.embed_tokens.output"}) {
+  for (const char* path : {"bert.embeddings.word_embeddings.output", "esm.embeddings.output", "transformer.wte.output", "gpt_neox.embed_in.output", "model.embed_tokens.output"}) {
     if (model->sites().try_find(path, -1) != nullptr) by_vectors.inputs_embeds = value_at(*model, by_ids, path, -1);
   }
   ASSERT_TRUE(by_vectors.inputs_embeds.defined());

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/common/encoder.h"
+
+#include <cmath>
+
+#include "vene/base/error.h"
+
+namespace vene::models {
+
+EncoderHeads::EncoderHeads(std::int64_t width, std::int64_t heads)
+    : query(width, width), key(width, width), value(width, width), heads_(heads), scale_(1.0 / std::sqrt(static_cast<double>(width / heads))) {
+  register_module("query", query);
+  register_module("key", key);
+  register_module("value", value);
+  register_module("scores", scores);
+  register_module("pattern", pattern);
+}
+
+IntermediateImpl::IntermediateImpl(std::int64_t width, std::int64_t inner, const std::string& activation_name)
+    : dense(width, inner), activation(activation_name) {
+  register_module("dense", dense);
+  register_module("intermediate_act_fn", activation);
+}
+
+torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) { return activation(dense(hidden)); }
+
+void refuse_cache(const KeyValueCache* cache, const std::string& architecture) {
+  if (cache != nullptr) throw ModelError(architecture + ": every position looks at the whole text, so there is no key-value cache");
+}
+
+}  // namespace vene::models

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// What ESM is made of, by the names of its checkpoints.
+#pragma once
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <optional>
+#include <vector>
+
+#include "models/common/encoder.h"
+#include "models/common/rotary.h"
+#include "vene/models/esm.h"
+
+namespace vene::models::esm {
+
+class SelfAttentionImpl : public EncoderHeads {
+ public:
+  explicit SelfAttentionImpl(const EsmOptions& options) : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
+  /// The heads' results side by side, [batch, pos, hidden_size]. `angles` are of rotary positions.
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+};
+TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
+
+/// dense(value) + residual: how a block's two halves end.
+class ResidualImpl : public torch::nn::Module {
+ public:
+  ResidualImpl(std::int64_t in, std::int64_t out);
+  torch::Tensor forward(const torch::Tensor& value, const torch::Tensor& residual);
+
+  nn::Linear dense;
+  HookPoint dropout;
+};
+TORCH_MODULE_IMPL(Residual, Hooked<ResidualImpl>);
+
+class AttentionImpl : public torch::nn::Module {
+ public:
+  explicit AttentionImpl(const EsmOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+
+  SelfAttention self;
+  Residual output;
+  nn::LayerNorm norm;
+};
+TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
+
+class LayerImpl : public torch::nn::Module {
+ public:
+  explicit LayerImpl(const EsmOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+
+  Attention attention;
+  Intermediate intermediate;
+  Residual output;
+  nn::LayerNorm norm;
+};
+TORCH_MODULE_IMPL(Layer, Hooked<LayerImpl>);
+
+class EmbeddingsImpl : public torch::nn::Module {
+ public:
+  explicit EmbeddingsImpl(const EsmOptions& options);
+  /// Words [batch, pos, hidden_size] of token ids [batch, pos]; without ids they stand in for the result. `mask` [batch, pos] is true for
+  /// real tokens, or undefined.
+  torch::Tensor forward(const torch::Tensor& words, const torch::Tensor& ids, const torch::Tensor& mask);
+
+  nn::Embedding word_embeddings, position_embeddings{nullptr};
+  nn::LayerNorm norm{nullptr};
+
+ private:
+  torch::Tensor scaled(const torch::Tensor& words, const torch::Tensor& ids, const torch::Tensor& mask) const;
+  torch::Tensor positions(const torch::Tensor& ids, const torch::Tensor& mask) const;
+
+  std::int64_t pad_, mask_token_;
+  bool token_dropout_;
+};
+TORCH_MODULE_IMPL(Embeddings, Hooked<EmbeddingsImpl>);
+
+class EncoderImpl : public torch::nn::Module {
+ public:
+  explicit EncoderImpl(const EsmOptions& options);
+  std::vector<Layer> layers;
+  nn::LayerNorm emb_layer_norm_after;
+};
+TORCH_MODULE(Encoder);
+
+class BodyImpl : public torch::nn::Module {
+ public:
+  explicit BodyImpl(const EsmOptions& options);
+  Embeddings embeddings;
+  Encoder encoder;
+  torch::Tensor frequencies;  // of rotary positions, float32 whatever the model's type; undefined without them
+};
+TORCH_MODULE(Body);
+
+class HeadImpl : public torch::nn::Module {
+ public:
+  explicit HeadImpl(const EsmOptions& options);
+  /// [batch, pos, hidden_size] -> [batch, pos, vocab_size]; `embedding` is read by a tied head only.
+  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
+
+  nn::Linear dense;
+  nn::LayerNorm norm;
+  nn::OutputHead decoder;
+};
+TORCH_MODULE_IMPL(Head, Hooked<HeadImpl>);
+
+}  // namespace vene::models::esm
