@@ -15,7 +15,7 @@
 namespace {
 
 using Json = nlohmann::json;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 
 // One damaged input must not take longer than this, on a busy machine with sanitizers.
 constexpr double kLongest = 20;
@@ -86,7 +86,7 @@ void attack(int rounds, const std::function<std::string()>& make, const std::fun
 }
 
 TEST(Fuzz, SafetensorsHeaders) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   Damage damage(1);
   const std::string good = vene::io::read_file(vene_test::golden_file("state_dict.safetensors"));
   attack(
@@ -97,7 +97,7 @@ TEST(Fuzz, SafetensorsHeaders) {
 }
 
 TEST(Fuzz, Pickles) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   Damage damage(2);
   const std::string good = vene::io::read_file(vene_test::golden_file("state_dict.pt"));
   attack(
@@ -108,7 +108,7 @@ TEST(Fuzz, Pickles) {
 }
 
 TEST(Fuzz, Tokenizers) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   Damage damage(3);
   std::vector<std::string> good;
   for (const char* name : {"added", "digits", "template"}) good.push_back(vene::io::read_file(std::string(VENE_SOURCE_DIR) + "/tests/golden/text/" + name + "/tokenizer.json"));

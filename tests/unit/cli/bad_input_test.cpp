@@ -20,7 +20,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using vene_test::bundled_model;
 using vene_test::Outcome;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
@@ -54,14 +54,14 @@ class Checkpoint {
   // Every command that loads a model says the same.
   void expect_refused_with(const std::string& what) const {
     expect_refused(vene_command({"sites", path()}), what);
-    const TemporaryFolder out;
+    const TestFolder out;
     expect_refused(vene_command({"run", "-m", path(), vene_test::source_path("examples/experiments/interchange.json"), "-o", out / "out"}), what);
     expect_refused(vene_command({"trace", "-m", path(), "-p", "The Space Needle is in downtown", "--subject", "Needle", "-o", out / "out"}), what);
     EXPECT_THAT(vene_test::names_below(out.path()), IsEmpty());
   }
 
  private:
-  TemporaryFolder folder_;
+  TestFolder folder_;
 };
 
 // A safetensors file with this header and so many bytes of data.
@@ -206,7 +206,7 @@ std::vector<BadExperiment> bad_experiments() {
 class BadExperiments : public testing::TestWithParam<BadExperiment> {};
 
 TEST_P(BadExperiments, AreOneLineAndWriteNothing) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::write_text(folder / "bad.json", GetParam().text);
   const std::string good = vene_test::source_path("examples/experiments/interchange.json");
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), good, folder / "bad.json", "-o", folder / "out"});
@@ -218,7 +218,7 @@ TEST_P(BadExperiments, AreOneLineAndWriteNothing) {
 INSTANTIATE_TEST_SUITE_P(Each, BadExperiments, testing::ValuesIn(bad_experiments()), [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST(BadExperiment, SeveralProblemsAreALineEach) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::write_text(folder / "bad.json", experiment(R"({"unit": "poss", "layer": -1, "intervention_type": "vanila"})"));
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "bad.json", "-o", folder / "out"});
   EXPECT_EQ(outcome.status, 1);
@@ -228,7 +228,7 @@ TEST(BadExperiment, SeveralProblemsAreALineEach) {
 }
 
 TEST(BadExperiment, AMissingFileIsNamed) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   expect_refused(vene_command({"run", "-m", bundled_model(), folder / "none.json", "-o", folder / "out"}), "none.json");
 }
 
@@ -238,7 +238,7 @@ std::vector<std::string> trace_arguments(const std::string& out) {
 }
 
 TEST(BadDisk, AFileWhereAFolderIsWanted) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::write_text(folder / "file", "kept");
   for (const std::string& out : {folder / "file", folder / "file/below"}) {
     expect_refused(vene_command(run_arguments(out)), folder / "file");
@@ -250,7 +250,7 @@ TEST(BadDisk, AFileWhereAFolderIsWanted) {
 }
 
 TEST(BadDisk, AFolderWhereAFileIsWanted) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   fs::create_directories(folder / "out/trace.json");
   fs::create_directories(folder / "out/interchange.safetensors");
   expect_refused(vene_command(run_arguments(folder / "out")), "interchange.safetensors' is a folder where a file is to be written");
@@ -259,7 +259,7 @@ TEST(BadDisk, AFolderWhereAFileIsWanted) {
 }
 
 TEST(BadDisk, AFullDiskLeavesNothingBehind) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   // A limit on file sizes fails writes for root, too; 2000 bytes hold what is printed.
   const vene_test::Surroundings small{.largest_file = 2000};
   expect_refused(vene_command(run_arguments(folder / "new/out"), small), "cannot write '" + (folder / "new/out/interchange.safetensors'"));
@@ -268,7 +268,7 @@ TEST(BadDisk, AFullDiskLeavesNothingBehind) {
 }
 
 TEST(BadDisk, OlderResultsStayWhenNewOnesCannotBeWritten) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   fs::create_directory(folder / "out");
   for (const char* name : {"trace.csv", "trace.json"}) vene_test::write_text(folder / (std::string("out/") + name), "older");
   EXPECT_EQ(vene_command(trace_arguments(folder / "out"), {.largest_file = 2000}).status, 1);
@@ -278,7 +278,7 @@ TEST(BadDisk, OlderResultsStayWhenNewOnesCannotBeWritten) {
 
 TEST(BadDisk, AFolderWithoutWritePermission) {
   if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
-  const TemporaryFolder folder;
+  const TestFolder folder;
   fs::create_directory(folder / "out");
   fs::permissions(folder / "out", fs::perms::owner_read | fs::perms::owner_exec);
   expect_refused(vene_command(run_arguments(folder / "out")), "Permission denied");

@@ -17,16 +17,6 @@ namespace vene_test {
 
 namespace fs = std::filesystem;
 
-TemporaryFolder::TemporaryFolder() {
-  path_ = (fs::temp_directory_path() / "vene-test-XXXXXX").string();
-  if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("cannot make a temporary folder");
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
 std::string program_path(const std::string& name) { return std::string(VENE_BINARY_DIR) + "/bin/" + name; }
 std::string source_path(const std::string& name) { return std::string(VENE_SOURCE_DIR) + "/" + name; }
 
@@ -65,7 +55,7 @@ std::vector<std::string> lines_of(const std::string& text) {
 }
 
 Outcome run_program(const std::string& program, const std::vector<std::string>& arguments, const Surroundings& surroundings) {
-  const TemporaryFolder caught;
+  const TestFolder caught;
   const std::string out = surroundings.standard_output.empty() ? caught / "out" : surroundings.standard_output, err = caught / "err";
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));

@@ -7,21 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "test_folder.h"
+
 namespace vene_test {
-
-/// A folder that goes away with its contents.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 struct Outcome {
   int status = 0;  ///< exit status; 128 + the signal that ended it

@@ -34,7 +34,7 @@ const std::vector<std::string> kSaved{"config.json", "interventions.safetensors"
 
 class HubTest : public testing::Test {
  protected:
-  vene_test::TemporaryFolder folder_;
+  vene_test::TestFolder folder_;
   std::string saved_ = folder_ / "saved";
 
   void SetUp() override {

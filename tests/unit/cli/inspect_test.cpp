@@ -16,7 +16,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using vene_test::Outcome;
 using vene_test::source_path;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
@@ -31,7 +31,7 @@ Json inspected(const std::string& folder) {
 }
 
 TEST(Inspect, JsonTellsSitesTypesTensorsAndSizes) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::save_interventions(folder / "saved");
   const Json json = inspected(folder / "saved");
   EXPECT_EQ(json["format"], "vene");
@@ -74,7 +74,7 @@ TEST(Inspect, JsonTellsSitesTypesTensorsAndSizes) {
 }
 
 TEST(Inspect, TheTextIsForPeople) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::save_interventions(folder / "saved");
   const Outcome outcome = vene_command({"inspect", folder / "saved"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
@@ -100,7 +100,7 @@ TEST(Inspect, FoldersOfPyveneAreRead) {
 }
 
 TEST(Inspect, AFolderThatIsNoneIsOneLine) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto refused = [&](const std::string& path, const std::string& what) {
     const Outcome outcome = vene_command({"inspect", path});
     EXPECT_EQ(outcome.status, 1);

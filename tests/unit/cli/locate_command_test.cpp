@@ -15,14 +15,14 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using vene_test::bundled_model;
 using vene_test::Outcome;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 using Json = nlohmann::json;
 
 const std::string kTask = R"({"template": "[name] walked because", "classes": {"he": ["John", "James", "Robert", "Michael", "David", "William"],
   "she": ["Mary", "Linda", "Susan", "Jessica", "Sarah", "Karen"]}, "answers": {"he": " he", "she": " she"}})";
 
-Outcome locate(const TemporaryFolder& folder, const std::string& task, std::vector<std::string> more = {}) {
+Outcome locate(const TestFolder& folder, const std::string& task, std::vector<std::string> more = {}) {
   vene_test::write_text(folder / "task.json", task);
   std::vector<std::string> arguments{"locate", "-m", bundled_model(), "--task", folder / "task.json", "-o", folder / "out", "--steps", "5", "--threads", "1"};
   arguments.insert(arguments.end(), more.begin(), more.end());
@@ -30,7 +30,7 @@ Outcome locate(const TemporaryFolder& folder, const std::string& task, std::vect
 }
 
 TEST(LocateCommand, WritesATableARecordAndTwoMaps) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = locate(folder, kTask);
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const bool drawn = vene::gnuplot_available();
@@ -60,7 +60,7 @@ TEST(LocateCommand, WritesATableARecordAndTwoMaps) {
 }
 
 TEST(LocateCommand, ItsRecordIsEnoughToRepeatIt) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome first = locate(folder, kTask, {"--json", "--no-picture", "--component", "mlp_output", "--layers", "1,4", "--rate", "0.1", "--batch", "6", "--pairs", "20", "--seed", "7"});
   ASSERT_EQ(first.status, 0) << first.err;
   const Json record = Json::parse(first.out);
@@ -77,7 +77,7 @@ TEST(LocateCommand, ItsRecordIsEnoughToRepeatIt) {
 }
 
 TEST(LocateCommand, NamesLeftOutAreTold) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::string task = kTask;
   task.replace(task.find("William"), 7, "Alice");
   const Outcome outcome = locate(folder, task, {"--no-picture", "--layers", "0"});
@@ -89,7 +89,7 @@ TEST(LocateCommand, NamesLeftOutAreTold) {
 }
 
 TEST(LocateCommand, SaysWhatIsWrongInOneLineAndWritesNothing) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto refused = [&](const std::string& task, const std::vector<std::string>& more, const std::string& what) {
     const Outcome outcome = locate(folder, task, more);
     EXPECT_EQ(outcome.status, 1) << outcome.err;

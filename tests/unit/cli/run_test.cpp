@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using vene_test::bundled_model;
 using vene_test::Outcome;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 using Json = nlohmann::json;
 
@@ -37,7 +37,7 @@ std::vector<std::string> names_of(const vene::io::NamedTensors& tensors) {
 }
 
 // Runs an experiment by the command and by the library, expects the same tensors, and returns them.
-vene::io::NamedTensors run_both(const TemporaryFolder& folder, const Json& experiment, const std::string& model = bundled_model()) {
+vene::io::NamedTensors run_both(const TestFolder& folder, const Json& experiment, const std::string& model = bundled_model()) {
   vene_test::write_text(folder / "experiment.json", experiment.dump());
   const Outcome outcome = vene_command({"run", "-m", model, folder / "experiment.json", "-o", folder / "out"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
@@ -66,7 +66,7 @@ torch::Tensor named(const vene::io::NamedTensors& tensors, const std::string& na
 }
 
 TEST(Run, WritesOneFileAnExperimentUnderItsName) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string first = vene_test::source_path("examples/experiments/interchange.json"), second = vene_test::source_path("examples/experiments/read_and_zero.json");
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), first, second, "-o", folder / "new/out"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
@@ -78,7 +78,7 @@ TEST(Run, WritesOneFileAnExperimentUnderItsName) {
 }
 
 TEST(Run, SaysWhatItDidAsJson) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--json"});
   const Json said = Json::parse(outcome.out);
   ASSERT_EQ(said.size(), 1U);
@@ -89,7 +89,7 @@ TEST(Run, SaysWhatItDidAsJson) {
 }
 
 TEST(Run, PlanPrintsWhatWouldRunAndWritesNothing) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--plan"});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, HasSubstr("transformer.h.4.output"));
@@ -97,7 +97,7 @@ TEST(Run, PlanPrintsWhatWouldRunAndWritesNothing) {
 }
 
 TEST(Run, TextAndTokenIdsAndMaskedTokenIdsAreTheSameInput) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto lm = vene::models::load(bundled_model());
   const auto ids = lm.tokenizer->encode("The Space Needle is in downtown");
   std::vector<std::int64_t> padded{0, 0}, mask{0, 0};
@@ -113,7 +113,7 @@ TEST(Run, TextAndTokenIdsAndMaskedTokenIdsAreTheSameInput) {
 }
 
 TEST(Run, NullSourcesLeaveTheirInterventionsOut) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Json both = Json::array({at_layer(1), at_layer(4)});
   const Json locations = {{"sources->base", "last"}};
   const auto one = run_both(folder, {{"config", both}, {"base", kNeedle}, {"sources", {nullptr, kColosseum}}, {"unit_locations", locations}});
@@ -122,7 +122,7 @@ TEST(Run, NullSourcesLeaveTheirInterventionsOut) {
 }
 
 TEST(Run, SourceRepresentationsMayBeListsObjectsOrFiles) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::vector<double> constant(128);
   for (std::size_t i = 0; i < constant.size(); ++i) constant[i] = 0.01 * static_cast<double>(i);
   vene::io::write_safetensors(folder / "constants.safetensors", {{"0", torch::tensor(constant, torch::kFloat32)}});
@@ -139,7 +139,7 @@ TEST(Run, SourceRepresentationsMayBeListsObjectsOrFiles) {
 }
 
 TEST(Run, AConfigMayBeASavedFolder) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto lm = vene::models::load(bundled_model());
   vene::IntervenableModel saved(vene::IntervenableConfig::parse(Json::array({at_layer(4)}).dump()), lm.model);
   saved->save(folder / "saved");
@@ -151,7 +151,7 @@ TEST(Run, AConfigMayBeASavedFolder) {
 }
 
 TEST(Run, SerialModeTakesOneEntryAHop) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto tensors = run_both(folder, {{"config", {{"mode", "serial"}, {"representations", {at_layer(1), at_layer(4)}}}},
                                          {"base", kNeedle},
                                          {"sources", {kColosseum, {{"text", {"The Eiffel Tower is in the city of"}}}}},
@@ -160,7 +160,7 @@ TEST(Run, SerialModeTakesOneEntryAHop) {
 }
 
 TEST(Run, CollectedValuesComeInTheOrderOfTheConfig) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Json config = Json::array({at_layer(3, "collect"), at_layer(0, "zero", "mlp_output"), at_layer(1, "collect")});
   const auto tensors = run_both(folder, {{"config", config}, {"base", kNeedle}, {"unit_locations", {{"base", "last"}}}});
   EXPECT_THAT(names_of(tensors), testing::UnorderedElementsAre("original.logits", "intervened.logits", "collected.0", "collected.1"));
@@ -170,7 +170,7 @@ TEST(Run, CollectedValuesComeInTheOrderOfTheConfig) {
 }
 
 TEST(Run, RaggedCollectionsSayWhichUnitsARowHas) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto tensors = run_both(folder, {{"config", Json::array({at_layer(1, "collect")})},
                                          {"base", {{"text", {"The Space Needle is in downtown", "The Colosseum is in downtown"}}}},
                                          {"unit_locations", {{"base", {{0, 1}, {2}}}}}});
@@ -179,14 +179,14 @@ TEST(Run, RaggedCollectionsSayWhichUnitsARowHas) {
 }
 
 TEST(Run, AModelWithoutAHeadGivesItsLastHiddenState) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto tensors = run_both(folder, {{"config", Json::array({at_layer(0)})}, {"base", {{"input_ids", {{1, 2, 3}}}}}, {"sources", {{{"input_ids", {{3, 2, 1}}}}}}, {"unit_locations", {{"base", 1}}}},
                                 vene_test::source_path("tests/golden/models/gpt2_headless"));
   EXPECT_THAT(names_of(tensors), testing::UnorderedElementsAre("original.last_hidden_state", "intervened.last_hidden_state"));
 }
 
 TEST(Run, AnMlpTakesInputsEmbeds) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::filesystem::create_directory(folder / "mlp");
   vene_test::write_text(folder / "mlp/config.json", R"({"model_type": "mlp", "h_dim": 4, "n_layer": 2, "num_classes": 3, "activation_function": "relu"})");
   vene::models::MLPClassifier mlp({.h_dim = 4, .n_layer = 2, .num_classes = 3, .activation_function = "relu"});
@@ -200,14 +200,14 @@ TEST(Run, AnMlpTakesInputsEmbeds) {
 }
 
 TEST(Run, HalfPrecisionIsWrittenAsItIs) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--dtype", "bf16"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(named(vene::io::read_tensors(folder / "out/interchange.safetensors"), "intervened.logits").scalar_type(), torch::kBFloat16);
 }
 
 TEST(Run, TwoExperimentsOfOneNameAreRefused) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::filesystem::create_directories(folder / "a");
   std::filesystem::create_directories(folder / "b");
   const std::string experiment = vene_test::read_text(vene_test::source_path("examples/experiments/interchange.json"));

@@ -17,7 +17,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using vene_test::bundled_model;
 using vene_test::Outcome;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
@@ -74,7 +74,7 @@ void expect_case(const Json& wanted, const Json& got) {
 }
 
 TEST(Trace, FiguresAreThoseOfPlainPyTorch) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Json golden = Json::parse(vene_test::read_text(vene_test::source_path("tests/golden/trace/trace.json")));
   const Outcome paper = trace(folder / "paper", {"--no-picture", "--json", "--noise", "0.13462981581687927", "--seed", "1", "--samples", "1"});
   ASSERT_EQ(paper.status, 0) << paper.err;
@@ -86,7 +86,7 @@ TEST(Trace, FiguresAreThoseOfPlainPyTorch) {
 }
 
 TEST(Trace, WritesATableThatPlainReadersRead) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string prompt = "The \"Needle\", it is\nin downtown";
   ASSERT_EQ(trace(folder / "out", {"--no-picture", "--samples", "1"}, prompt, "Needle").status, 0);
   const std::string text = vene_test::read_text(folder / "out/trace.csv");
@@ -108,7 +108,7 @@ TEST(Trace, WritesATableThatPlainReadersRead) {
 }
 
 TEST(Trace, BytesOfACutCharacterStayValidUtf8) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = trace(folder / "out", {"--no-picture", "--samples", "1"}, "Zo\xC3\xAB \xE2\x80\x94 is in downtown", "Zo\xC3\xAB");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_NO_THROW((void)Json(vene_test::read_text(folder / "out/trace.csv")).dump());
@@ -116,7 +116,7 @@ TEST(Trace, BytesOfACutCharacterStayValidUtf8) {
 }
 
 TEST(Trace, ItsRecordIsEnoughToRepeatIt) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   ASSERT_EQ(trace(folder / "out", {"--no-picture", "--samples", "2", "--seed", "9", "--window", "3", "--streams", "block_output,mlp_output"}).status, 0);
   const Json record = Json::parse(vene_test::read_text(folder / "out/trace.json"));
   EXPECT_EQ(record["target"], " Seattle");
@@ -132,7 +132,7 @@ TEST(Trace, ItsRecordIsEnoughToRepeatIt) {
 }
 
 TEST(Trace, AnotherTargetIsFollowedByItsFirstToken) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   ASSERT_EQ(trace(folder / "out", {"--no-picture", "--samples", "1", "--target", "Rome"}).status, 0);
   const Json record = Json::parse(vene_test::read_text(folder / "out/trace.json"));
   EXPECT_EQ(record["target"], " Rome");
@@ -140,7 +140,7 @@ TEST(Trace, AnotherTargetIsFollowedByItsFirstToken) {
 }
 
 TEST(Trace, PrintsNumbersAndAMapWithoutEscapesIntoAPipe) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = trace(folder / "out");
   EXPECT_THAT(outcome.err, IsEmpty());
   EXPECT_TRUE(outcome.out.starts_with("\"The Space Needle is in downtown\" -> \" Seattle\": clean 0.999, corrupted "));
@@ -153,7 +153,7 @@ TEST(Trace, PrintsNumbersAndAMapWithoutEscapesIntoAPipe) {
 
 TEST(Trace, ATerminalGetsColourAndProgressWithTheTimeLeft) {
   if (vene_test::shell("command -v script").status != 0) GTEST_SKIP() << "the program script (util-linux) is absent";
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string command = vene_test::program_path("vene") + " trace -m " + bundled_model() + " -p \"" + kPrompt + "\" --subject Needle --no-picture --samples 40 -o " + (folder / "out");
   const Outcome outcome = vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"TERM", "xterm-256color"}}});
   EXPECT_EQ(outcome.status, 0);
@@ -187,7 +187,7 @@ std::vector<std::string> svg_texts(const std::string& svg) {
 
 TEST(Trace, DrawsThreeMapsWithStarsOnTheCorruptedTokens) {
   if (!vene::gnuplot_available()) GTEST_SKIP() << "gnuplot is absent";
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = trace(folder / "out", {"--samples", "1"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json", "trace.png", "trace.svg"));
@@ -201,7 +201,7 @@ TEST(Trace, DrawsThreeMapsWithStarsOnTheCorruptedTokens) {
 
 TEST(Trace, DrawsOddTokensAsTheyAre) {
   if (!vene::gnuplot_available()) GTEST_SKIP() << "gnuplot is absent";
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = trace(folder / "out", {"--samples", "1", "--streams", "block_output"}, "It's <a_b> & {x^2} \\n \"q\" `date` @home Zo\xC3\xAB\t\n\x01 is in downtown", "a_b");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto texts = svg_texts(vene_test::read_text(folder / "out/trace.svg"));
@@ -209,7 +209,7 @@ TEST(Trace, DrawsOddTokensAsTheyAre) {
 }
 
 TEST(Trace, WithoutGnuplotAllElseIsWritten) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = trace(folder / "out", {"--samples", "1"}, kPrompt, kSubject, {.environment = {{"PATH", "/nowhere"}}});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_EQ(outcome.err, "vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n");
@@ -217,7 +217,7 @@ TEST(Trace, WithoutGnuplotAllElseIsWritten) {
 }
 
 TEST(Trace, AGnuplotThatFailsCostsOnlyThePictures) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   fs::create_directory(folder / "bin");
   vene_test::write_text(folder / "bin/gnuplot", "#!/bin/sh\necho 'no terminal of that name' >&2\nexit 1\n");
   fs::permissions(folder / "bin/gnuplot", fs::perms::owner_all);
@@ -227,7 +227,7 @@ TEST(Trace, AGnuplotThatFailsCostsOnlyThePictures) {
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json"));
 }
 
-void expect_refused(const TemporaryFolder& folder, const Outcome& outcome, const std::string& what) {
+void expect_refused(const TestFolder& folder, const Outcome& outcome, const std::string& what) {
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.out, IsEmpty());
   EXPECT_THAT(outcome.err, HasSubstr(what));
@@ -236,7 +236,7 @@ void expect_refused(const TemporaryFolder& folder, const Outcome& outcome, const
 }
 
 TEST(Trace, SaysWhatIsWrongAndWritesNothing) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string tokens = "0:'The' 1:' Space' 2:' Needle' 3:' is' 4:' in' 5:' downtown'";
   expect_refused(folder, vene_command({"trace", "-m", bundled_model(), "-p", kPrompt, "-o", folder / "a/b"}), "which words are noised must be said; the prompt's tokens are " + tokens);
   expect_refused(folder, trace(folder / "out", {}, kPrompt, "Colosseum"), "subject: 'Colosseum' is not in the prompt, whose tokens are " + tokens);

@@ -31,7 +31,7 @@ class TrainCommand : public testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return vene_command(arguments);
   }
-  TemporaryFolder folder_;
+  TestFolder folder_;
 };
 
 TEST_F(TrainCommand, WritesTheInterventionTheLogAndTheMetrics) {

@@ -18,7 +18,7 @@ using testing::IsEmpty;
 using testing::StartsWith;
 using vene_test::bundled_model;
 using vene_test::Outcome;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
@@ -44,7 +44,7 @@ void expect_refused(const Outcome& outcome, int status, const std::string& what)
 }
 
 TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   for (const char* linked : {"assets", "examples", "tests"}) fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
   std::vector<std::string> examples;
   for (const std::string& command : kCommands) {
@@ -154,7 +154,7 @@ TEST(Usage, TokenizeGoesBothWays) {
   std::istringstream numbers(ids.out);
   for (std::string number; numbers >> number;) decode.push_back(number);
   EXPECT_EQ(vene_command(decode).out, "The Space Needle\n");
-  const TemporaryFolder folder;
+  const TestFolder folder;
   vene_test::write_text(folder / "text", "The Space Needle");
   EXPECT_EQ(vene_command({"tokenize", "-m", bundled_model(), "--ids", "-f", folder / "text"}).out, ids.out);
   expect_refused(vene_command({"tokenize", "-m", bundled_model(), "--decode", "2048"}), 1, "--decode: id 2048 is out of range, 0 to 2047");

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "test_folder.h"
 #include "vene/io/safetensors.h"
 
 namespace {
@@ -23,16 +24,6 @@ using Values = std::map<std::string, torch::Tensor>;
 
 class Verify : public testing::Test {
  protected:
-  Verify() {
-    std::string pattern = (fs::temp_directory_path() / "vene-verify-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    folder = pattern;
-  }
-  ~Verify() override {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-  }
-
   static std::string golden(const std::string& name) { return std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + name; }
   static std::string text_of(const fs::path& path) {
     std::stringstream text;
@@ -40,7 +31,7 @@ class Verify : public testing::Test {
     return text.str();
   }
   int shell(const std::string& line) {
-    const int status = std::system((line + " >" + (folder / "out").string() + " 2>" + (folder / "err").string()).c_str());
+    const int status = std::system((line + " >" + folder / "out" + " 2>" + folder / "err").c_str());
     out = text_of(folder / "out");
     err = text_of(folder / "err");
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
@@ -54,12 +45,12 @@ class Verify : public testing::Test {
     Values values;
     for (const auto& info : file.tensors()) values[info.name] = file.tensor(info.name).clone();
     change(values);
-    std::string path = (folder / "changed.safetensors").string();
+    std::string path = folder / "changed.safetensors";
     vene::io::write_safetensors(path, {values.begin(), values.end()});
     return path;
   }
 
-  fs::path folder;
+  vene_test::TestFolder folder;
   std::string out, err;
 };
 
@@ -125,7 +116,7 @@ TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
   const char* python = std::getenv("VENE_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
   for (const std::string name : {"bert_untied", "esm_rotary", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_headless", "gemma2_capped"}) {
-    const std::string reference = (folder / "acts.safetensors").string();
+    const std::string reference = folder / "acts.safetensors";
     ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference), 0) << err;
     EXPECT_EQ(verify(name, reference), 0) << name << ": " << err;
     EXPECT_THAT(out, HasSubstr("block_output"));

@@ -14,7 +14,7 @@ namespace {
 using vene_test::Outcome;
 using vene_test::read_text;
 using vene_test::source_path;
-using vene_test::TemporaryFolder;
+using vene_test::TestFolder;
 
 // Numbers, which another processor may round otherwise, apart from the text around them. The shades of a map in ASCII are
 // numbers as well.
@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_
 
 TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
   for (const char* architecture : {"gpt2", "gpt_neox", "gru"}) {
-    const TemporaryFolder folder;
+    const TestFolder folder;
     const Outcome outcome =
         vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", architecture, "--quick", "--threads", "1"});
     EXPECT_EQ(outcome.status, 0) << architecture << outcome.err;
@@ -80,7 +80,7 @@ TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
 }
 
 TEST(Example, TrainsNoArchitectureThatItDoesNotKnow) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", "bert", "--quick"});
   EXPECT_NE(outcome.status, 0);
   EXPECT_THAT(outcome.err, testing::HasSubstr("--architecture"));

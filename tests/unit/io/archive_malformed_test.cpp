@@ -12,7 +12,6 @@ namespace {
 using namespace std::string_literals;
 using namespace vene_test;
 using namespace vene::io;
-using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 constexpr char kStart[] = "\x80\x02";
@@ -45,7 +44,7 @@ std::string repeated(const std::string& piece, int times) {
 class Handmade : public testing::Test {
  protected:
   std::string archive(const std::string& pickle, const std::map<std::string, std::string>& more = {}) const {
-    const std::string path = folder.path("archive.pt");
+    const std::string path = folder / "archive.pt";
     caffe2::serialize::PyTorchStreamWriter writer(path);
     const std::array<float, 4> data{1, 2, 3, 4};
     writer.writeRecord("data.pkl", pickle.data(), pickle.size(), /*compress=*/pickle.size() > 10'000);
@@ -58,7 +57,7 @@ class Handmade : public testing::Test {
   std::string refusal(const std::string& body) const {
     return io_error([&] { read(body); });
   }
-  TemporaryFolder folder;
+  TestFolder folder;
 };
 
 TEST_F(Handmade, ATensorIsReadSoThatTheRefusalsBelowMeanSomething) {
@@ -161,17 +160,17 @@ TEST_F(Handmade, AStateDictSaysWhatIsWrongWithItsEntries) {
 
 TEST_F(Handmade, AZipOfAnotherKindAndNoZipAreRefused) {
   {
-    caffe2::serialize::PyTorchStreamWriter writer(folder.path("other.pt"));
+    caffe2::serialize::PyTorchStreamWriter writer(folder / "other.pt");
     writer.writeRecord("something", "x", 1);
     writer.writeEndOfFile();
   }
-  EXPECT_THAT(io_error([&] { read_archive(folder.path("other.pt")); }), HasSubstr("has no data.pkl"));
+  EXPECT_THAT(io_error([&] { read_archive(folder / "other.pt"); }), HasSubstr("has no data.pkl"));
   EXPECT_THAT(io_error([&] { read_archive(archive(kStart + "N."s, {{"byteorder", "big"}})); }), HasSubstr("big-endian"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("old.pt", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")); }), HasSubstr("before PyTorch 1.6"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("empty.pt", "")); }), HasSubstr("not a PyTorch archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK")); }), HasSubstr("damaged archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK\x05\x06" + std::string(18, '\0'))); }), HasSubstr("damaged archive"));
-  EXPECT_THAT(io_error([&] { read_archive(folder.path("absent.pt")); }), HasSubstr("No such file"));
+  EXPECT_THAT(io_error([&] { read_archive(folder / "absent.pt"); }), HasSubstr("No such file"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\n")); }), HasSubstr("git lfs pull"));
 }
 

@@ -13,7 +13,6 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
-using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 using Json = nlohmann::json;
 
@@ -96,10 +95,10 @@ TEST(Archive, TensorsOfOneStorageShareIt) {
 }
 
 TEST(Archive, TensorsOutliveTheFile) {
-  const TemporaryFolder folder;
-  std::filesystem::copy(golden_file("state_dict.pt"), folder.path("a.pt"));
-  const auto tensors = read_state_dict(folder.path("a.pt"));
-  std::filesystem::remove(folder.path("a.pt"));
+  const TestFolder folder;
+  std::filesystem::copy(golden_file("state_dict.pt"), folder / "a.pt");
+  const auto tensors = read_state_dict(folder / "a.pt");
+  std::filesystem::remove(folder / "a.pt");
   for (const auto& [name, tensor] : read_tensors(golden_file("state_dict.safetensors"))) {
     const auto found = std::find_if(tensors.begin(), tensors.end(), [&, key = name](const auto& entry) { return entry.first == key; });
     ASSERT_NE(found, tensors.end()) << name;
@@ -121,9 +120,9 @@ TEST(StateDict, WhatIsNoTensorIsNamed) {
 }
 
 TEST(Archive, WhatLibTorchItselfSavesIsNamedNotCrashedOn) {
-  const TemporaryFolder folder;
-  torch::save(torch::ones({2}), folder.path("module.pt"));  // a TorchScript archive, whose pickle names classes of its own
-  io_error([&] { read_archive(folder.path("module.pt")); });
+  const TestFolder folder;
+  torch::save(torch::ones({2}), folder / "module.pt");  // a TorchScript archive, whose pickle names classes of its own
+  io_error([&] { read_archive(folder / "module.pt"); });
 }
 
 }  // namespace

@@ -10,7 +10,6 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
-using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 torch::Tensor direction(std::int64_t layer) { return (torch::arange(6, torch::kFloat32) - 3) * 0.25 + layer; }
@@ -50,14 +49,14 @@ TEST(ControlVector, IsReadAsThePackageOfTheFormatWroteIt) {
 }
 
 TEST(ControlVector, IsWrittenByteForByteAsThePackageOfTheFormatDoes) {
-  const TemporaryFolder folder;
-  write_control_vector(folder.path("v.gguf"), {"gpt2", {{1, direction(1)}, {2, direction(2)}, {5, direction(5)}}});
-  EXPECT_EQ(read_file(folder.path("v.gguf")), read_file(golden_file("control_vector.gguf")));
+  const TestFolder folder;
+  write_control_vector(folder / "v.gguf", {"gpt2", {{1, direction(1)}, {2, direction(2)}, {5, direction(5)}}});
+  EXPECT_EQ(read_file(folder / "v.gguf"), read_file(golden_file("control_vector.gguf")));
   EXPECT_EQ(folder.entries(), 1U);
 }
 
 TEST(ControlVector, HalfPrecisionIsReadToo) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   File file;
   file.head().architecture().tensor("direction.7", 3, 0, 1).data(0);
   const torch::Tensor half = torch::tensor({1.5, -2.0, 0.25}, torch::kFloat16);
@@ -66,7 +65,7 @@ TEST(ControlVector, HalfPrecisionIsReadToo) {
 }
 
 TEST(ControlVector, SaysWhatIsWrongWithAFile) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto says = [&](const File& file, const std::string& what) {
     EXPECT_THAT(io_error([&] { read_control_vector(folder.write("bad.gguf", file.bytes)); }), HasSubstr(what));
   };
@@ -100,13 +99,13 @@ TEST(ControlVector, SaysWhatIsWrongWithAFile) {
   says(File().head(2).architecture().tensor().tensor("direction.1", 4, 32).data(48), "tensor 'direction.1' is there twice");
   says(File().head(2).architecture().tensor().tensor("direction.2", 3, 32).data(48), "tensor 'direction.2' is 3 wide, tensor 'direction.1' 4");
   says(File().head(0).architecture().data(), "has no directions");
-  EXPECT_THAT(io_error([&] { read_control_vector(folder.path("absent.gguf")); }), HasSubstr("absent.gguf"));
+  EXPECT_THAT(io_error([&] { read_control_vector(folder / "absent.gguf"); }), HasSubstr("absent.gguf"));
 }
 
 TEST(ControlVector, SaysWhatCannotBeWritten) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const auto says = [&](const ControlVector& vector, const std::string& what) {
-    EXPECT_THAT(io_error([&] { write_control_vector(folder.path("v.gguf"), vector); }), HasSubstr(what));
+    EXPECT_THAT(io_error([&] { write_control_vector(folder / "v.gguf", vector); }), HasSubstr(what));
   };
   says({}, "needs at least one direction");
   says({"", {{0, direction(0)}}}, "the direction of layer 0 cannot be written: the format counts layers from 1");
@@ -115,7 +114,7 @@ TEST(ControlVector, SaysWhatCannotBeWritten) {
 }
 
 TEST(ControlVector, NoDamageToAFileDoesMoreThanAnError) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::mt19937_64 random(3);
   int refused = 0;
   for (const char* name : {"control_vector.gguf", "control_vector_extra.gguf"}) {

@@ -1,36 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "helpers.h"
 
-#include <unistd.h>
-
 #include <cstring>
-#include <fstream>
+#include <filesystem>
 
 namespace vene_test {
 
 namespace fs = std::filesystem;
 
 std::string golden_file(const std::string& name) { return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "io" / name).string(); }
-
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (fs::temp_directory_path() / "vene-io-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  folder_ = pattern;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
-
-std::string TemporaryFolder::write(const std::string& name, const std::string& bytes) const {
-  std::ofstream(folder_ / name, std::ios::binary) << bytes;
-  return path(name);
-}
-
-std::size_t TemporaryFolder::entries() const {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-}
 
 std::string safetensors_bytes(const std::string& header, std::size_t data_size) {
   const std::uint64_t length = header.size();

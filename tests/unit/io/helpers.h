@@ -4,31 +4,16 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
-#include <filesystem>
 #include <random>
 #include <string>
 
+#include "test_folder.h"
 #include "vene/base/error.h"
 
 namespace vene_test {
 
 /// tests/golden/io/<name>
 std::string golden_file(const std::string& name);
-
-/// A folder of this test's own, gone with it.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string path(const std::string& name = "") const { return (folder_ / name).string(); }
-  std::string write(const std::string& name, const std::string& bytes) const;
-  std::size_t entries() const;
-
- private:
-  std::filesystem::path folder_;
-};
 
 /// A safetensors file: header length, header, data.
 std::string safetensors_bytes(const std::string& header, std::size_t data_size);

@@ -11,7 +11,6 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
-using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape, const std::string& offsets) {
@@ -78,7 +77,7 @@ std::vector<Bad> bad_files() {
 class Malformed : public testing::TestWithParam<Bad> {};
 
 TEST_P(Malformed, IsRefusedWithItsCause) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string path = folder.write("bad.safetensors", GetParam().bytes);
   EXPECT_THAT(io_error([&] { Safetensors::open(path); }), AllOf(HasSubstr("bad.safetensors"), HasSubstr(GetParam().says)));
 }
@@ -86,21 +85,21 @@ TEST_P(Malformed, IsRefusedWithItsCause) {
 INSTANTIATE_TEST_SUITE_P(Safetensors, Malformed, testing::ValuesIn(bad_files()), [](const auto& info) { return info.param.name; });
 
 TEST(MalformedSafetensors, UnknownFieldsArePassedOver) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string path = folder.write("x.safetensors", safetensors_bytes(R"({"a":{"dtype":"U8","x":{"y":[{"z":[1,null]}],"dtype":3},"shape":[2],"data_offsets":[0,2]}}   )", 2));
   EXPECT_EQ(Safetensors::open(path).tensor("a").numel(), 2);
 }
 
 TEST(MalformedSafetensors, AFolderAPipeAndAMissingFileAreRefused) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   EXPECT_THAT(io_error([&] { Safetensors::open(folder.path()); }), HasSubstr("is a folder"));
-  ASSERT_EQ(::mkfifo(folder.path("pipe").c_str(), 0600), 0);
-  EXPECT_THAT(io_error([&] { Safetensors::open(folder.path("pipe")); }), HasSubstr("not a regular file"));
-  EXPECT_THAT(io_error([&] { Safetensors::open(folder.path("absent")); }), HasSubstr("No such file"));
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(io_error([&] { Safetensors::open(folder / "pipe"); }), HasSubstr("not a regular file"));
+  EXPECT_THAT(io_error([&] { Safetensors::open(folder / "absent"); }), HasSubstr("No such file"));
 }
 
 TEST(MalformedSafetensors, AHeaderCutAnywhereIsRefused) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string bytes = read_file(golden_file("reference_writer.safetensors"));
   for (std::size_t size = 0; size < bytes.size(); size += 7) {
     const std::string path = folder.write("cut.safetensors", bytes.substr(0, size));
@@ -109,7 +108,7 @@ TEST(MalformedSafetensors, AHeaderCutAnywhereIsRefused) {
 }
 
 TEST(MalformedSafetensors, DamagedFilesAreReadOrRefusedAndNeverMore) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const std::string bytes = read_file(golden_file("reference_writer.safetensors"));
   std::mt19937_64 random(7);
   int refused = 0, read = 0;

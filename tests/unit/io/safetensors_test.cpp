@@ -8,7 +8,6 @@ namespace {
 
 using namespace vene_test;
 using namespace vene::io;
-using vene_test::TemporaryFolder;
 using testing::HasSubstr;
 
 NamedTensors all_of(const std::string& path) {
@@ -21,14 +20,14 @@ NamedTensors all_of(const std::string& path) {
 std::map<std::string, torch::Tensor> by_name(const NamedTensors& tensors) { return {tensors.begin(), tensors.end()}; }
 
 TEST(Safetensors, WritesByteForByteWhatTheReferenceWriterDoes) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const Safetensors reference = Safetensors::open(golden_file("reference_writer.safetensors"));
   EXPECT_EQ(reference.metadata().at("format"), "pt");
   NamedTensors tensors = all_of(golden_file("reference_writer.safetensors"));
   EXPECT_EQ(tensors.size(), 18U);
   std::reverse(tensors.begin(), tensors.end());
-  write_safetensors(folder.path("copy.safetensors"), tensors, reference.metadata());
-  EXPECT_EQ(read_file(folder.path("copy.safetensors")), read_file(golden_file("reference_writer.safetensors")));
+  write_safetensors(folder / "copy.safetensors", tensors, reference.metadata());
+  EXPECT_EQ(read_file(folder / "copy.safetensors"), read_file(golden_file("reference_writer.safetensors")));
 }
 
 TEST(Safetensors, ReadsTheValuesOfEveryDtype) {
@@ -55,8 +54,8 @@ TEST(Safetensors, ReadsTheValuesOfEveryDtype) {
 }
 
 TEST(Safetensors, TensorsAreViewsOfTheMappingAndOutliveTheFile) {
-  const TemporaryFolder folder;
-  const std::string path = folder.path("a.safetensors");
+  const TestFolder folder;
+  const std::string path = folder / "a.safetensors";
   const torch::Tensor numbers = torch::arange(6.0).reshape({2, 3});
   write_safetensors(path, {{"a", numbers}});
   torch::Tensor first, second;
@@ -71,8 +70,8 @@ TEST(Safetensors, TensorsAreViewsOfTheMappingAndOutliveTheFile) {
 }
 
 TEST(Safetensors, AWriteToATensorNeverReachesTheFile) {
-  const TemporaryFolder folder;
-  const std::string path = folder.path("a.safetensors");
+  const TestFolder folder;
+  const std::string path = folder / "a.safetensors";
   write_safetensors(path, {{"a", torch::ones({4})}});
   const std::string before = read_file(path);
   Safetensors::open(path).tensor("a").fill_(5);
@@ -81,22 +80,22 @@ TEST(Safetensors, AWriteToATensorNeverReachesTheFile) {
 }
 
 TEST(Safetensors, StridedTensorsAndOnesWithGradientsAreWrittenByTheirValues) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   const torch::Tensor base = torch::arange(12.0).reshape({3, 4});
   const torch::Tensor complex = torch::complex(base, base).conj();
-  write_safetensors(folder.path("a.safetensors"), {{"t", base.t()}, {"every", base.slice(1, 0, 4, 2)}, {"wide", base[0].expand({2, 4})}, {"grad", torch::ones({2}, torch::requires_grad())}, {"conj", complex}},
+  write_safetensors(folder / "a.safetensors", {{"t", base.t()}, {"every", base.slice(1, 0, 4, 2)}, {"wide", base[0].expand({2, 4})}, {"grad", torch::ones({2}, torch::requires_grad())}, {"conj", complex}},
                     {{"quote", "\"\n\\"}, {"é", "🙂"}});
-  const auto read = by_name(all_of(folder.path("a.safetensors")));
+  const auto read = by_name(all_of(folder / "a.safetensors"));
   EXPECT_TRUE(read.at("t").equal(base.t()));
   EXPECT_TRUE(read.at("every").equal(base.slice(1, 0, 4, 2)));
   EXPECT_TRUE(read.at("wide").equal(base[0].expand({2, 4})));
   EXPECT_TRUE(read.at("grad").equal(torch::ones({2})));
   EXPECT_TRUE(read.at("conj").equal(complex));
-  EXPECT_EQ(Safetensors::open(folder.path("a.safetensors")).metadata(), (std::map<std::string, std::string>{{"quote", "\"\n\\"}, {"é", "🙂"}}));
+  EXPECT_EQ(Safetensors::open(folder / "a.safetensors").metadata(), (std::map<std::string, std::string>{{"quote", "\"\n\\"}, {"é", "🙂"}}));
 }
 
 TEST(Safetensors, DataAtOddAddressesAreCopied) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   std::string header = R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
   header.append((9 - header.size() % 8) % 8, ' ');
   std::string bytes = safetensors_bytes(header, 4);
@@ -107,9 +106,9 @@ TEST(Safetensors, DataAtOddAddressesAreCopied) {
 }
 
 TEST(Safetensors, FilesWithoutTensorsAreRead) {
-  const TemporaryFolder folder;
-  write_safetensors(folder.path("none.safetensors"), {});
-  EXPECT_TRUE(Safetensors::open(folder.path("none.safetensors")).tensors().empty());
+  const TestFolder folder;
+  write_safetensors(folder / "none.safetensors", {});
+  EXPECT_TRUE(Safetensors::open(folder / "none.safetensors").tensors().empty());
 }
 
 TEST(Safetensors, AnAbsentTensorIsNamedWithTheNearest) {
@@ -122,16 +121,16 @@ TEST(Safetensors, AnAbsentTensorIsNamedWithTheNearest) {
 class Shards : public testing::Test {
  protected:
   Shards() {
-    write_safetensors(folder.path("model-1.safetensors"), {{"a", torch::ones({2})}, {"b", torch::zeros({3})}});
-    write_safetensors(folder.path("model-2.safetensors"), {{"c", torch::full({1}, 4.0)}});
+    write_safetensors(folder / "model-1.safetensors", {{"a", torch::ones({2})}, {"b", torch::zeros({3})}});
+    write_safetensors(folder / "model-2.safetensors", {{"c", torch::full({1}, 4.0)}});
   }
   void index(const std::string& map) const { folder.write("model.safetensors.index.json", R"({"metadata":{"total_size":24},"weight_map":)" + map + "}"); }
-  TemporaryFolder folder;
+  TestFolder folder;
 };
 
 TEST_F(Shards, AreReadThroughTheirIndexOrTheirFolder) {
   index(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})");
-  for (const std::string& path : {folder.path(), folder.path("model.safetensors.index.json")}) {
+  for (const std::string& path : {folder.path(), folder / "model.safetensors.index.json"}) {
     const auto tensors = by_name(read_tensors(path));
     ASSERT_EQ(tensors.size(), 3U);
     EXPECT_TRUE(tensors.at("a").equal(torch::ones({2})));
@@ -168,15 +167,15 @@ TEST_F(Shards, AMalformedIndexIsRefused) {
 }
 
 TEST(ReadTensors, AFolderWithoutWeightsSaysWhatWasExpected) {
-  const TemporaryFolder folder;
+  const TestFolder folder;
   EXPECT_THAT(io_error([&] { read_tensors(folder.path()); }), HasSubstr("pytorch_model.bin"));
-  EXPECT_THAT(io_error([&] { read_tensors(folder.path("absent.safetensors")); }), HasSubstr("No such file or directory"));
+  EXPECT_THAT(io_error([&] { read_tensors(folder / "absent.safetensors"); }), HasSubstr("No such file or directory"));
   EXPECT_THAT(io_error([&] { read_tensors("/" + std::string(5000, 'a')); }), HasSubstr("too long"));
 }
 
 TEST(ReadTensors, TheContentDecidesNotTheName) {
-  const TemporaryFolder folder;
-  std::filesystem::copy(golden_file("state_dict.pt"), folder.path("pytorch_model.bin"));
+  const TestFolder folder;
+  std::filesystem::copy(golden_file("state_dict.pt"), folder / "pytorch_model.bin");
   const auto tensors = by_name(read_tensors(folder.path()));
   for (const auto& [name, expected] : all_of(golden_file("state_dict.safetensors"))) EXPECT_TRUE(same_bits(tensors.at(name), expected)) << name;
 }

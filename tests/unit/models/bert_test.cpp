@@ -28,14 +28,14 @@ class BertTest : public testing::Test {
     NamedValues tensors = read_values(golden_folder(name) / "model.safetensors");
     change(config, tensors);
     folder_.write("config.json", config.dump());
-    vene::io::write_safetensors(folder_.path("model.safetensors"), {tensors.begin(), tensors.end()});
+    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
     return vene::models::load(folder_.path(), {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }}).model;
   }
   std::string refused(const std::string& field, const Json& value) {
     return model_error([&] { changed("bert_tied", [&](Json& config, NamedValues&) { config[field] = value; }); });
   }
 
-  TemporaryFolder folder_;
+  TestFolder folder_;
   std::vector<std::string> warnings_;
   Batch batch_ = row_of(three_rows()[0]);
 };

@@ -30,7 +30,7 @@ class EsmTest : public testing::Test {
     NamedValues tensors = read_values(golden_folder(name) / "model.safetensors");
     change(config, tensors);
     folder_.write("config.json", config.dump());
-    vene::io::write_safetensors(folder_.path("model.safetensors"), {tensors.begin(), tensors.end()});
+    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
     return vene::models::load(folder_.path(), {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }}).model;
   }
   std::string refused(const std::string& field, const Json& value, const std::string& name = "esm_absolute") {
@@ -43,7 +43,7 @@ class EsmTest : public testing::Test {
     for (const char* layer : {"0", "1"}) tensors["esm.encoder.layer." + std::string(layer) + ".attention.self.rotary_embeddings.inv_freq"] = frequencies.clone();
   }
 
-  TemporaryFolder folder_;
+  TestFolder folder_;
   std::vector<std::string> warnings_;
   Batch batch_ = row_of(three_rows()[0]);
 };

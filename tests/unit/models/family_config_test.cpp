@@ -28,7 +28,7 @@ class Edited {
     folder_.write("config.json", config.dump());
     std::map<std::string, torch::Tensor> tensors;
     for (const auto& [tensor, value] : read_values(golden_folder(name) / "model.safetensors")) tensors[rename(tensor)] = value;
-    vene::io::write_safetensors(folder_.path("model.safetensors"), {tensors.begin(), tensors.end()});
+    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
   }
   torch::Tensor logits() const { return output_of(*vene::models::load(folder_.path()).model, row_of(three_rows()[0])); }
   std::string refused() const {
@@ -36,7 +36,7 @@ class Edited {
   }
 
  private:
-  TemporaryFolder folder_;
+  TestFolder folder_;
 };
 
 Change set(const std::string& field, const Json& value) {

@@ -32,7 +32,7 @@ class Checkpoint {
     write_weights();
     return folder.path();
   }
-  void write_weights() const { vene::io::write_safetensors(folder.path("model.safetensors"), {tensors.begin(), tensors.end()}); }
+  void write_weights() const { vene::io::write_safetensors(folder / "model.safetensors", {tensors.begin(), tensors.end()}); }
   torch::Tensor logits(const LoadOptions& options = {}) const { return output_of(*vene::models::load(write(), options).model, row_of(three_rows()[0])); }
   // The error of loading it: one line.
   std::string refused() const { return refused_as_it_is(write()); }
@@ -43,7 +43,7 @@ class Checkpoint {
     return what;
   }
 
-  TemporaryFolder folder;
+  TestFolder folder;
   Json config;
   NamedValues tensors;
 };
@@ -166,7 +166,7 @@ TEST(Load, NamesTensorsThatAreMissingExtraOrOfTheWrongShapeOrType) {
 
 TEST(Load, NamesACutOrCorruptedSafetensorsFile) {
   const Checkpoint checkpoint;
-  const std::string path = checkpoint.write(), file = checkpoint.folder.path("model.safetensors");
+  const std::string path = checkpoint.write(), file = checkpoint.folder / "model.safetensors";
   const std::uintmax_t size = std::filesystem::file_size(file);
   std::filesystem::resize_file(file, size - 100);
   EXPECT_THAT(Checkpoint::refused_as_it_is(path), AllOf(HasSubstr("model.safetensors"), HasSubstr("it was cut or is damaged")));
@@ -181,7 +181,7 @@ TEST(Load, NamesACutOrCorruptedSafetensorsFile) {
 TEST(Load, RefusesAPickleThatAsksForMoreThanTensors) {
   const Checkpoint checkpoint;
   checkpoint.folder.write("config.json", checkpoint.config.dump());
-  std::filesystem::copy_file(golden_file("command.pt"), checkpoint.folder.path("pytorch_model.bin"));
+  std::filesystem::copy_file(golden_file("command.pt"), checkpoint.folder / "pytorch_model.bin");
   EXPECT_THAT(Checkpoint::refused_as_it_is(checkpoint.folder.path()), AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("names the global"), HasSubstr("which is refused")));
 }
 
@@ -196,8 +196,8 @@ TEST(Load, ReadsShardsAndNamesWhatIsWrongWithThem) {
     (early ? first : second).emplace_back(name, tensor);
     map[name] = early ? "model-1.safetensors" : "model-2.safetensors";
   }
-  vene::io::write_safetensors(checkpoint.folder.path("model-1.safetensors"), first);
-  vene::io::write_safetensors(checkpoint.folder.path("model-2.safetensors"), second);
+  vene::io::write_safetensors(checkpoint.folder / "model-1.safetensors", first);
+  vene::io::write_safetensors(checkpoint.folder / "model-2.safetensors", second);
   const auto index = [&](const Json& places) { checkpoint.folder.write("model.safetensors.index.json", Json{{"weight_map", places}}.dump()); };
   index(map);
   EXPECT_TRUE(torch::equal(output_of(*vene::models::load(checkpoint.folder.path()).model, row_of(three_rows()[0])), expected));
@@ -206,7 +206,7 @@ TEST(Load, ReadsShardsAndNamesWhatIsWrongWithThem) {
   index(wrong);
   EXPECT_THAT(Checkpoint::refused_as_it_is(checkpoint.folder.path()), AllOf(HasSubstr("lacks tensor 'model.norms.weight'"), HasSubstr("did you mean 'model.norm.weight'")));
   index(map);
-  std::filesystem::remove(checkpoint.folder.path("model-2.safetensors"));
+  std::filesystem::remove(checkpoint.folder / "model-2.safetensors");
   EXPECT_THAT(Checkpoint::refused_as_it_is(checkpoint.folder.path()), AllOf(HasSubstr("names the shard 'model-2.safetensors'"), HasSubstr("missing beside it")));
 }
 

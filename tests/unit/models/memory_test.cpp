@@ -55,7 +55,7 @@ class LoadMemory : public testing::Test {
       parameters_ += static_cast<double>(tensors.back().second.numel());
       largest_ = std::max(largest_, static_cast<double>(tensors.back().second.nbytes()));
     }
-    vene::io::write_safetensors(folder_.path("model.safetensors"), tensors);
+    vene::io::write_safetensors(folder_ / "model.safetensors", tensors);
     const nlohmann::json config = {{"model_type", "llama"}, {"hidden_size", kWidth}, {"intermediate_size", kInner}, {"num_hidden_layers", kLayers},
                                    {"num_attention_heads", 8}, {"vocab_size", kVocabulary}, {"tie_word_embeddings", true}};
     folder_.write("config.json", config.dump());
@@ -73,7 +73,7 @@ class LoadMemory : public testing::Test {
     return most / bytes;
   }
 
-  TemporaryFolder folder_;
+  TestFolder folder_;
   double parameters_ = 0, largest_ = 0;
 };
 

@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "helpers.h"
 
-#include <unistd.h>
-
-#include <fstream>
-
 namespace vene_test {
 
 namespace fs = std::filesystem;
 
-TokenizerFolder::TokenizerFolder() {
-  std::string pattern = (fs::temp_directory_path() / "vene-text-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  folder_ = pattern;
-}
-TokenizerFolder::~TokenizerFolder() {
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
 TokenizerFolder& TokenizerFolder::write(const std::string& name, const std::string& bytes) {
-  std::ofstream(folder_ / name, std::ios::binary) << bytes;
+  folder_.write(name, bytes);
   return *this;
 }
 TokenizerFolder& TokenizerFolder::link(const std::string& name, const fs::path& to) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "test_folder.h"
 #include "vene/base/error.h"
 #include "vene/text/tokenizer.h"
 
@@ -19,16 +20,14 @@ using Ids = std::vector<std::int64_t>;
 /// A folder of this test's own, gone with it.
 class TokenizerFolder {
  public:
-  TokenizerFolder();
-  ~TokenizerFolder();
   TokenizerFolder& write(const std::string& name, const std::string& bytes);
   TokenizerFolder& link(const std::string& name, const std::filesystem::path& to);
-  std::shared_ptr<const vene::text::Tokenizer> load() const { return vene::text::Tokenizer::load(folder_.string()); }
+  std::shared_ptr<const vene::text::Tokenizer> load() const { return vene::text::Tokenizer::load(folder_.path()); }
   /// The message of the IoError that loading must throw; it must be one line.
   std::string error() const;
 
  private:
-  std::filesystem::path folder_;
+  TestFolder folder_;
 };
 
 std::string utf8(char32_t code);
