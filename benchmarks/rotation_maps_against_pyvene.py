@@ -9,12 +9,11 @@ Needs build/bin/rotation_maps, and pyvene 0.1.8 in the environment that trace_ag
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from trace_against_pyvene import ROOT, environment  # noqa: E402
+from trace_against_pyvene import outputs_of_both  # noqa: E402
 
 
 def peer(threads):
@@ -46,9 +45,8 @@ def main():
     args = parser.parse_args()
     if args.peer:
         return peer(args.threads)
-    theirs = subprocess.run([environment(), os.path.abspath(__file__), "--peer", "--threads", str(args.threads)], check=True, capture_output=True, text=True).stdout
+    theirs, ours = outputs_of_both(__file__, args.threads, "rotation_maps")
     seconds = {tuple(line.split()[:2]): float(line.split()[2]) for line in theirs.splitlines() if len(line.split()) == 3}
-    ours = subprocess.run([os.path.join(ROOT, "build", "bin", "rotation_maps"), str(args.threads)], check=True, capture_output=True, text=True).stdout
     print(f"{'one step, milliseconds':24}{'width':>6}  {'map':20}{'pyvene':>10}{'vene':>9}{'ratio':>8}")
     for line in ours.splitlines():
         kind, width, name, time_taken = line.split()

@@ -28,6 +28,13 @@ def environment():
     return python
 
 
+def outputs_of_both(script, threads, program, *arguments):
+    """What a script says as the peer, and a program of build/bin beside it."""
+    theirs = [environment(), os.path.abspath(script), "--peer", "--threads", str(threads)]
+    ours = [os.path.join(ROOT, "build", "bin", program), *arguments, str(threads)]
+    return [subprocess.run(command, check=True, capture_output=True, text=True).stdout for command in (theirs, ours)]
+
+
 def peer(args):
     """Runs inside the environment: makes the model, traces with pyvene as its own notebook does."""
     import numpy

@@ -9,12 +9,11 @@ Needs build/bin/train_step, and pyvene 0.1.8 in the environment that trace_again
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from trace_against_pyvene import ROOT, environment
+from trace_against_pyvene import ROOT, outputs_of_both
 
 FOLDER = os.path.join(ROOT, ".cache", "gpt2-small-random")
 
@@ -62,8 +61,7 @@ def main():
     args = parser.parse_args()
     if args.peer:
         return peer(args.threads)
-    theirs = subprocess.run([environment(), os.path.abspath(__file__), "--peer", "--threads", str(args.threads)], check=True, capture_output=True, text=True).stdout
-    ours = subprocess.run([os.path.join(ROOT, "build", "bin", "train_step"), FOLDER, str(args.threads)], check=True, capture_output=True, text=True).stdout
+    theirs, ours = outputs_of_both(__file__, args.threads, "train_step", FOLDER)
     seconds = {line.split()[0]: float(line.split()[1]) for line in theirs.splitlines() if len(line.split()) == 2}
     print(f"{'one step, seconds':26}{'pyvene':>9}{'vene':>9}{'ratio':>8}{'vene, nothing kept':>21}{'ratio':>8}")
     for line in ours.splitlines():
