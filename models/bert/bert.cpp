@@ -14,14 +14,8 @@ namespace vene::models {
 namespace {
 
 BertOptions checked(const BertOptions& options) {
-  check_positive({{"vocab_size", options.vocab_size},
-                  {"hidden_size", options.hidden_size},
-                  {"num_hidden_layers", options.num_hidden_layers},
-                  {"num_attention_heads", options.num_attention_heads},
-                  {"intermediate_size", options.intermediate_size},
-                  {"max_position_embeddings", options.max_position_embeddings},
-                  {"type_vocab_size", options.type_vocab_size}});
-  check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
+  check_encoder_sizes(options);
+  check_positive({{"type_vocab_size", options.type_vocab_size}});
   return options;
 }
 
@@ -76,21 +70,14 @@ StageState Bert::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch);
   bert::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
-  const torch::Tensor words = batch.input_ids.defined() ? embeddings.word_embeddings(batch.input_ids)
-                                                        : batch.inputs_embeds.to(embeddings.word_embeddings->weight.scalar_type());
+  const torch::Tensor words = embedded_words(batch, embeddings.word_embeddings);
   const torch::Tensor types = batch.extra.empty() ? torch::zeros_like(state.position_ids) : batch.extra[0];
   state.hidden = parts_->body->embeddings(words, types, state.position_ids);  // [batch, pos, hidden_size]
   return state;
 }
 
 StageState Bert::run(StageState state, std::int64_t first, std::int64_t last) {
-  check_stages(first, last, options_.num_hidden_layers);
-  if (first == last) return state;
-  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)), state.position_ids, nullptr};
-  for (std::int64_t layer = first; layer < last; ++layer) {
-    state.hidden = parts_->body->encoder->layers[static_cast<std::size_t>(layer)](state.hidden, context);
-  }
-  return state;
+  return run_encoder_layers(std::move(state), first, last, parts_->body->encoder->layers);
 }
 
 Output Bert::finish(const StageState& state, const torch::Tensor& positions) {
@@ -109,16 +96,9 @@ namespace {
 
 std::shared_ptr<Model> build_bert(const ConfigReader& config, bool head) {
   BertOptions options;
-  options.vocab_size = config.integer("vocab_size");
-  options.hidden_size = config.integer("hidden_size");
-  options.num_hidden_layers = config.integer("num_hidden_layers");
-  options.num_attention_heads = config.integer("num_attention_heads");
-  options.intermediate_size = config.integer("intermediate_size", options.intermediate_size);
+  read_encoder_sizes(config, options);
   options.hidden_act = config.text("hidden_act", options.hidden_act);
-  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
   options.type_vocab_size = config.integer("type_vocab_size", options.type_vocab_size);
-  options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
-  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
   options.masked_head = head;
   refuse_decoder(config);
   return std::make_shared<Bert>(options);

@@ -24,6 +24,10 @@ IntermediateImpl::IntermediateImpl(std::int64_t width, std::int64_t inner, const
 
 torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) { return activation(dense(hidden)); }
 
+torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table) {
+  return batch.input_ids.defined() ? table(batch.input_ids) : batch.inputs_embeds.to(table->weight.scalar_type());
+}
+
 void refuse_cache(const KeyValueCache* cache, const std::string& architecture) {
   if (cache != nullptr) throw ModelError(architecture + ": every position looks at the whole text, so there is no key-value cache");
 }

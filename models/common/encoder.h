@@ -3,7 +3,11 @@
 #pragma once
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "models/common/checks.h"
+#include "models/common/config_reader.h"
 #include "models/common/declare.h"
 #include "vene/models/attention.h"
 #include "vene/models/nn.h"
@@ -56,6 +60,47 @@ void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, con
   declare.value("mlp_input", layer, path + ".intermediate.input", *block.intermediate, width);
   declare.value("mlp_activation", layer, path + ".intermediate.output", *block.intermediate, inner);
   declare.value("mlp_output", layer, path + ".output.dropout.output", *block.output->dropout, width);
+}
+
+/// ModelError for sizes that make no encoder.
+template <class Options>
+void check_encoder_sizes(const Options& options) {
+  check_positive({{"vocab_size", options.vocab_size},
+                  {"hidden_size", options.hidden_size},
+                  {"num_hidden_layers", options.num_hidden_layers},
+                  {"num_attention_heads", options.num_attention_heads},
+                  {"intermediate_size", options.intermediate_size},
+                  {"max_position_embeddings", options.max_position_embeddings}});
+  check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
+}
+
+/// The fields that all encoders have in config.json.
+template <class Options>
+void read_encoder_sizes(const ConfigReader& config, Options& options) {
+  options.vocab_size = config.integer("vocab_size");
+  options.hidden_size = config.integer("hidden_size");
+  options.num_hidden_layers = config.integer("num_hidden_layers");
+  options.num_attention_heads = config.integer("num_attention_heads");
+  options.intermediate_size = config.integer("intermediate_size", options.intermediate_size);
+  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
+  options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
+  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
+}
+
+/// Words [batch, pos, width]: of the batch's token ids, or the vectors that it gives in their stead, in the table's type.
+torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table);
+
+/// Layers [first, last) of all of them, holders that take (hidden, context). `angles` are of rotary positions, undefined where there are none.
+template <class Layer>
+StageState run_encoder_layers(StageState state, std::int64_t first, std::int64_t last, std::vector<Layer>& layers,
+                              const std::pair<torch::Tensor, torch::Tensor>& angles = {}) {
+  check_stages(first, last, static_cast<std::int64_t>(layers.size()));
+  if (first == last) return state;
+  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)), state.position_ids, nullptr, angles};
+  for (std::int64_t layer = first; layer < last; ++layer) {
+    state.hidden = layers[static_cast<std::size_t>(layer)](state.hidden, context);
+  }
+  return state;
 }
 
 /// ModelError for a key-value cache: an encoder keeps none.

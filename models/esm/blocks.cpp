@@ -9,14 +9,14 @@ torch::nn::LayerNormOptions norm_options(const EsmOptions& options) {
 }
 
 // In float32: half types would round each product.
-torch::Tensor turned(const torch::Tensor& value, const std::optional<Angles>& angles) {
-  return angles ? rotate(value.to(torch::kFloat32), *angles).to(value.scalar_type()) : value;
+torch::Tensor turned(const torch::Tensor& value, const Angles& angles) {
+  return angles.first.defined() ? rotate(value.to(torch::kFloat32), angles).to(value.scalar_type()) : value;
 }
 
 }  // namespace
 
-torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles) {
-  const torch::Tensor queries = turned(split_heads(query(hidden), heads_) * scale_, angles), keys = turned(split_heads(key(hidden), heads_), angles);
+torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  const torch::Tensor queries = turned(split_heads(query(hidden), heads_) * scale_, context.angles), keys = turned(split_heads(key(hidden), heads_), context.angles);
   const torch::Tensor values = split_heads(value(hidden), heads_);
   return merge_heads(attend(queries, keys, values, 1.0, context.mask, scores, pattern, 0, /*causal=*/false));
 }
@@ -35,8 +35,8 @@ AttentionImpl::AttentionImpl(const EsmOptions& options)
   register_module("LayerNorm", norm);
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles) {
-  return output(self(norm(hidden), context, angles), hidden);
+torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  return output(self(norm(hidden), context), hidden);
 }
 
 LayerImpl::LayerImpl(const EsmOptions& options)
@@ -50,8 +50,8 @@ LayerImpl::LayerImpl(const EsmOptions& options)
   register_module("LayerNorm", norm);
 }
 
-torch::Tensor LayerImpl::forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles) {
-  const torch::Tensor middle = attention(hidden, context, angles);
+torch::Tensor LayerImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  const torch::Tensor middle = attention(hidden, context);
   return output(intermediate(norm(middle)), middle);
 }
 

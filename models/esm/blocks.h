@@ -3,7 +3,6 @@
 #pragma once
 #include <torch/nn/modules/container/modulelist.h>
 
-#include <optional>
 #include <vector>
 
 #include "models/common/encoder.h"
@@ -15,8 +14,8 @@ namespace vene::models::esm {
 class SelfAttentionImpl : public EncoderHeads {
  public:
   explicit SelfAttentionImpl(const EsmOptions& options) : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
-  /// The heads' results side by side, [batch, pos, hidden_size]. `angles` are of rotary positions.
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+  /// The heads' results side by side, [batch, pos, hidden_size].
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 };
 TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
 
@@ -34,7 +33,7 @@ TORCH_MODULE_IMPL(Residual, Hooked<ResidualImpl>);
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const EsmOptions& options);
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 
   SelfAttention self;
   Residual output;
@@ -45,7 +44,7 @@ TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
 class LayerImpl : public torch::nn::Module {
  public:
   explicit LayerImpl(const EsmOptions& options);
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context, const std::optional<Angles>& angles);
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 
   Attention attention;
   Intermediate intermediate;

@@ -13,13 +13,7 @@ namespace vene::models {
 namespace {
 
 EsmOptions checked(const EsmOptions& options) {
-  check_positive({{"vocab_size", options.vocab_size},
-                  {"hidden_size", options.hidden_size},
-                  {"num_hidden_layers", options.num_hidden_layers},
-                  {"num_attention_heads", options.num_attention_heads},
-                  {"intermediate_size", options.intermediate_size},
-                  {"max_position_embeddings", options.max_position_embeddings}});
-  check_multiple({"hidden_size", options.hidden_size}, {"num_attention_heads", options.num_attention_heads});
+  check_encoder_sizes(options);
   const std::string& type = options.position_embedding_type;
   if (type != "absolute" && type != "rotary")
     throw ModelError("position_embedding_type '" + type + "' is not built in" + name_hint(type, {"absolute", "rotary"}));
@@ -104,22 +98,15 @@ StageState Esm::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch);
   esm::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
-  const torch::Tensor words = batch.input_ids.defined() ? embeddings.word_embeddings(batch.input_ids)
-                                                        : batch.inputs_embeds.to(embeddings.word_embeddings->weight.scalar_type());
+  const torch::Tensor words = embedded_words(batch, embeddings.word_embeddings);
   state.hidden = parts_->body->embeddings(words, batch.input_ids, state.attention_mask);  // [batch, pos, hidden_size]
   return state;
 }
 
 StageState Esm::run(StageState state, std::int64_t first, std::int64_t last) {
-  check_stages(first, last, options_.num_hidden_layers);
-  if (first == last) return state;
-  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)), state.position_ids, nullptr};
-  std::optional<Angles> angles;
-  if (is_rotary()) angles = rotary_angles(state.position_ids, parts_->body->frequencies, state.hidden.scalar_type());
-  for (std::int64_t layer = first; layer < last; ++layer) {
-    state.hidden = parts_->body->encoder->layers[static_cast<std::size_t>(layer)](state.hidden, context, angles);
-  }
-  return state;
+  esm::BodyImpl& body = *parts_->body;
+  const Angles angles = is_rotary() && first < last ? rotary_angles(state.position_ids, body.frequencies, state.hidden.scalar_type()) : Angles();
+  return run_encoder_layers(std::move(state), first, last, body.encoder->layers, angles);
 }
 
 Output Esm::finish(const StageState& state, const torch::Tensor& positions) {
@@ -131,18 +118,11 @@ namespace {
 
 std::shared_ptr<Model> build_esm(const ConfigReader& config, bool head) {
   EsmOptions options;
-  options.vocab_size = config.integer("vocab_size");
-  options.hidden_size = config.integer("hidden_size");
-  options.num_hidden_layers = config.integer("num_hidden_layers");
-  options.num_attention_heads = config.integer("num_attention_heads");
-  options.intermediate_size = config.integer("intermediate_size", options.intermediate_size);
-  options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
+  read_encoder_sizes(config, options);
   options.position_embedding_type = config.text("position_embedding_type", options.position_embedding_type);
   if (config.has("rope_theta")) options.rope_theta = config.positive("rope_theta");
-  options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
   options.token_dropout = config.boolean("token_dropout", false);
   options.emb_layer_norm_before = config.boolean("emb_layer_norm_before", false);
-  options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
   options.masked_head = head;
   if (options.position_embedding_type == "absolute") options.pad_token_id = config.integer("pad_token_id");
   if (options.token_dropout) options.mask_token_id = config.integer("mask_token_id");

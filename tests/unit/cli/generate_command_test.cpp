@@ -11,6 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/test_folder.h"
 #include "vene/io/files.h"
 #include "vene/vene.h"
 
@@ -32,16 +33,8 @@ struct Ran {
 
 class GenerateCommand : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("vene_generate_" + std::to_string(getpid()) + "_" + testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const {
-    vene::io::write_file(path(name), text);
-    return path(name);
-  }
+  std::string path(const std::string& name) const { return folder_ / name; }
+  std::string write(const std::string& name, const std::string& text) const { return folder_.write(name, text); }
   Ran vene(const std::string& arguments) const {
     const std::string command = std::string(VENE_BINARY_DIR) + "/bin/vene " + arguments + " 2>" + path("stderr");
     FILE* pipe = popen(command.c_str(), "r");
@@ -54,7 +47,7 @@ class GenerateCommand : public testing::Test {
   }
   Ran generate(const std::string& arguments) const { return vene("generate -m " + kModel + " -p '" + kPrompt + "' " + arguments); }
 
-  fs::path folder_;
+  vene_test::TestFolder folder_;
 };
 
 std::string continued(const std::string& prompt, std::int64_t tokens) {

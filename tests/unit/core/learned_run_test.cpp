@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Learned interventions in a run: units, several sources, serial mode, links, joint training.
-#include <ATen/autocast_mode.h>
 #include <gmock/gmock.h>
 
+#include "tests/autocast.h"
 #include "tests/gradcheck.h"
 #include "tests/unit/core/toy_model.h"
 #include "vene/base/error.h"
@@ -132,18 +132,6 @@ TEST_F(LearnedRunTest, AHalfPrecisionModelRunsWithWeightsInFullPrecision) {
     EXPECT_TRUE(intervenable->trainable_parameters()[0].grad().defined());
   }
 }
-
-// What runs while this lives computes its products in bfloat16.
-struct Autocast {
-  Autocast() {
-    at::autocast::set_autocast_enabled(at::kCPU, true);
-    at::autocast::set_autocast_dtype(at::kCPU, torch::kBFloat16);
-  }
-  ~Autocast() {
-    at::autocast::set_autocast_enabled(at::kCPU, false);
-    at::autocast::clear_cache();
-  }
-};
 
 TEST_F(LearnedRunTest, UnderAutocastTheModelIsRoundedAndTheInterventionIsNot) {
   const RunRequest request{.base = base_, .sources = {source_}, .locations = at(2)};

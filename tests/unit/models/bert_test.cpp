@@ -4,13 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "helpers.h"
-#include "tests/unit/io/helpers.h"
-#include "vene/io/safetensors.h"
-#include "vene/models/load.h"
+#include "checkpoint.h"
 
 namespace {
 
@@ -20,24 +14,9 @@ using testing::HasSubstr;
 using vene::models::Batch;
 using Json = nlohmann::json;
 
-class BertTest : public testing::Test {
+class BertTest : public ChangedCheckpointTest {
  protected:
-  // A golden folder, its config and its tensors changed, as the loader makes it.
-  std::shared_ptr<vene::models::Model> changed(const std::string& name, const std::function<void(Json&, NamedValues&)>& change) {
-    Json config = Json::parse(std::ifstream(golden_folder(name) / "config.json"));
-    NamedValues tensors = read_values(golden_folder(name) / "model.safetensors");
-    change(config, tensors);
-    folder_.write("config.json", config.dump());
-    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
-    return vene::models::load(folder_.path(), {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }}).model;
-  }
-  std::string refused(const std::string& field, const Json& value) {
-    return model_error([&] { changed("bert_tied", [&](Json& config, NamedValues&) { config[field] = value; }); });
-  }
-
-  TestFolder folder_;
-  std::vector<std::string> warnings_;
-  Batch batch_ = row_of(three_rows()[0]);
+  std::string refused(const std::string& field, const Json& value) { return ChangedCheckpointTest::refused("bert_tied", field, value); }
 };
 
 TEST_F(BertTest, EveryPositionSeesTheWholeText) {

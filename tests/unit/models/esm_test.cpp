@@ -4,13 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "helpers.h"
-#include "tests/unit/io/helpers.h"
-#include "vene/io/safetensors.h"
-#include "vene/models/load.h"
+#include "checkpoint.h"
 
 namespace {
 
@@ -22,30 +16,15 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kPad = 1, kMask = 27;  // of the golden folders
 
-class EsmTest : public testing::Test {
+class EsmTest : public ChangedCheckpointTest {
  protected:
-  // A golden folder, its config and its tensors changed, as the loader makes it.
-  std::shared_ptr<vene::models::Model> changed(const std::string& name, const std::function<void(Json&, NamedValues&)>& change) {
-    Json config = Json::parse(std::ifstream(golden_folder(name) / "config.json"));
-    NamedValues tensors = read_values(golden_folder(name) / "model.safetensors");
-    change(config, tensors);
-    folder_.write("config.json", config.dump());
-    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
-    return vene::models::load(folder_.path(), {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }}).model;
-  }
-  std::string refused(const std::string& field, const Json& value, const std::string& name = "esm_absolute") {
-    return model_error([&] { changed(name, [&](Json& config, NamedValues&) { config[field] = value; }); });
-  }
+  std::string refused(const std::string& field, const Json& value, const std::string& name = "esm_absolute") { return ChangedCheckpointTest::refused(name, field, value); }
   static torch::Tensor embedded(const Batch& batch, const std::string& name) { return value_at(*golden_model(name), batch, "embedding", -1); }
   // As checkpoints have them, one a layer.
   static void put_frequencies(NamedValues& tensors, const torch::Tensor& frequencies) {
     std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("inv_freq"); });
     for (const char* layer : {"0", "1"}) tensors["esm.encoder.layer." + std::string(layer) + ".attention.self.rotary_embeddings.inv_freq"] = frequencies.clone();
   }
-
-  TestFolder folder_;
-  std::vector<std::string> warnings_;
-  Batch batch_ = row_of(three_rows()[0]);
 };
 
 TEST_F(EsmTest, EveryPositionSeesTheWholeTextAndNothingIsCached) {

@@ -2,13 +2,7 @@
 // What the families read from config.json, what they refuse there, and the spellings of older files.
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "helpers.h"
-#include "tests/unit/io/helpers.h"
-#include "vene/io/safetensors.h"
-#include "vene/models/load.h"
+#include "checkpoint.h"
 
 namespace {
 
@@ -17,26 +11,23 @@ using testing::HasSubstr;
 using Json = nlohmann::json;
 using Change = std::function<void(Json&)>;
 
-Json config_of(const std::string& name) { return Json::parse(std::ifstream(golden_folder(name) / "config.json")); }
-
 // A golden folder with another config.json, and its tensors renamed by `rename`.
 class Edited {
  public:
-  Edited(const std::string& name, const Change& change, const std::function<std::string(std::string)>& rename = [](std::string tensor) { return tensor; }) {
-    Json config = config_of(name);
-    change(config);
-    folder_.write("config.json", config.dump());
-    std::map<std::string, torch::Tensor> tensors;
-    for (const auto& [tensor, value] : read_values(golden_folder(name) / "model.safetensors")) tensors[rename(tensor)] = value;
-    vene::io::write_safetensors(folder_ / "model.safetensors", {tensors.begin(), tensors.end()});
+  Edited(const std::string& name, const Change& change, const std::function<std::string(std::string)>& rename = [](std::string tensor) { return tensor; }) : checkpoint_(name) {
+    change(checkpoint_.config);
+    NamedValues renamed;
+    for (const auto& [tensor, value] : checkpoint_.tensors) renamed[rename(tensor)] = value;
+    checkpoint_.tensors = std::move(renamed);
+    checkpoint_.write();
   }
-  torch::Tensor logits() const { return output_of(*vene::models::load(folder_.path()).model, row_of(three_rows()[0])); }
+  torch::Tensor logits() const { return checkpoint_.logits(); }
   std::string refused() const {
-    return model_error([&] { vene::models::load(folder_.path()); });
+    return model_error([&] { vene::models::load(checkpoint_.folder.path()); });
   }
 
  private:
-  TestFolder folder_;
+  Checkpoint checkpoint_;
 };
 
 Change set(const std::string& field, const Json& value) {

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "helpers.h"
+#include "tests/test_folder.h"
 #include "vene/models/load.h"
 
 namespace {
@@ -158,13 +159,11 @@ TEST(Gru, ErrorsSayWhatIsExpected) {
 }
 
 TEST(Gru, AFolderMustNameItsArchitecture) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("vene_gru_" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder);
-  std::filesystem::copy(folder_of("gru_lm") / "model.safetensors", folder / "model.safetensors", std::filesystem::copy_options::overwrite_existing);
-  std::ofstream(folder / "config.json") << R"({"model_type": "gru", "h_dim": 5, "n_layer": 2, "architectures": ["GRUForTagging"]})";
-  EXPECT_THAT(model_error([&] { vene::models::load(folder.string()); }),
+  const TestFolder folder;
+  std::filesystem::copy(folder_of("gru_lm") / "model.safetensors", folder / "model.safetensors");
+  folder.write("config.json", R"({"model_type": "gru", "h_dim": 5, "n_layer": 2, "architectures": ["GRUForTagging"]})");
+  EXPECT_THAT(model_error([&] { vene::models::load(folder.path()); }),
               HasSubstr("architectures: expected one of GRUModel, GRUForClassification, GRULMHeadModel, got GRUForTagging"));
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

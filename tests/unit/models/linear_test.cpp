@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear layers large enough for oneDNN are LibTorch's linear in double precision, with gradients of first and second order.
-#include <ATen/autocast_mode.h>
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "helpers.h"
 #include "models/common/linear.h"
+#include "tests/autocast.h"
 
 namespace {
 
@@ -65,12 +65,8 @@ TEST(LargeLinear, RefusesAnotherWidthAsLibTorchDoes) {
 
 TEST(LargeLinear, FollowsAutocast) {
   const Tensor input = torch::randn({3, kIn}), weight = torch::randn({kOut, kIn});
-  at::autocast::set_autocast_enabled(at::kCPU, true);
-  at::autocast::set_autocast_dtype(at::kCPU, torch::kBFloat16);
-  const Tensor output = apply_linear(input, weight, {});
-  at::autocast::set_autocast_enabled(at::kCPU, false);
-  at::autocast::clear_cache();
-  EXPECT_EQ(output.scalar_type(), torch::kBFloat16);
+  const vene_test::Autocast autocast;
+  EXPECT_EQ(apply_linear(input, weight, {}).scalar_type(), torch::kBFloat16);
 }
 
 }  // namespace

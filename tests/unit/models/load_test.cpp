@@ -4,12 +4,8 @@
 
 #include <gmock/gmock.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "helpers.h"
+#include "checkpoint.h"
 #include "tests/unit/io/helpers.h"
-#include "vene/io/safetensors.h"
 
 namespace {
 
@@ -19,34 +15,6 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using vene::models::LoadOptions;
 using Json = nlohmann::json;
-
-// A copy of a golden folder whose config and tensors can be changed.
-class Checkpoint {
- public:
-  explicit Checkpoint(const std::string& name = "llama_mha") {
-    config = Json::parse(std::ifstream(golden_folder(name) / "config.json"));
-    tensors = read_values(golden_folder(name) / "model.safetensors");
-  }
-  std::string write() const {
-    folder.write("config.json", config.dump());
-    write_weights();
-    return folder.path();
-  }
-  void write_weights() const { vene::io::write_safetensors(folder / "model.safetensors", {tensors.begin(), tensors.end()}); }
-  torch::Tensor logits(const LoadOptions& options = {}) const { return output_of(*vene::models::load(write(), options).model, row_of(three_rows()[0])); }
-  // The error of loading it: one line.
-  std::string refused() const { return refused_as_it_is(write()); }
-  static std::string refused_as_it_is(const std::string& path) {
-    const std::string what = error_of<vene::Error>([&] { vene::models::load(path); });
-    EXPECT_EQ(what.find('\n'), std::string::npos) << what;
-    EXPECT_EQ(error_of<vene::Error>([&] { vene::models::inspect(path); }).empty(), false) << "inspect accepts it";
-    return what;
-  }
-
-  TestFolder folder;
-  Json config;
-  NamedValues tensors;
-};
 
 // The error of changed tensors, which only the weights' own check sees and `inspect` does not.
 std::string refused_weights(const std::function<void(NamedValues&)>& change) {
