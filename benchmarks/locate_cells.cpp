@@ -5,9 +5,9 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 
 #include "vene/models/load.h"
@@ -16,11 +16,10 @@
 
 namespace {
 
-// Of the processor, so that what else runs on the machine does not count: measure with one thread.
 double seconds(const std::function<void()>& work) {
-  const std::clock_t start = std::clock();
+  const auto start = std::chrono::steady_clock::now();
   work();
-  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 std::string filled(const std::string& text, const std::string& name) { return std::string(text).replace(text.find("[name]"), 6, name); }

@@ -88,7 +88,7 @@ void KeyValueCache::append_mask(const torch::Tensor& mask) { attention_mask = bu
 StageState StageState::rows(const torch::Tensor& indices) const {
   TORCH_CHECK(cache == nullptr, "rows of a state with a key-value cache cannot be picked");
   auto pick = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.index_select(0, indices) : tensor; };
-  return {pick(hidden), pick(attention_mask), pick(position_ids), nullptr};
+  return {pick(hidden), pick(attention_mask), pick(position_ids), nullptr, wanted};
 }
 
 StageState StageState::joined(const std::vector<StageState>& states) {
@@ -108,7 +108,9 @@ StageState StageState::joined(const std::vector<StageState>& states) {
 }
 
 Output StagedModel::forward(const Batch& batch, const ForwardOptions& options) {
-  StageState state = run(begin(batch, options.cache), 0, layer_count());
+  StageState state = begin(batch, options.cache);
+  state.wanted = options.last_logits.value_or(0);
+  state = run(std::move(state), 0, layer_count());
   torch::Tensor positions;
   if (options.last_logits) {
     const std::int64_t length = state.hidden.size(1);

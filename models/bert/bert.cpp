@@ -80,7 +80,7 @@ StageState Bert::run(StageState state, std::int64_t first, std::int64_t last) {
   return run_encoder_layers(std::move(state), first, last, parts_->body->encoder->layers);
 }
 
-Output Bert::finish(const StageState& state, const torch::Tensor& positions) {
+Output Bert::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
   output.last_hidden_state = select_positions(state.hidden, positions);
   if (!parts_->cls) return output;
@@ -89,6 +89,7 @@ Output Bert::finish(const StageState& state, const torch::Tensor& positions) {
   const bool everywhere = positions.defined() && any_watched(predictions);
   output.logits = predictions.forward(everywhere ? state.hidden : output.last_hidden_state, parts_->body->embeddings->word_embeddings->weight);
   if (everywhere) output.logits = select_positions(output.logits, positions);
+  output.logits = select_tokens(output.logits, tokens);
   return output;
 }
 

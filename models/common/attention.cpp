@@ -92,16 +92,20 @@ torch::Tensor padding_mask(const torch::Tensor& padding, torch::TensorOptions op
   return torch::zeros(hidden.sizes(), options).masked_fill(hidden, lowest(c10::typeMetaToScalarType(options.dtype())));
 }
 
-AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window) {
-  const std::int64_t queries = state.hidden.size(1);
+AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window, std::int64_t wanted) {
+  const std::int64_t positions = state.hidden.size(1);
   std::int64_t past = 0;
   if (state.cache != nullptr && static_cast<std::size_t>(layer) < state.cache->layers.size()) {
     const torch::Tensor& held = state.cache->layers[static_cast<std::size_t>(layer)].first;
     if (held.defined()) past = held.size(2);
   }
   const torch::TensorOptions options = state.hidden.options().requires_grad(false);
-  return {attention_mask(state.attention_mask, queries, past + queries, options, window), state.position_ids,
-          state.cache};
+  AttentionContext context;
+  context.mask = attention_mask(state.attention_mask, wanted > 0 ? wanted : positions, past + positions, options, window);
+  context.position_ids = state.position_ids;
+  context.cache = state.cache;
+  context.wanted = wanted;
+  return context;
 }
 
 std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cache, std::int64_t layer, torch::Tensor keys,
@@ -142,6 +146,10 @@ torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, co
   value = half ? torch::softmax(value, -1, torch::kFloat32).to(value.scalar_type()) : torch::softmax(value, -1);
   value = pattern(value);  // [batch, head, pos, key]
   return torch::matmul(value, repeat_heads(values, heads));
+}
+
+torch::Tensor select_tokens(const torch::Tensor& logits, const torch::Tensor& tokens) {
+  return tokens.defined() ? logits.index_select(-1, tokens.to(logits.device())) : logits;
 }
 
 torch::Tensor select_positions(const torch::Tensor& hidden, const torch::Tensor& positions) {

@@ -3,6 +3,7 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
+#include <algorithm>
 #include <map>
 
 #include "models/common/checks.h"
@@ -17,6 +18,7 @@ struct Decoder::Assembled : DecoderParts {
 
   HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
   nn::OutputHead lm_head{nullptr};
+  std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
 
   torch::Tensor table() const { return tokens.module()->named_parameters(/*recurse=*/false)["weight"]; }
 };
@@ -36,6 +38,17 @@ void Decoder::assemble(DecoderParts parts) {
   }
   declare_sites();
   sites_.add_paths(*this);
+  const auto note = [&](const torch::nn::Module& part) {
+    for (const auto& module : part.modules()) {
+      if (const auto* site = dynamic_cast<const HookSite*>(module.get())) parts_->tail.push_back(site);
+    }
+  };
+  note(*parts_->blocks.back());
+  note(*parts_->norm.module());
+  if (parts_->lm_head) {
+    note(*parts_->lm_head);
+    note(*parts_->logits);
+  }
 }
 
 void Decoder::declare_sites() {
@@ -98,13 +111,17 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (parts_->frequencies.defined()) {
     angles = rotary_angles(state.position_ids, parts_->frequencies, parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
   }
-  std::map<std::int64_t, AttentionContext> contexts;  // by window
+  const auto watched = [](const HookSite* site) { return is_watched(*site); };
+  const bool cut = last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && std::none_of(parts_->tail.begin(), parts_->tail.end(), watched);
+  using Kind = std::pair<std::int64_t, std::int64_t>;
+  std::map<Kind, AttentionContext> contexts;  // by window, and by how many positions are wanted of the layer
   for (std::int64_t layer = first; layer < last; ++layer) {
     const auto index = static_cast<std::size_t>(layer);
     const std::int64_t window = parts_->windows.empty() ? 0 : parts_->windows[index];
-    const auto [context, fresh] = contexts.try_emplace(window);
+    const std::int64_t wanted = cut && layer + 1 == last ? state.wanted : 0;
+    const auto [context, fresh] = contexts.try_emplace(Kind(window, wanted));
     if (fresh) {
-      context->second = attention_context(state, layer, window);
+      context->second = attention_context(state, layer, window, wanted);
       context->second.angles = angles;
     }
     state.hidden = parts_->blocks[index]->forward(state.hidden, context->second);
@@ -112,8 +129,8 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   return state;
 }
 
-Output Decoder::finish(const StageState& state, const torch::Tensor& positions) {
-  return finish_language_model(state, positions, parts_->norm, parts_->lm_head, parts_->table(), parts_->logit_cap, parts_->logits);
+Output Decoder::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
+  return finish_language_model(state, positions, tokens, parts_->norm, parts_->lm_head, parts_->table(), parts_->logit_cap, parts_->logits);
 }
 
 }  // namespace vene::models

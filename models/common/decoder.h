@@ -15,7 +15,7 @@ namespace vene::models {
 /// A block of a decoder. A port's holder is of `Hooked<its block>`, whose forward overrides this one: calls from here pass the hooks.
 class DecoderBlock : public torch::nn::Module {
  public:
-  /// hidden [batch, pos, width] -> the same
+  /// hidden [batch, pos, width] -> the same, of the positions that are wanted: `context.wanted_of` keeps these
   virtual torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) = 0;
 };
 

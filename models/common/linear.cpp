@@ -28,8 +28,10 @@ const std::optional<c10::TypedOperatorHandle<OneDNN>>& one_dnn() {
 }
 
 bool large_on_cpu(const Tensor& input, const Tensor& weight, const Tensor& bias) {
-  constexpr std::int64_t kWorthACall = 1 << 17;  // weights below it take less time than oneDNN's call (about 15 us)
-  if (weight.numel() < kWorthACall || input.numel() == 0 || !input.is_cpu() || !weight.is_cpu()) return false;
+  // Below both, a product takes less time than oneDNN's call (about 15 us): by few rows the weight is read once, by many it is computed with.
+  constexpr std::int64_t kWorthReading = 1 << 17, kWorthComputing = 1 << 21;
+  if (input.numel() == 0 || !input.is_cpu() || !weight.is_cpu()) return false;
+  if (weight.numel() < kWorthReading && weight.numel() * (input.numel() / input.size(-1)) < kWorthComputing) return false;
   if (input.scalar_type() != torch::kFloat32 || weight.scalar_type() != torch::kFloat32 || (bias.defined() && bias.scalar_type() != torch::kFloat32)) return false;
   if (weight.stride(-1) != 1 && input.numel() == weight.size(-1)) return false;  // one row by a weight [in, out]: MKL reads it as fast as memory gives it
   return input.size(-1) == weight.size(-1) && at::globalContext().userEnabledMkldnn() && !at::autocast::is_autocast_enabled(at::kCPU) && one_dnn();

@@ -153,4 +153,10 @@ torch::Tensor OutputHeadImpl::forward(const torch::Tensor& hidden, const torch::
   return apply_linear(hidden, tied_ ? embedding : weight, bias);
 }
 
+torch::Tensor OutputHeadImpl::of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding, const torch::Tensor& tokens) const {
+  const torch::Tensor& table = tied_ ? embedding : weight;
+  const torch::Tensor index = tokens.to(table.device());
+  return apply_linear(hidden, table.index_select(0, index), bias.defined() ? bias.index_select(0, index) : bias);
+}
+
 }  // namespace vene::models::nn

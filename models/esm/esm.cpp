@@ -109,9 +109,9 @@ StageState Esm::run(StageState state, std::int64_t first, std::int64_t last) {
   return run_encoder_layers(std::move(state), first, last, body.encoder->layers, angles);
 }
 
-Output Esm::finish(const StageState& state, const torch::Tensor& positions) {
+Output Esm::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   esm::BodyImpl& body = *parts_->body;
-  return finish_language_model(state, positions, body.encoder->emb_layer_norm_after, parts_->lm_head, body.embeddings->word_embeddings->weight);
+  return finish_language_model(state, positions, tokens, body.encoder->emb_layer_norm_after, parts_->lm_head, body.embeddings->word_embeddings->weight);
 }
 
 namespace {

@@ -41,8 +41,8 @@ class AttentionImpl : public torch::nn::Module {
     const torch::Tensor value = value_output(parts[2]);  // [batch, pos, n_embd]
     const auto [keys, values] =
         extend_cache(context.cache, layer_, split_heads(key, heads_), split_heads(value, heads_));
-    const torch::Tensor mixed = attend(split_heads(query, heads_), keys, values, scale_, context.mask, scores, pattern);
-    return resid_dropout(c_proj(merge_heads(mixed)));  // [batch, pos, n_embd]
+    const torch::Tensor mixed = attend(split_heads(context.wanted_of(query), heads_), keys, values, scale_, context.mask, scores, pattern);
+    return resid_dropout(c_proj(merge_heads(mixed)));  // [batch, wanted pos, n_embd]
   }
 
   nn::Conv1D c_attn, c_proj;
@@ -81,7 +81,7 @@ class BlockImpl : public DecoderBlock {
     register_module("mlp", mlp);
   }
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
-    const torch::Tensor middle = hidden + attn(ln_1(hidden), context);
+    const torch::Tensor middle = context.wanted_of(hidden) + attn(ln_1(hidden), context);
     return middle + mlp(ln_2(middle));  // [batch, pos, n_embd]
   }
 

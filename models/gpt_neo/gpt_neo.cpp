@@ -36,11 +36,11 @@ class SelfAttentionImpl : public torch::nn::Module {
 
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
     constexpr double kUnscaled = 1;
-    const torch::Tensor queries = split_heads(q_proj(hidden), heads_);
+    const torch::Tensor queries = split_heads(q_proj(context.wanted_of(hidden)), heads_);
     torch::Tensor new_keys = split_heads(k_proj(hidden), heads_), new_values = split_heads(v_proj(hidden), heads_);
     const auto [keys, values] = extend_cache(context.cache, layer_, std::move(new_keys), std::move(new_values));
     const torch::Tensor mixed = attend(queries, keys, values, kUnscaled, context.mask, scores, pattern);
-    return resid_dropout(out_proj(merge_heads(mixed)));  // [batch, pos, hidden_size]
+    return resid_dropout(out_proj(merge_heads(mixed)));  // [batch, wanted pos, hidden_size]
   }
 
   nn::Linear q_proj, k_proj, v_proj, out_proj;
@@ -88,7 +88,7 @@ class BlockImpl : public DecoderBlock {
     register_module("mlp", mlp);
   }
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
-    const torch::Tensor middle = attn(ln_1(hidden), context) + hidden;
+    const torch::Tensor middle = attn(ln_1(hidden), context) + context.wanted_of(hidden);
     return middle + mlp(ln_2(middle));  // [batch, pos, hidden_size]
   }
 

@@ -37,9 +37,9 @@ class AttentionImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
     const torch::Tensor joined = query_key_value(hidden);  // [batch, pos, heads * 3 * d_head]
     const std::vector<torch::Tensor> parts = joined.view({joined.size(0), joined.size(1), heads_, -1}).chunk(3, -1);
-    const torch::Tensor queries = rotate(marked(query_output, parts[0]), context.angles);
+    const torch::Tensor queries = rotate(context.wanted_of(marked(query_output, parts[0]), 2), context.wanted_angles());
     const auto [keys, values] = extend_cache(context.cache, layer_, rotate(marked(key_output, parts[1]), context.angles), marked(value_output, parts[2]));
-    return dense(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern)));  // [batch, pos, hidden_size]
+    return dense(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern)));  // [batch, wanted pos, hidden_size]
   }
 
   nn::Linear query_key_value, dense;
@@ -89,8 +89,8 @@ class BlockImpl : public DecoderBlock {
     register_module("attention", attention);
     register_module("mlp", mlp);
   }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
-    const torch::Tensor attended = post_attention_dropout(attention(input_layernorm(hidden), context));
+  torch::Tensor forward(const torch::Tensor& all, const AttentionContext& context) override {
+    const torch::Tensor attended = post_attention_dropout(attention(input_layernorm(all), context)), hidden = context.wanted_of(all);
     if (parallel_) return post_mlp_dropout(mlp(post_attention_layernorm(hidden))) + attended + hidden;
     const torch::Tensor middle = attended + hidden;
     return post_mlp_dropout(mlp(post_attention_layernorm(middle))) + middle;  // [batch, pos, hidden_size]

@@ -191,7 +191,7 @@ StageState GRU::run(StageState state, std::int64_t first, std::int64_t last) {
   return state;
 }
 
-Output GRU::finish(const StageState& state, const torch::Tensor& positions) {
+Output GRU::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
   output.last_hidden_state = select_positions(state.hidden, positions);
   if (parts_->score) {
@@ -203,6 +203,7 @@ Output GRU::finish(const StageState& state, const torch::Tensor& positions) {
     output.logits = parts_->lm_head(everywhere ? state.hidden : output.last_hidden_state, embedding);  // [batch, pos, vocabulary]
     if (everywhere) output.logits = select_positions(output.logits, positions);
   }
+  if (output.logits.defined()) output.logits = select_tokens(output.logits, tokens);
   return output;
 }
 

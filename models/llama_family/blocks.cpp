@@ -77,11 +77,11 @@ torch::Tensor AttentionImpl::heads_of(torch::Tensor value, std::int64_t heads, N
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
   Norm none{nullptr};
-  const torch::Tensor queries = rotate(heads_of(q_proj(hidden), heads_, q_norm), context.angles);
+  const torch::Tensor queries = rotate(heads_of(q_proj(context.wanted_of(hidden)), heads_, q_norm), context.wanted_angles());
   torch::Tensor new_keys = rotate(heads_of(k_proj(hidden), key_value_heads_, k_norm), context.angles);
   torch::Tensor new_values = heads_of(v_proj(hidden), key_value_heads_, none);
   const auto [keys, values] = extend_cache(context.cache, layer_, std::move(new_keys), std::move(new_values));
-  return o_proj(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern, cap_)));  // [batch, pos, hidden_size]
+  return o_proj(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern, cap_)));  // [batch, wanted pos, hidden_size]
 }
 
 MLPImpl::MLPImpl(const LlamaOptions& options)
@@ -109,7 +109,7 @@ BlockImpl::BlockImpl(const LlamaOptions& options, std::int64_t layer) : self_att
 }
 
 torch::Tensor BlockImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
-  const torch::Tensor middle = hidden + normed(self_attn(normed(hidden, input_layernorm), context), norm_after_attention_);
+  const torch::Tensor middle = context.wanted_of(hidden) + normed(self_attn(normed(hidden, input_layernorm), context), norm_after_attention_);
   return middle + normed(mlp(normed(middle, norm_before_mlp_)), post_feedforward_layernorm);  // [batch, pos, hidden_size]
 }
 

@@ -97,10 +97,10 @@ StageState MLPClassifier::run(StageState state, std::int64_t first, std::int64_t
   return state;
 }
 
-Output MLPClassifier::finish(const StageState& state, const torch::Tensor& positions) {
+Output MLPClassifier::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
   output.last_hidden_state = select_positions(state.hidden, positions);
-  output.logits = parts_->score(output.last_hidden_state);
+  output.logits = select_tokens(parts_->score(output.last_hidden_state), tokens);
   if (options_.squeeze_output) output.logits = output.logits.squeeze(1);
   return output;
 }

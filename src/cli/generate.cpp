@@ -129,9 +129,11 @@ void generate_text(Options& options, const CLI::App& command) {
     if (options.prompts.empty()) throw ConfigError("give a prompt: -p TEXT or -f FILE");
     experiment.request.base = lm.encode(options.prompts);
     experiment.request.tokenizer = lm.tokenizer.get();
-    for (const std::string& spec : options.steer) add_file_steering(experiment.config, lm, spec, options.component);
-    for (const std::string& spec : options.steer_tokens) add_token_steering(experiment.config, lm, spec, options.component);
   }
+  IntervenableConfig steering;
+  for (const std::string& spec : options.steer) add_file_steering(steering, lm, spec, options.component);
+  for (const std::string& spec : options.steer_tokens) add_token_steering(steering, lm, spec, options.component);
+  append_interventions(experiment, steering.representations, lm);
   // What the command line says wins over the file.
   const bool from_file = experiment.generate.has_value();
   if (!from_file) experiment.generate.emplace();
@@ -203,11 +205,11 @@ void add_generate(CLI::App& app) {
   command->add_option("--repeat-penalty", options->generate.repetition_penalty, "Makes tokens that were there less likely; 1: off")->capture_default_str()->type_name("X");
   command->add_flag("--ignore-eos", options->generate.ignore_eos, "Go on after the end-of-text token");
   command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")->type_name("TEXT")->allow_extra_args(false);
-  auto* config = command->add_option("--config", options->config, "Interventions: an experiment file, a config, or a saved folder")->type_name("JSON");
-  auto* steer = command->add_option("--steer", options->steer, "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; may be given again")
+  command->add_option("--config", options->config, "Interventions: an experiment file, a config, or a saved folder; --steer adds to them")->type_name("JSON");
+  command->add_option("--steer", options->steer, "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; may be given again")
                     ->type_name("FILE[:scale][@layers]")
                     ->allow_extra_args(false);
-  auto* token = command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer, or to some: ' happy:0.3@0-3'; may be given again")
+  command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer, or to some: ' happy:0.3@0-3'; may be given again")
                     ->type_name("TEXT[:scale][@layers]")
                     ->allow_extra_args(false);
   command->add_option("--component", options->component, "What --steer and --steer-token add to")->capture_default_str()->type_name("NAME");
@@ -215,7 +217,6 @@ void add_generate(CLI::App& app) {
   command->add_flag("--compare", options->compare, "Also generate without the interventions, and print both side by side");
   command->add_flag("--no-display-prompt", options->no_prompt, "Print only what is new");
   command->add_flag("--json", options->json, "Print prompts and texts as JSON");
-  config->excludes(steer)->excludes(token);
   command->footer("Example: vene generate -m assets/landmarks-gpt2 -p 'The Space Needle is in' --steer-token ' Rome:4' --component mlp_output -n 12 --compare");
   command->callback([options, command] { generate_text(*options, *command); });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/output_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
@@ -41,10 +42,22 @@ void OutputFolder::write(const std::string& name, const std::function<void(const
 
 void OutputFolder::commit() {
   std::error_code error;
+  std::vector<std::string> moves;
   for (const std::string& name : files_) {
-    if (fs::is_directory(path(name), error)) throw IoError("'" + path(name) + "' is a folder where a file is to be written");
+    const bool folder = fs::is_directory(stage_->staged(name), error), there = fs::exists(path(name), error);
+    if (!folder && fs::is_directory(path(name), error)) throw IoError("'" + path(name) + "' is a folder where a file is to be written");
+    if (folder && there && !fs::is_directory(path(name), error)) throw IoError("'" + path(name) + "' is a file where a folder is to be written");
+    if (!folder || !there) {
+      moves.push_back(name);
+      continue;
+    }
+    // Into a folder that is there go the files, one by one; what else is in it stays.
+    std::vector<std::string> inside;
+    for (const auto& entry : fs::directory_iterator(stage_->staged(name))) inside.push_back((fs::path(name) / entry.path().filename()).string());
+    std::sort(inside.rbegin(), inside.rend());  // a saved folder's config.json, which says what is in it, comes last
+    moves.insert(moves.end(), inside.begin(), inside.end());
   }
-  for (const std::string& name : files_) stage_->move(name);
+  for (const std::string& name : moves) stage_->move(name);
   files_.clear();
   made_.clear();
 }

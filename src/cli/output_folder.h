@@ -19,7 +19,7 @@ class OutputFolder {
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
 
-  /// Has `write` make the file `name`, at the path that it is handed.
+  /// Has `write` make the file or folder `name`, at the path that it is handed.
   void write(const std::string& name, const std::function<void(const std::string& path)>& write);
   /// The path that `name` has in the end.
   std::string path(const std::string& name) const;

@@ -3,10 +3,12 @@
 #include "src/core/pyvene_folder.h"
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "vene/base/error.h"
 #include "vene/io/files.h"
+#include "vene/io/stage_folder.h"
 #include "vene/io/torch_archive.h"
 
 namespace vene {
@@ -111,9 +113,18 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     if (source.defined()) tensors.emplace_back("source_representation", source.detach());
     archives.emplace_back(keys_[i], std::move(tensors));
   }
-  io::make_folder(folder);
-  for (const auto& [key, tensors] : archives) io::write_state_dict(detail::pyvene_archive(folder, key), tensors);
-  io::write_file((fs::path(folder) / "config.json").string(), config.dump(2) + "\n");
+  // All of it is written before any of it takes its place.
+  const io::StageFolder stage(folder);
+  std::vector<std::string> names;
+  const auto write = [&](const std::string& name, const std::function<void(const std::string&)>& how) {
+    stage.write(name, how);
+    names.push_back(name);
+  };
+  for (const auto& [key, tensors] : archives) {
+    write(fs::path(detail::pyvene_archive(folder, key)).filename().string(), [&](const std::string& path) { io::write_state_dict(path, tensors); });
+  }
+  write("config.json", [&](const std::string& path) { io::write_file(path, config.dump(2) + "\n"); });
+  for (const std::string& name : names) stage.move(name);
 }
 
 }  // namespace vene

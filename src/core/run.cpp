@@ -20,8 +20,12 @@ models::Output forward(models::Model& model, const models::Batch& batch, const R
   if (!options.start && !options.logit_positions.defined()) return model.forward(batch);
   if (staged == nullptr) throw PlanError("this model (" + model.architecture() + ") cannot be cut: no start state, no logit positions");
   models::StageState state = options.start ? options.start->state : staged->begin(batch);
+  torch::Tensor positions = options.logit_positions;
+  const std::int64_t length = batch.positions();
+  if (positions.defined() && positions.numel() > 0) state.wanted = std::max<std::int64_t>(1, length - positions.min().item<std::int64_t>());
   state = staged->run(std::move(state), options.start ? options.start->stage : 0, staged->layer_count());
-  return staged->finish(state, options.logit_positions);
+  if (state.wanted > 0 && state.hidden.size(1) < length) positions = positions - (length - state.hidden.size(1));
+  return staged->finish(state, positions);
 }
 
 void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope, const RunState& state) {

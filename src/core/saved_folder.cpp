@@ -57,7 +57,11 @@ void list_files(SavedFolder& saved, const std::string& folder, const detail::Sav
 void check_is_saved(const std::string& folder) {
   if (!fs::exists(folder)) throw IoError(folder + ": no such folder");
   if (!fs::is_directory(folder)) throw IoError(folder + ": is a file, expected a folder of saved interventions");
-  if (!fs::is_regular_file(fs::path(folder) / detail::kConfigFile)) throw IoError(folder + ": holds no saved interventions: there is no config.json");
+  if (!fs::is_regular_file(fs::path(folder) / detail::kConfigFile)) {
+    const fs::path trained = fs::path(folder) / "intervention";
+    const std::string hint = fs::is_regular_file(trained / detail::kConfigFile) ? "; what a training saved is in " + trained.string() : "";
+    throw IoError(folder + ": holds no saved interventions: there is no config.json" + hint);
+  }
 }
 
 std::set<std::string> names_in(const io::Safetensors& file, const char* entry) {

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <set>
 
 #include "src/train/locate_cells.h"
 #include "src/train/probe.h"
+#include "src/train/side_by_side.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -34,11 +36,22 @@ void check(const LocateOptions& options) {
   if (!(options.test_share > 0 && options.test_share < 1)) throw ConfigError("locate: test_share is " + std::to_string(options.test_share) + ", expected a share between 0 and 1");
 }
 
+void check_site(const Site& site, const LocateOptions& options) {
+  const std::string head = options.head ? std::to_string(*options.head) : "";
+  if (site.packed_heads && site.axes == std::vector<Axis>{Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature}) {
+    if (head.empty()) throw PlanError("locate: " + options.component + " has " + std::to_string(site.heads) + " heads; say which one (head), or name the component that has them side by side");
+    if (*options.head < 0 || *options.head >= site.heads) throw PlanError("locate: there is no head " + head + "; heads are 0 to " + std::to_string(site.heads - 1));
+    return;
+  }
+  if (site.axes != std::vector<Axis>{Axis::kBatch, Axis::kPos, Axis::kFeature}) throw PlanError("locate: " + options.component + " is not a value [batch, pos, feature] of the model");
+  if (!head.empty()) throw PlanError("locate: head " + head + " is asked for, and " + options.component + " is not cut into heads");
+}
+
 // The layers asked for; the one of a module path, -1 for a component outside the layers.
 std::vector<std::int64_t> layers_of(const models::Model& model, const LocateOptions& options) {
   const std::int64_t count = model.layer_count();
   const Site& site = model.sites().find(options.component, 0);
-  if (site.axes != std::vector<Axis>{Axis::kBatch, Axis::kPos, Axis::kFeature}) throw PlanError("locate: " + options.component + " is not a value [batch, pos, feature] of the model");
+  check_site(site, options);
   if (site.layer < 0 || site.component != options.component) {
     if (!options.layers.empty()) throw PlanError("locate: " + options.component + " is one place, so layers cannot be chosen");
     return {site.layer};
@@ -67,10 +80,15 @@ std::vector<std::int64_t> columns_of(const NamedRows& rows, const LocateOptions&
   return columns;
 }
 
+// Small products gain nothing from a second thread, so the processors train different columns. A device takes one thing at a time.
+std::size_t workers_for(torch::Device device, std::size_t columns) {
+  return device.is_cpu() ? std::clamp<std::size_t>(columns, 1, static_cast<std::size_t>(torch::get_num_threads())) : 1;
+}
+
 // How many layers go into one batch: a block keeps about twenty times its input for the backward pass.
-std::size_t layers_at_once(const models::Model& model, const NamedRows& rows, std::int64_t batch) {
+std::size_t layers_at_once(const models::Model& model, const NamedRows& rows, std::int64_t batch, std::size_t workers) {
   const std::int64_t layer = batch * rows.batch.positions() * model.hidden_size() * 20 * (model.layer_count() + 1) * static_cast<std::int64_t>(torch::elementSize(model.dtype()));
-  return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / std::max<std::int64_t>(layer, 1)));
+  return static_cast<std::size_t>(std::max<std::int64_t>(1, kMemory / static_cast<std::int64_t>(workers) / std::max<std::int64_t>(layer, 1)));
 }
 
 // Columns before the name: no name has been read there, so that base and source are the same and an exchange does nothing, and a probe can only
@@ -125,31 +143,45 @@ LocateResult locate(const models::LanguageModel& lm, const LocateTask& task, con
       result.probe.select(1, column).fill_(before.probe);
     }
   }
-  const LocateValues values = detail::read_values(*staged, rows, options.component, result.layers);
+  const LocateValues values = detail::read_values(*staged, rows, options, result.layers);
   for (const detail::LocateRow& row : values.rows) result.directions.push_back(torch::zeros({width, row.values.size(2)}));
-  const std::size_t at_once = layers_at_once(*lm.model, rows, options.batch), all = static_cast<std::size_t>(options.steps * layers) * trained.size();
-  std::size_t done = 0;
-  std::vector<Tensor> cells;  // the values of every trained cell, for the probes
+  // A batch is some layers of one column. Batches do not touch each other's cells, so that they can be trained side by side.
+  struct CellBatch {
+    std::int64_t column;
+    std::vector<std::size_t> rows;
+  };
+  const std::size_t workers = workers_for(lm.model->device(), trained.size()), at_once = layers_at_once(*lm.model, rows, options.batch, workers);
+  std::vector<CellBatch> batches;
   for (const std::int64_t column : trained) {
-    for (std::size_t from = 0; from < values.rows.size(); from += at_once) {
-      std::vector<std::size_t> some;
-      for (std::size_t row = from; row < std::min(values.rows.size(), from + at_once); ++row) some.push_back(row);
-      CellTrainer trainer(*staged, rows, values, some, column, options);
-      trainer.fit(train, [&] {
-        done += some.size();
-        return !options.progress || options.progress(done, all);
-      });
-      const Tensor accuracy = trainer.evaluate(test), directions = trainer.directions().to(torch::kCPU, torch::kFloat32);
-      for (std::size_t i = 0; i < some.size(); ++i) {
-        result.iia[static_cast<std::int64_t>(some[i])][column] = accuracy[static_cast<std::int64_t>(i)];
-        result.directions[some[i]][column] = directions[static_cast<std::int64_t>(i)];
-      }
+    for (std::size_t row = 0; row < values.rows.size(); ++row) {
+      if (row % at_once == 0) batches.push_back({column, {}});
+      batches.back().rows.push_back(row);
     }
-    for (const detail::LocateRow& row : values.rows) cells.push_back(row.values.select(1, rows.batch_column(column)));
+  }
+  const std::size_t all = static_cast<std::size_t>(options.steps * layers) * trained.size();
+  std::size_t done = 0;
+  std::mutex told;
+  detail::side_by_side(workers, batches.size(), [&](std::size_t number) {
+    const auto& [column, some] = batches[number];
+    CellTrainer trainer(*staged, rows, values, some, column, options);
+    trainer.fit(train, [&, count = some.size()] {
+      const std::lock_guard lock(told);
+      done += count;
+      return !options.progress || options.progress(done, all);
+    });
+    const Tensor accuracy = trainer.evaluate(test), directions = trainer.directions().to(torch::kCPU, torch::kFloat32);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      result.iia[static_cast<std::int64_t>(some[i])][column] = accuracy[static_cast<std::int64_t>(i)];
+      result.directions[some[i]][column] = directions[static_cast<std::int64_t>(i)];
+    }
+  });
+  std::vector<Tensor> probed;  // the values of every trained cell
+  for (const std::int64_t column : trained) {
+    for (const detail::LocateRow& row : values.rows) probed.push_back(row.values.select(1, rows.batch_column(column)));
   }
   if (!trained.empty()) {
     const auto classes = static_cast<std::int64_t>(rows.answers.size());
-    const Tensor probes = detail::probe_accuracy(torch::stack(cells), rows.classes, classes, rows.train, rows.test).view({-1, layers}).t();
+    const Tensor probes = detail::probe_accuracy(torch::stack(probed), rows.classes, classes, rows.train, rows.test).view({-1, layers}).t();
     result.probe.index_copy_(1, torch::tensor(trained, torch::kInt64), probes);
   }
   return result;

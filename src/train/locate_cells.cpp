@@ -36,16 +36,15 @@ CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, con
     : model_(model), names_(names), values_(values), rows_(std::move(rows)), begin_(names.batch_column(column)), options_(options) {
   const torch::Device device = model_.device();
   InterventionSettings settings;
-  settings.width = values.rows[rows_[0]].values.size(2);
+  settings.width = row(0).values.size(2);
   settings.options = {{"count", static_cast<std::int64_t>(rows_.size())}, {"seed", std::int64_t{0}}};
   bank_ = std::make_shared<Directions>(settings);
   const torch::NoGradGuard no_grad;
-  const std::int64_t kept = names.batch.positions() - begin_;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
-    const LocateRow& row = values.rows[rows_[i]];
-    const Tensor start = start_of(options.seed, row.layer, column, settings.width);
+    const Tensor start = start_of(options.seed, row(i).layer, column, settings.width);
     bank_->directions[static_cast<std::int64_t>(i)].copy_(start / start.norm());
-    hidden_.push_back(row.hidden.narrow(1, begin_, kept).contiguous());
+    hidden_.push_back(row(i).hidden.narrow(1, begin_, names.batch.positions() - begin_).contiguous());
+    hooks_at_end_ = hooks_at_end_ || (!row(i).at_entry && row(i).stage == model_.layer_count());
   }
   bank_->to(device);
   for (const auto& [keys, seen] : values.past.layers) {
@@ -55,44 +54,56 @@ CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, con
   classes_ = torch::tensor(names.classes, torch::kInt64).to(device);
 }
 
+Tensor CellTrainer::exchanged(const Tensor& values, std::size_t index, const Tensor& sources) {
+  const Tensor source = row(index).values.select(1, begin_).index_select(0, sources);
+  const Tensor direction = torch::tensor({static_cast<std::int64_t>(index)}, torch::kInt64).to(values.device());
+  const auto cell = [&](const Tensor& value) { return looked_into(value, row(index).site, options_).narrow(1, 0, 1); };
+  Tensor result = values.clone();
+  cell(result).copy_(bank_->forward(cell(values), source.unsqueeze(1), {direction, {}}));
+  return result;
+}
+
 Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
   const std::int64_t pairs = bases.numel(), blocks = model_.layer_count(), kept = names_.batch.positions() - begin_;
   models::StageState state;
   Tensor in_base;
-  std::size_t entered = 0, exchanged = 0;
-  for (std::int64_t stage = values_.rows[rows_[0]].site.stage; stage <= blocks; ++stage) {
-    // The rows whose layer's site is in this stage join the others, and are the last of them.
+  std::size_t entered = 0, hooks_reached = 0, hooks_set = 0;
+  for (std::int64_t stage = row(0).stage;; ++stage) {
+    // The rows that enter at this stage join the others, and are the last of them.
     HookTable hooks;
-    for (; entered < rows_.size() && values_.rows[rows_[entered]].site.stage == stage; ++entered) {
-      const LocateRow& row = values_.rows[rows_[entered]];
-      const Tensor source = row.values.select(1, begin_).index_select(0, sources), fresh = hidden_[entered].index_select(0, bases);
-      const auto index = static_cast<std::int64_t>(entered);
-      state.hidden = entered == 0 ? fresh : torch::cat({state.hidden, fresh}, 0);
-      hooks.on(row.site.id, row.site.phase,
-               [this, index, pairs, source, &exchanged](const HookContext& context) {
-                 const Tensor& value = context.value();
-                 const Tensor cell = value.narrow(0, index * pairs, pairs).narrow(1, 0, 1);  // the first position that is run
-                 const Tensor exchange = bank_->forward(cell, source.unsqueeze(1), {torch::tensor({index}, torch::kInt64).to(value.device()), {}});
-                 Tensor changed = value.clone();
-                 changed.narrow(0, index * pairs, pairs).narrow(1, 0, 1).copy_(exchange);
-                 context.value() = changed;
-                 ++exchanged;
-               },
-               site_text(row.site));
-    }
-    const auto rows = static_cast<std::int64_t>(entered);
-    if (!in_base.defined() || in_base.numel() != rows * pairs) {
-      in_base = bases.repeat({rows});
-      const models::StageState& all = values_.state;
-      if (all.attention_mask.defined()) state.attention_mask = all.attention_mask.index_select(0, in_base);
-      if (all.position_ids.defined()) state.position_ids = all.position_ids.index_select(0, in_base).narrow(1, begin_, kept);
+    for (; entered < rows_.size() && row(entered).stage == stage; ++entered) {
+      Tensor fresh = hidden_[entered].index_select(0, bases);
+      if (row(entered).at_entry) {
+        fresh = exchanged(fresh, entered, sources);
+      } else {
+        ++hooks_set;
+        const Site& site = row(entered).site;
+        hooks.on(site.id, site.phase,
+                 [this, index = entered, pairs, sources, &hooks_reached](const HookContext& context) {
+                   const Tensor& value = context.value();
+                   const std::int64_t first = static_cast<std::int64_t>(index) * pairs, after = first + pairs;
+                   context.value() = torch::cat({value.narrow(0, 0, first), exchanged(value.narrow(0, first, pairs), index, sources), value.narrow(0, after, value.size(0) - after)}, 0);
+                   ++hooks_reached;
+                 },
+                 site_text(site));
+      }
+      const std::int64_t present = entered == 0 ? kept : state.hidden.size(1);  // the last position alone, where the last block leaves the others out
+      state.hidden = entered == 0 ? fresh : torch::cat({state.hidden, fresh.narrow(1, kept - present, present)}, 0);
     }
     const HookScope scope(hooks);
     if (stage == blocks) {
-      const Tensor last = torch::tensor({kept - 1}, torch::kInt64).to(in_base.device());
-      const Tensor result = model_.finish(state, last).logits.select(1, 0);
-      if (exchanged != rows_.size()) throw PlanError("locate: " + options_.component + " was reached " + std::to_string(exchanged) + " times in a run, expected " + std::to_string(rows_.size()));
+      const Tensor last = torch::tensor({state.hidden.size(1) - 1}, torch::kInt64).to(bases.device());
+      const Tensor result = model_.finish(state, last, answers_).logits.select(1, 0);
+      if (hooks_reached != hooks_set) {
+        throw PlanError("locate: " + options_.component + " was reached " + std::to_string(hooks_reached) + " times in a run, expected " + std::to_string(hooks_set));
+      }
       return result;
+    }
+    if (const std::int64_t rows = state.hidden.size(0); !in_base.defined() || in_base.numel() != rows) {
+      in_base = bases.repeat({rows / pairs});
+      const models::StageState& all = values_.state;
+      if (all.attention_mask.defined()) state.attention_mask = all.attention_mask.index_select(0, in_base);
+      if (all.position_ids.defined()) state.position_ids = all.position_ids.index_select(0, in_base).narrow(1, begin_, kept);
     }
     models::KeyValueCache past;
     if (!past_.empty()) {
@@ -101,13 +112,11 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
       past.layers[static_cast<std::size_t>(stage)] = {keys.index_select(0, in_base), seen.index_select(0, in_base)};
       state.cache = &past;
     }
+    state.wanted = hooks_at_end_ ? 0 : 1;
     state = model_.run(std::move(state), stage, stage + 1);
     state.cache = nullptr;
   }
-  return {};
 }
-
-Tensor CellTrainer::tokens_of(const Tensor& names) const { return answers_.index_select(0, classes_.index_select(0, names)); }
 
 void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress) {
   const torch::Device device = model_.device();
@@ -126,7 +135,7 @@ void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress)
     const Tensor picked = torch::tensor(std::vector<std::int64_t>(order.end() - at_once, order.end()), torch::kInt64).to(device);
     order.resize(order.size() - static_cast<std::size_t>(at_once));
     const Tensor source = sources.index_select(0, picked);
-    const Tensor wanted = tokens_of(source).repeat({rows}).unsqueeze(1);
+    const Tensor wanted = classes_.index_select(0, source).repeat({rows}).unsqueeze(1);
     // The sum over cells of their own means: what a cell learns, and how fast, does not depend on how many are beside it.
     const Tensor loss = train::cross_entropy(logits(bases.index_select(0, picked), source).unsqueeze(1), wanted).sum() / static_cast<double>(at_once);
     if (!std::isfinite(loss.item<double>())) throw PlanError("locate: the loss is not a number at step " + std::to_string(step) + "; a lower rate may help");
@@ -150,7 +159,7 @@ Tensor CellTrainer::evaluate(const Pairs& pairs) {
   for (std::int64_t from = 0; from < count; from += kAtOnce) {
     const std::int64_t some = std::min(kAtOnce, count - from);
     const Tensor source = sources.narrow(0, from, some);
-    const Tensor best = logits(bases.narrow(0, from, some), source).index_select(1, answers_).argmax(1).view({rows, some});
+    const Tensor best = logits(bases.narrow(0, from, some), source).argmax(1).view({rows, some});
     right += (best == classes_.index_select(0, source).unsqueeze(0)).sum(1);
   }
   return (right / static_cast<double>(count)).to(torch::kCPU);

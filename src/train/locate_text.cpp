@@ -30,6 +30,7 @@ std::string locate_json(const LocateResult& result) {
   if (!result.model.empty()) json["model"] = result.model;
   json["dtype"] = result.dtype;
   json["component"] = result.options.component;
+  if (result.options.head) json["head"] = *result.options.head;
   json["layers"] = result.layers;
   json["steps"] = result.options.steps;
   json["rate"] = result.options.rate;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vene/base/export.h"
 #include "vene/core/intervenable_model.h"
@@ -25,6 +26,11 @@ VENE_API Experiment parse_experiment(std::string_view json, const models::Langua
                                      const InterventionRegistry& registry = InterventionRegistry::standard());
 VENE_API Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
                                     const InterventionRegistry& registry = InterventionRegistry::standard());
+
+/// Adds interventions that take no source run, on the whole value at every position, behind those that are there. PlanError for a
+/// config in serial mode.
+VENE_API void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model,
+                                   const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// Compiles an experiment without running it: `run(plan, request.base, request.sources)` does that, or for one that
 /// generates `generate(plan, request.base, request.sources, *generate)`.

@@ -18,6 +18,12 @@ struct AttentionContext {
   torch::Tensor position_ids;      ///< [batch, pos]
   KeyValueCache* cache = nullptr;  ///< read and extended
   std::pair<torch::Tensor, torch::Tensor> angles;  ///< cosines and sines of rotary positions; undefined where there are none
+  std::int64_t wanted = 0;         ///< so many of the last positions are wanted of a block, which the others only give keys and values to; 0: all
+
+  /// The wanted positions of a value [.., pos, ..]; all of it where all are wanted.
+  torch::Tensor wanted_of(const torch::Tensor& value, std::int64_t dim = 1) const { return wanted == 0 ? value : value.narrow(dim, value.size(dim) - wanted, wanted); }
+  /// The angles of the wanted positions.
+  std::pair<torch::Tensor, torch::Tensor> wanted_angles() const { return {wanted_of(angles.first, 2), wanted_of(angles.second, 2)}; }
 };
 
 /// Hooks on a module that takes a context see the angles among its inputs, where there are any.
@@ -33,8 +39,8 @@ VENE_API StageState start_state(const Batch& batch, KeyValueCache* cache);
 /// whatever is padded in front of them. Padded positions get a valid id that nothing depends on.
 VENE_API torch::Tensor position_ids(const torch::Tensor& attention_mask, std::int64_t queries);
 
-/// The context for running layer `layer` and those after it from `state`.
-VENE_API AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window = 0);
+/// The context for running layer `layer` and those after it from `state`; with `wanted`, for one that computes its last positions only.
+VENE_API AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window = 0, std::int64_t wanted = 0);
 
 /// The additive mask [batch or 1, 1, queries, keys] of causal attention: 0 where a query may look and the lowest number
 /// of `dtype` where it may not. The queries are the last of the keys. `padding` [batch, keys] is true for real tokens,
@@ -64,6 +70,9 @@ VENE_API torch::Tensor merge_heads(const torch::Tensor& value);
 VENE_API torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values,
                               double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern,
                               double cap = 0, bool causal = true);
+
+/// logits [.., n] of `tokens` ([m], int64) -> [.., m]; all of them when undefined.
+VENE_API torch::Tensor select_tokens(const torch::Tensor& logits, const torch::Tensor& tokens);
 
 /// hidden [batch, pos, d] at `positions` ([n] or [batch, n], int64) -> [batch, n, d]; all of it when undefined.
 VENE_API torch::Tensor select_positions(const torch::Tensor& hidden, const torch::Tensor& positions);

@@ -38,7 +38,7 @@ class VENE_API Esm : public StagedModel {
 
   StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
   StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) override;
   void check(const Batch& batch, std::int64_t past = 0) const override;
 
   bool reads_ahead() const override { return true; }

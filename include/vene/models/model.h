@@ -112,6 +112,9 @@ struct VENE_API StageState {
   torch::Tensor attention_mask;   ///< [batch, key pos], boolean, or undefined when nothing is padded
   torch::Tensor position_ids;     ///< [batch, pos]
   KeyValueCache* cache = nullptr;
+  /// So many of the last positions are wanted after the last block; 0: all. A model may then leave the others out there, where no hook looks
+  /// at them; `hidden` has the wanted positions only.
+  std::int64_t wanted = 0;
   /// The same state with these rows (int64 indices, repeats allowed). Not for a state with a cache.
   StageState rows(const torch::Tensor& indices) const;
   /// The rows of several states of the same length in one. Not for states with a cache.
@@ -126,10 +129,11 @@ class VENE_API StagedModel : public Model {
   virtual StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
   /// Blocks [first, last).
   virtual StageState run(StageState state, std::int64_t first, std::int64_t last) = 0;
-  /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions to compute logits for; undefined:
-  /// all. The output's tensors have that many positions. Hooks on the final norm and the head see every position all the
-  /// same, so that their locations mean what they say.
-  virtual Output finish(const StageState& state, const torch::Tensor& positions = {}) = 0;
+  /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions of `state.hidden` to compute logits for; undefined:
+  /// all. The output's tensors have that many positions. `tokens` ([n] int64) picks the tokens (of a classifier the classes) that logits are
+  /// wanted of, in that order; undefined: all. Hooks on the final norm and the head see every position and token all the same, so
+  /// that their locations mean what they say.
+  virtual Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) = 0;
 };
 
 }  // namespace vene::models

@@ -89,6 +89,8 @@ class VENE_API OutputHeadImpl : public torch::nn::Cloneable<OutputHeadImpl> {
   void reset() override;
   /// hidden [..., width], embedding [vocabulary, width] (read by a tied head only) -> [..., vocabulary]
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
+  /// Logits [..., n] of `tokens` ([n], int64) alone, which hooks do not see.
+  torch::Tensor of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding, const torch::Tensor& tokens) const;
   bool tied() const noexcept { return tied_; }
 
   torch::Tensor weight;  ///< [vocabulary, width]; undefined in a tied head

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "vene/base/export.h"
+#include "vene/core/intervenable_model.h"
 #include "vene/models/load.h"
 
 namespace vene {
@@ -31,6 +33,7 @@ struct VENE_API LocateTask {
 
 struct LocateOptions {
   std::string component = "block_output";
+  std::optional<std::int64_t> head;   ///< of a component that is cut into heads ("head_attention_value_output"), which is looked into
   std::vector<std::int64_t> layers;   ///< empty: all
   std::vector<std::int64_t> columns;  ///< of the grid, as `LocateResult::tokens` counts them; empty: all. Others stay NaN
   std::int64_t steps = 150;           ///< of Adam, with a learning rate that falls to 0 linearly
@@ -75,9 +78,13 @@ struct LocateResult {
 /// search: does exchanging one direction between two names exchange the answer?) and a linear probe (can the class be read there?). The cells of
 /// all layers at a position are trained together, as rows that join one batch at their own layer's block; a cell's result does not depend on the
 /// others. Second case study of the pyvene paper.
-/// Throws ConfigError for a task that does not fit the model, PlanError for a component that is no [batch, pos, feature] value, ModelError for
+/// Throws ConfigError for a task that does not fit the model, PlanError for a component that is no [batch, pos, feature] or one head of it, ModelError for
 /// a model that cannot be cut into stages.
 VENE_API LocateResult locate(const models::LanguageModel& model, const LocateTask& task, const LocateOptions& options = {});
+
+/// The trained directions as interventions, to be run or saved: one of the type `directions` a layer, in the order of the result's layers. The subspace
+/// k of each is the direction of the k-th column from the name's on. PlanError for a model of another width.
+VENE_API IntervenableModel locate_interventions(const LocateResult& result, const models::LanguageModel& model);
 
 /// layer,position,token,iia,probe
 VENE_API std::string locate_csv(const LocateResult& result);

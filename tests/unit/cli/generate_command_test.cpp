@@ -117,6 +117,21 @@ TEST_F(GenerateCommand, MakesAControlVectorAndSteersWithIt) {
   EXPECT_NE(generate("-n 8 --steer-token ' Paris:3' --component mlp_output --when decode").out, generate("-n 8").out);
 }
 
+TEST_F(GenerateCommand, SteersBesideTheInterventionsOfAConfig) {
+  const std::string experiment = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
+    "base": {"text": "The Space Needle is in downtown"}, "sources": [{"text": "The Colosseum is in downtown"}],
+    "unit_locations": {"sources->base": "last"}, "generate": {"max_new_tokens": 8}})");
+  const auto text = [&](const std::string& arguments) {
+    const Ran ran = vene("generate -m " + kModel + " --json " + arguments);
+    EXPECT_EQ(ran.status, 0) << ran.complaint;
+    return json::parse(ran.out)["intervened"][0].get<std::string>();
+  };
+  const std::string swap = "--config " + experiment, steer = " --steer-token ' Paris:3' --component mlp_output";
+  EXPECT_EQ(text(swap + " --steer-token ' Paris:0'"), text(swap));
+  EXPECT_NE(text(swap + steer), text(swap));
+  EXPECT_NE(text(swap + steer), text("-n 8 -p 'The Space Needle is in downtown'" + steer));
+}
+
 TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
   const std::string experiment = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
     "base": {"text": ["The Space Needle is in downtown", "The Louvre"]}, "sources": [{"text": "The Colosseum is in downtown"}],

@@ -36,7 +36,7 @@ TEST(LocateCommand, WritesATableARecordAndTwoMaps) {
   const bool drawn = vene::gnuplot_available();
   if (drawn) {
     EXPECT_THAT(outcome.err, IsEmpty());
-    EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("locate.csv", "locate.json", "locate.png", "locate.svg"));
+    EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("directions", "directions/config.json", "directions/interventions.safetensors", "locate.csv", "locate.json", "locate.png", "locate.svg"));
     const std::string svg = vene_test::read_text(folder / "out/locate.svg");
     for (const char* text : {"one direction exchanged", "linear probe", "interchange accuracy", "accuracy on new names"}) EXPECT_THAT(svg, HasSubstr(text));
   }

@@ -74,10 +74,10 @@ class ToyModel : public vene::models::StagedModel {
     }
     return state;
   }
-  vene::models::Output finish(const vene::models::StageState& state, const Tensor& positions = {}) override {
+  vene::models::Output finish(const vene::models::StageState& state, const Tensor& positions = {}, const Tensor& tokens = {}) override {
     Tensor hidden = state.hidden;
     if (positions.defined()) hidden = positions.dim() == 2 ? hidden.gather(1, positions.unsqueeze(-1).expand({-1, -1, kWidth})) : hidden.index_select(1, positions);
-    return {head->forward(hidden), hidden, {}};
+    return {tokens.defined() ? head->forward(hidden).index_select(-1, tokens) : head->forward(hidden), hidden, {}};
   }
   std::int64_t layer_count() const override { return kLayers; }
   std::int64_t hidden_size() const override { return kWidth; }

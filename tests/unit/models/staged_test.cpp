@@ -80,6 +80,23 @@ TEST_P(Staged, TheLastLogitsAloneCanBeAskedFor) {
   EXPECT_EQ(model->forward(batch, {.last_logits = 99}).primary().size(1), 6);
 }
 
+TEST_P(Staged, LogitsOfSomeTokensAreThoseOfAll) {
+  const StageState state = before(layers, padded(rows, true));
+  const torch::Tensor tokens = torch::tensor({7, 0, 3}, torch::kInt64), last = torch::tensor({5}, torch::kInt64);
+  const torch::Tensor all = model->finish(state, last).logits;
+  if (!all.defined()) return;  // a model without a head
+  EXPECT_LE(relative_error(model->finish(state, last, tokens).logits, all.index_select(-1, tokens)), kTolerance);
+  // A hook sees them all.
+  const vene::Site* site = model->sites().try_find("logits", -1);
+  vene::HookTable table;
+  table.on(site->id, site->phase, [&](const vene::HookContext& context) {
+    EXPECT_EQ(context.value().size(-1), all.size(-1));
+    context.value() = context.value() + 1;
+  });
+  vene::HookScope scope(table);
+  EXPECT_LE(relative_error(model->finish(state, last, tokens).logits, all.index_select(-1, tokens) + 1), kTolerance);
+}
+
 TEST_P(Staged, HooksOnTheFinalNormAndLogitsSeeEveryPosition) {
   const StageState state = before(layers, row_of(rows[0]));
   const torch::Tensor asked = torch::tensor({3}, torch::kInt64);
@@ -174,6 +191,43 @@ TEST_P(Cached, LaterPositionsCanBeRunAloneOverAStoredPrefix) {
   for (const auto& [keys, values] : full.layers) prefix.layers.emplace_back(keys.narrow(2, 0, 4), values.narrow(2, 0, 4));
   const StageState later{whole.hidden.narrow(1, 4, 2), {}, whole.position_ids.narrow(1, 4, 2), &prefix};
   EXPECT_LE(relative_error(finish(model->run(later, 1, layers)), expected.narrow(1, 4, 2)), kTolerance);
+}
+
+TEST_P(Cached, TheLastBlockComputesTheWantedPositionsOnlyWhereNoHookLooks) {
+  for (const Batch& batch : {row_of(rows[0]), padded(rows, true), padded(rows, false)}) {
+    StageState state = before(layers - 1, batch);
+    const torch::Tensor all = model->run(state, layers - 1, layers).hidden;
+    for (const std::int64_t wanted : {1, 2, 5, 6}) {
+      state.wanted = wanted;
+      const torch::Tensor some = model->run(state, layers - 1, layers).hidden;
+      EXPECT_EQ(some.size(1), wanted);
+      EXPECT_LE(relative_error(some, all.narrow(1, 6 - wanted, wanted)), kTolerance) << wanted;
+      KeyValueCache cache;
+      state.cache = &cache;
+      state.hidden = before(layers - 1, batch).hidden;
+      model->run(state, layers - 1, layers);
+      EXPECT_EQ(cache.layers.back().first.size(2), 6) << "every position's keys are kept";
+      state.cache = nullptr;
+    }
+    state.wanted = 1;
+    for (const char* component : {"block_output", "attention_scores", "mlp_input"}) {
+      const vene::Site& site = model->sites().find(component, layers - 1);
+      vene::HookTable table;
+      table.on(site.id, site.phase, [](const vene::HookContext&) {});
+      vene::HookScope scope(table);
+      EXPECT_EQ(model->run(state, layers - 1, layers).hidden.size(1), 6) << component;
+    }
+  }
+}
+
+TEST_P(Cached, TheLastBlockComputesTheWantedPositionsAfterAStoredPrefix) {
+  const Batch batch = row_of(rows[0]);
+  KeyValueCache cache;
+  Batch piece;
+  piece.input_ids = batch.input_ids.narrow(1, 0, 3);
+  model->forward(piece, {.cache = &cache});
+  piece.input_ids = batch.input_ids.narrow(1, 3, 3);
+  EXPECT_LE(relative_error(model->forward(piece, {.cache = &cache, .last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)), kTolerance);
 }
 
 TEST_P(Cached, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {

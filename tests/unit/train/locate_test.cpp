@@ -110,10 +110,10 @@ TEST(ProbeTest, ThreeClassesAreTold) {
 // ---------------------------------------------------------------- the grid
 
 // What a plain run of the public interface gives for a cell: every pair of test names, their texts as they are, exchanged along a direction.
-double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_t column, const Tensor& direction) {
+double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_t column, const Tensor& direction, std::optional<std::int64_t> head = {}) {
   const auto text = [&](const std::string& name) { return std::string(found.task.text).replace(found.task.text.find("[name]"), 6, name); };
   IntervenableConfig config;
-  config.add_intervention({.layer = layer, .component = found.options.component, .intervention_type = "directions"});
+  config.add_intervention({.layer = layer, .component = found.options.component, .unit = head ? "h.pos" : "pos", .intervention_type = "directions"});
   IntervenableModel model(config, bundled().model);
   const torch::NoGradGuard no_grad;
   model->parameters()[0].copy_(direction.unsqueeze(0) * 3);  // its length has no say
@@ -126,7 +126,7 @@ double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_
           // Columns up to the name's count from the start of the text, later ones from its end.
           const bool before = column < found.name_column;
           const Positions place = before ? at(column) : at(column - static_cast<std::int64_t>(found.tokens.size()));
-          const Tensor logits = model->forward({.base = bundled().encode(text(base)), .sources = {bundled().encode(text(source))}, .locations = place}).intervened.logits[0][-1];
+          const Tensor logits = model->forward({.base = bundled().encode(text(base)), .sources = {bundled().encode(text(source))}, .locations = head ? heads_at({*head}, place) : Locations(place)}).intervened.logits[0][-1];
           std::size_t best = 0;
           for (std::size_t c = 1; c < found.classes.size(); ++c) {
             if (logits[found.classes[c].answer_id].item<double>() > logits[found.classes[best].answer_id].item<double>()) best = c;
@@ -216,8 +216,40 @@ TEST(LocateTest, AnySiteWithPositionsWillDoAndTheModelStaysAsItWas) {
     EXPECT_THAT(found.layers, ElementsAre(-1));
     EXPECT_NEAR(plain_accuracy(found, 0, 2, found.directions[0][2]), found.iia[0][2].item<double>(), 1e-9) << component;
   }
+  options = LocateOptions{.component = "head_attention_value_output", .head = 2, .layers = {1, 3}, .steps = 20};
+  const LocateResult found = locate(bundled(), some_names(8), options);
+  EXPECT_EQ(found.directions[0].size(1), 32);
+  for (const std::size_t row : {0U, 1U}) {
+    const std::int64_t layer = found.layers[row], at = static_cast<std::int64_t>(row);
+    EXPECT_NEAR(plain_accuracy(found, layer, 2, found.directions[row][2], 2), found.iia[at][2].item<double>(), 1e-9) << layer;
+  }
   EXPECT_TRUE(torch::equal(bundled().model->parameters()[5], before));
   for (const Tensor& parameter : bundled().model->parameters()) EXPECT_FALSE(parameter.grad().defined());
+}
+
+TEST(LocateTest, ItsDirectionsCanBeRunAndSaved) {
+  LocateTask task = some_names(8);
+  task.text = "the [name] walked because";
+  LocateOptions options;
+  options.steps = 4;
+  options.layers = {0, 3};
+  options.keep_mistaken = true;
+  const LocateResult found = locate(bundled(), task, options);
+  const std::string folder = testing::TempDir() + "/located";
+  locate_interventions(found, bundled())->save(folder);
+  const auto model = IntervenableModelImpl::load(folder, bundled().model);
+  ASSERT_EQ(model->interventions().size(), 2U);
+  // The second row's direction at the second column from the name, alone.
+  IntervenableConfig config;
+  config.add_intervention({.layer = 3, .intervention_type = "directions"});
+  IntervenableModel one(config, bundled().model);
+  const torch::NoGradGuard no_grad;
+  one->parameters()[0].copy_(found.directions[1][found.name_column + 1].unsqueeze(0));
+  const models::Batch base = bundled().encode("the John walked because"), source = bundled().encode("the Mary walked because");
+  const Tensor expected = one->forward({.base = base, .sources = {source}, .locations = at(-2)}).intervened.logits;
+  const Tensor saved = model->forward({.base = base, .sources = {std::nullopt, source}, .locations = at(-2), .subspaces = {SubspaceIds{{{1}}}}}).intervened.logits;
+  EXPECT_LT((saved - expected).abs().max().item<double>(), 1e-4);
+  EXPECT_GT((saved - bundled().model->forward(base).logits).abs().max().item<double>(), 1e-2);
 }
 
 std::int64_t high(const Tensor& accuracy) { return (accuracy >= 0.9).sum().item<std::int64_t>(); }
@@ -305,6 +337,9 @@ TEST(LocateTest, ErrorsSayWhatDoesNotFit) {
   refused([](auto& task, auto&) { task.classes[0].names = task.classes[1].names; }, "classes.he: expected at least two names that can be used, 0 of 6 can (0 have other tokens");
   refused([](auto&, auto& options) { options.component = "blok_output"; }, "did you mean 'block_output'");
   refused([](auto&, auto& options) { options.component = "attention_pattern"; }, "locate: attention_pattern is not a value [batch, pos, feature] of the model");
+  refused([](auto&, auto& options) { options.component = "head_query_output"; }, "locate: head_query_output has 4 heads; say which one (head), or name the component that has them side by side");
+  refused([](auto&, auto& options) { options.component = "head_query_output", options.head = 4; }, "locate: there is no head 4; heads are 0 to 3");
+  refused([](auto&, auto& options) { options.head = 1; }, "locate: head 1 is asked for, and block_output is not cut into heads");
   refused([](auto&, auto& options) { options.component = "embedding"; }, "locate: embedding is one place, so layers cannot be chosen");
   refused([](auto&, auto& options) { options.layers = {6}; }, "locate: there is no layer 6; layers are 0 to 5");
   refused([](auto&, auto& options) { options.layers = {1, 1}; }, "locate: layer 1 is given twice");

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Further interventions for an experiment: everything that is listed a representation gets an empty entry for each of them.
+#include "vene/base/error.h"
+#include "vene/core/experiment.h"
+
+namespace vene {
+namespace {
+
+// A list with one entry a representation, or a single one for all of the `before` there were: one entry each, and empty ones up to `after`.
+template <class Entry>
+void widen(std::vector<Entry>& entries, std::size_t before, std::size_t after) {
+  if (entries.empty()) return;
+  if (entries.size() == 1) entries.resize(before, entries[0]);
+  entries.resize(after);
+}
+
+void widen(SideSelection& side, std::size_t before, std::size_t after) {
+  if (side.for_all && !side.units.empty()) side.units.resize(before, side.units[0]);
+  side.for_all = false;
+  side.units.resize(after);
+}
+
+std::size_t group_count(const IntervenableConfig& config) {
+  std::size_t groups = 0;
+  const std::optional<ConfigKey>* last = nullptr;
+  for (const RepresentationConfig& representation : config.representations) {
+    const auto& key = representation.group_key;
+    if (!key || last == nullptr || *last != key) ++groups;  // those of one group stand together
+    last = &key;
+  }
+  return groups;
+}
+
+}  // namespace
+
+void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model, const InterventionRegistry& registry) {
+  if (more.empty()) return;
+  IntervenableConfig& config = experiment.config;
+  if (config.mode == Mode::kSerial) throw PlanError("a config in serial mode takes no further interventions: each would be one more run");
+  if (!experiment.config_folder.empty()) {
+    // A saved folder is of its own config: what was read from it goes on as ready interventions.
+    const auto saved = IntervenableModelImpl::load(experiment.config_folder, model.model, registry);
+    for (std::size_t i = 0; i < config.representations.size(); ++i) {
+      config.representations[i].intervention = saved->interventions()[i];
+      config.representations[i].intervention_link_key.reset();
+    }
+    experiment.config_folder.clear();
+  }
+  const std::size_t before = config.representations.size();
+  for (RepresentationConfig representation : more) {
+    // It takes no source, so it may stand in the last group.
+    if (before > 0) representation.group_key = config.representations[before - 1].group_key;
+    config.add_intervention(std::move(representation));
+  }
+  const std::size_t after = config.representations.size();
+  RunRequest& request = experiment.request;
+  if (request.sources.size() > 1) request.sources.resize(group_count(config));  // a single one is for all, also for those that take none
+  widen(request.subspaces, before, after);
+  widen(request.source_representations, before, after);
+  for (auto& [name, hop] : request.locations.hops) {
+    if (hop.source) widen(*hop.source, before, after);
+    widen(hop.base, before, after);
+  }
+}
+
+}  // namespace vene
