@@ -20,6 +20,10 @@ struct Decoder::Assembled : DecoderParts {
   nn::OutputHead lm_head{nullptr};
   std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
 
+  bool tail_is_watched() const {
+    return std::any_of(tail.begin(), tail.end(), [](const HookSite* site) { return is_watched(*site); });
+  }
+
   torch::Tensor table() const { return tokens.module()->named_parameters(/*recurse=*/false)["weight"]; }
 };
 
@@ -111,8 +115,7 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (parts_->frequencies.defined()) {
     angles = rotary_angles(state.position_ids, parts_->frequencies, parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
   }
-  const auto watched = [](const HookSite* site) { return is_watched(*site); };
-  const bool cut = last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && std::none_of(parts_->tail.begin(), parts_->tail.end(), watched);
+  const bool cut = last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && !parts_->tail_is_watched();
   using Kind = std::pair<std::int64_t, std::int64_t>;
   std::map<Kind, AttentionContext> contexts;  // by window, and by how many positions are wanted of the layer
   for (std::int64_t layer = first; layer < last; ++layer) {

@@ -22,10 +22,11 @@ std::optional<std::int64_t> stage_after(const Site& site) {
 torch::Tensor value_at(models::Model& model, const models::Batch& batch, const Site& site) {
   torch::Tensor value;
   HookTable hooks;
-  hooks.on(site.id, site.phase, [&](const HookContext& context) {
+  const auto keep = [&](const HookContext& context) {
     value = context.value().clone();
     context.scope.stop();
-  }, site_text(site));
+  };
+  hooks.on(site.id, site.phase, keep, site_text(site));
   const HookScope scope(hooks);
   run_until_stopped([&] { model.forward(batch); });
   if (!value.defined()) throw PlanError("locate: the model did not reach " + site_text(site));

@@ -179,6 +179,25 @@ TEST(LocateTest, ACellIsTheSameTrainedAloneAndBesideTheOthers) {
   }
 }
 
+TEST(LocateTest, ColumnsTrainedSideBySideAreThoseTrainedInTurn) {
+  LocateOptions options;
+  options.layers = {0, 3};
+  options.steps = 6;
+  const int before = torch::get_num_threads();
+  std::vector<LocateResult> results;
+  for (const int threads : {1, 3}) {
+    torch::set_num_threads(threads);
+    results.push_back(locate(bundled(), some_names(8), options));
+    EXPECT_EQ(torch::get_num_threads(), threads);
+  }
+  EXPECT_TRUE(torch::equal(results[0].iia, results[1].iia));
+  for (const std::size_t row : {0U, 1U}) EXPECT_LT((results[0].directions[row] - results[1].directions[row]).abs().max().item<double>(), 1e-5);
+  // What goes wrong in one of them comes out.
+  options.progress = [](std::size_t done, std::size_t) { return done < 7; };
+  EXPECT_THAT([&] { (void)locate(bundled(), some_names(8), options); }, ThrowsMessage<PlanError>(HasSubstr("locate: cancelled")));
+  torch::set_num_threads(before);
+}
+
 TEST(LocateTest, BeforeTheNameAnExchangeDoesNothing) {
   LocateTask task = some_names(12);
   task.text = "the [name] walked because";
