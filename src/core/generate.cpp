@@ -158,6 +158,21 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
   return generated;
 }
 
+// What was collected in each step of the generation: of unit "t" the calls of the prompt side by side, [batch, units, width].
+std::map<std::int64_t, torch::Tensor> by_generation_step(const Placement& placement, std::map<std::int64_t, torch::Tensor> values) {
+  if (placement.unit != Unit::kStep) return values;
+  std::map<std::int64_t, torch::Tensor> steps, prompt;
+  for (const auto& [call, value] : values) {
+    if (call < kDecoded) {
+      prompt[call] = value;
+    } else {
+      steps[call - kDecoded] = value.unsqueeze(1);
+    }
+  }
+  if (!prompt.empty()) steps[0] = assemble_steps(placement.steps, prompt);
+  return steps;
+}
+
 void check_acted(const PlanData& plan, const RunState& state, std::int64_t steps) {
   for (const Placement& placement : plan.placements) {
     if (placement.skipped || state.fired[placement.representation] > 0) continue;
@@ -219,7 +234,7 @@ GenerateResult generate(const Plan& handle, const models::Batch& given, const st
   for (const detail::Placement& placement : plan.placements) {
     if (placement.skipped) continue;
     result.fired.push_back({placement.key, site_text(placement.site), state.fired[placement.representation]});
-    if (placement.traits.collects) result.collected.push_back({placement.key, placement.representation, std::move(state.steps[placement.representation])});
+    if (placement.traits.collects) result.collected.push_back({placement.key, placement.representation, detail::by_generation_step(placement, std::move(state.steps[placement.representation]))});
   }
   return result;
 }

@@ -63,6 +63,7 @@ struct Placement {
   When when = When::prompt();        // a generation's passes in which it acts
   Side source_decoding;              // what `source` and `base` are in a decoding step, which reads one token a row
   Side base_decoding;
+  Steps steps_decoding;              // what `steps` is there: a decoding step calls a recurrent cell once, call 0
 };
 
 enum class Act : std::uint8_t { kRead, kWrite, kCollect };
@@ -121,8 +122,10 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
                      const std::vector<std::int64_t>& sizes, torch::Device device);
 /// A source of one row serves every row of what it is written into.
 RowTexts repeated(const RowTexts& texts, std::int64_t rows);
-/// Fills `steps` from the placement's selections (unit "t").
-void make_steps(Placement& placement, std::int64_t source_rows, torch::Device device);
+/// The steps of a placement's two sides (unit "t").
+Steps make_steps(const Placement& placement, const Side& base, const Side& source, torch::Device device);
+/// What was written down at each call of unit "t" in the order of the calls, as [batch, units, width].
+torch::Tensor assemble_steps(const Steps& steps, const std::map<std::int64_t, torch::Tensor>& values);
 /// The prompts with their padding moved to the left and cut to the longest, without a mask where none is padded. PlanError
 /// for prompts without token ids or with holes.
 models::Batch left_padded(const models::Batch& prompts, const std::string& where);

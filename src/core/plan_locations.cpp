@@ -59,6 +59,17 @@ Side decoding_side(const Side& side) {
   return one;
 }
 
+// The same for unit "t".
+void set_step_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
+  const bool same = plan.generation->source_steps == SourceSteps::kSame;
+  Side base = decoding_side(placement.base), source = same ? decoding_side(placement.source) : placement.source;
+  // Without locations it is the one call that there is.
+  const std::vector<AxisSelection> one{{{{Selector{}}}}};
+  if (placement.reads_source && !base.selection) base.selection = one;
+  if (placement.reads_source && !source.selection) source.selection = one;
+  placement.steps_decoding = make_steps(placement, base, source, device);
+}
+
 void set_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
   const bool same = plan.generation->source_steps == SourceSteps::kSame;
   if (placement.reads_source && !same && !placement.source.selection && placement.source.texts.positions != 1) {
@@ -70,6 +81,7 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
   const std::vector<std::int64_t> sizes = expected_sizes(placement.site, placement.base.rows, 1);
   if (sizes.empty()) return;
   try {
+    if (placement.unit == Unit::kStep) return set_step_decoding(plan, placement, device);
     make_base_index(placement, placement.base_decoding, sizes, device);
     if (!placement.reads_source || !same) return;
     placement.source_decoding.index =
@@ -87,7 +99,9 @@ void set_when(PlanData& plan, Placement& placement, const std::optional<When>& o
     }
     return;
   }
-  if (placement.unit == Unit::kStep) throw PlanError(name_of(placement) + ": unit 't' counts the calls of one run and is not for generation; give \"when\"");
+  if (placement.unit == Unit::kStep && placement.site.calls != CallOrder::kPositions) {
+    throw PlanError(name_of(placement) + ": unit 't' counts the calls of " + site_text(placement.site) + ", and nothing says that a generation's follow its positions");
+  }
   // What is written into a source's run acts there as it does in a run, unless the source generates too.
   if (!into_base && plan.generation->source_steps == SourceSteps::kPrompt) return;
   placement.when = own ? *own : plan.generation->when.value_or(placement.base.selection ? When::prompt() : When::both());
@@ -149,7 +163,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
     }
     if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
     if (placement.unit == Unit::kStep) {
-      make_steps(placement, placement.reads_source ? placement.source.texts.rows : target.rows, device);
+      if (placement.when.acts(0)) placement.steps = make_steps(placement, placement.base, placement.source, device);
       continue;
     }
     const std::vector<std::int64_t> base_sizes = expected_sizes(placement.site, target.rows, target.positions);

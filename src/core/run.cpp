@@ -52,16 +52,6 @@ void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope,
   (void)state;
 }
 
-torch::Tensor assemble_steps(const Placement& placement, const std::map<std::int64_t, torch::Tensor>& steps) {
-  std::vector<torch::Tensor> values;
-  for (const auto& [call, value] : steps) values.push_back(value);
-  if (placement.steps.every) return torch::stack(values, 1);  // [batch, steps, width]
-  const torch::Tensor& flat = placement.steps.collect_flat;
-  torch::Tensor units = torch::cat(values, 0).index_select(0, flat.flatten()).view({flat.size(0), flat.size(1), -1});
-  if (placement.steps.collect_valid.defined()) units = units * placement.steps.collect_valid.unsqueeze(-1).to(units.scalar_type());
-  return units;
-}
-
 }  // namespace
 
 namespace detail {
@@ -121,7 +111,7 @@ Result run(const Plan& handle, const models::Batch& base, const std::vector<std:
     if (!placement.traits.collects) continue;
     Collected collected{placement.key, r, state.collected[r], {}};
     if (placement.unit == Unit::kStep) {
-      collected.value = assemble_steps(placement, state.steps[r]);
+      collected.value = detail::assemble_steps(placement.steps, state.steps[r]);
       collected.valid = placement.steps.collect_valid;
     } else if (placement.base.index) {
       collected.valid = placement.base.index->valid();

@@ -43,6 +43,26 @@ Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
 
 }  // namespace
 
+void RunScope::begin_step(std::int64_t step, std::int64_t recomputed_prompt) {
+  step_ = step;
+  recomputed_prompt_ = recomputed_prompt;
+  // What is computed again from the start remembers again from the start.
+  if (recomputed_prompt > 0) std::fill(state_.memory.begin(), state_.memory.end(), std::any());
+}
+
+RunScope::CellCall RunScope::cell_call(std::int64_t call) const {
+  if (step_ == 0) return {0, call, call};
+  if (recomputed_prompt_ == 0) return {step_, 0, call};
+  for (std::int64_t before = 0; before < step_; ++before) call -= recomputed_prompt_ + before;  // of the forwards before this one
+  if (call < recomputed_prompt_) return {0, call, call};
+  return {call - recomputed_prompt_ + 1, 0, call};
+}
+
+const std::vector<std::int64_t>& RunScope::wanted_calls(const Placement& placement) const {
+  const bool reads = pass_.group.has_value() && !placement.when.acts(0);  // for decoding steps alone
+  return reads ? placement.steps_decoding.read_calls : placement.steps.read_calls;
+}
+
 void RunScope::act(const HookContext& context, std::size_t index) {
   const Action& action = pass_.actions[index];
   const Placement& placement = plan_.placements[action.placement];
@@ -50,7 +70,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   if (context.call > step_ && !by_step) {
     throw PlanError(name_and_site(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
-  call_ = context.call;
+  call_ = by_step ? cell_call(context.call).place : context.call;
   switch (action.act) {
     case Act::kRead:
       if (plan_.reads_at(placement, step_)) read(context, placement);
@@ -62,7 +82,8 @@ void RunScope::act(const HookContext& context, std::size_t index) {
       if (placement.when.acts(step_)) collect(context, placement);
       break;
   }
-  const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : placement.steps.last_read();
+  const auto& wanted = wanted_calls(placement);
+  const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : wanted.empty() ? -1 : wanted.back();
   const bool done = !by_step || context.call == last;
   if (done && --pending_ == 0 && pass_.ends_early) stop();
 }
@@ -73,9 +94,14 @@ void RunScope::read(const HookContext& context, const Placement& placement) {
   }
   const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();
   if (placement.unit == Unit::kStep) {
-    const auto& wanted = placement.steps.read_calls;
-    if (placement.steps.every || std::binary_search(wanted.begin(), wanted.end(), context.call)) {
-      state_.steps[placement.representation][context.call] = live.clone();
+    const CellCall at = cell_call(context.call);
+    if (at.step != step_) return;
+    const auto& wanted = wanted_calls(placement);
+    auto& steps = state_.steps[placement.representation];
+    if (at.step > 0) {
+      steps[kDecoded + at.step] = live.clone();
+    } else if (placement.steps.every || std::binary_search(wanted.begin(), wanted.end(), at.call)) {
+      steps[at.call] = live.clone();
     }
     return;
   }
@@ -176,14 +202,17 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
 }
 
 void RunScope::collect(const HookContext& context, const Placement& placement) {
-  ++state_.fired[placement.representation];
   if (placement.unit == Unit::kStep) {
-    const auto& wanted = placement.steps.read_calls;
-    if (placement.steps.every || std::binary_search(wanted.begin(), wanted.end(), context.call)) {
-      state_.steps[placement.representation][context.call] = intervene(placement, context.value().clone(), {}, {});
-    }
+    const CellCall at = cell_call(context.call);
+    if (!placement.when.acts(at.step)) return;
+    const Steps& steps = steps_at(placement, at.step);
+    if (!steps.every && !std::binary_search(steps.read_calls.begin(), steps.read_calls.end(), at.call)) return;
+    if (at.step == step_) ++state_.fired[placement.representation];
+    const torch::Tensor value = intervene(placement, context.value().clone(), {}, {});
+    if (at.step == step_) state_.steps[placement.representation][at.step == 0 ? at.call : kDecoded + at.step] = value;
     return;
   }
+  ++state_.fired[placement.representation];
   torch::Tensor value = split_heads(context.value(), placement.site);
   part_of_step(value, placement, step_);
   const UnitIndex index = index_for(placement, step_ == 0 ? placement.base : placement.base_decoding, value);
@@ -203,12 +232,14 @@ void RunScope::collect(const HookContext& context, const Placement& placement) {
 }
 
 // What the rows that act at this call get from the source or the constant. `chosen` is null without locations.
-torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Call* chosen) {
+torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Call* chosen, const CellCall& at) {
   const std::size_t r = placement.representation;
-  if (placement.reads_source && chosen == nullptr) {
-    const auto found = state_.steps[r].find(call_);
-    if (found == state_.steps[r].end()) throw PlanError(name_and_site(placement) + ": the source's run ended before step " + std::to_string(call_));
-    return found->second;
+  const bool source_decodes = at.step > 0 && plan_.generation->source_steps == SourceSteps::kSame;
+  if (placement.reads_source && (chosen == nullptr || source_decodes)) {
+    const auto found = state_.steps[r].find(at.step > 0 ? kDecoded + at.step : at.call);
+    if (found == state_.steps[r].end()) throw PlanError(name_and_site(placement) + ": the source's run ended before step " + std::to_string(at.step > 0 ? at.step : at.call));
+    const bool some = chosen != nullptr && chosen->rows.defined() && found->second.size(0) > 1;
+    return some ? found->second.index_select(0, chosen->rows) : found->second;
   }
   if (placement.reads_source) {
     if (!state_.step_stack[r].defined()) {
@@ -236,17 +267,20 @@ torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Cal
 }
 
 void RunScope::write_step(const HookContext& context, const Placement& placement) {
+  const CellCall at = cell_call(context.call);
+  if (!placement.when.acts(at.step)) return;
+  const Steps& steps = steps_at(placement, at.step);
   const Steps::Call* chosen = nullptr;
-  if (!placement.steps.every) {
-    const auto found = placement.steps.writes.find(context.call);
-    if (found == placement.steps.writes.end()) return;
+  if (!steps.every) {
+    const auto found = steps.writes.find(at.call);
+    if (found == steps.writes.end()) return;
     chosen = &found->second;
   }
-  ++state_.fired[placement.representation];
+  if (at.step == step_) ++state_.fired[placement.representation];
   torch::Tensor& live = context.value();
   const torch::Tensor rows = chosen != nullptr ? chosen->rows : torch::Tensor();
   const torch::Tensor base = rows.defined() ? live.index_select(0, rows) : live.clone();
-  const torch::Tensor result = intervene(placement, base, step_source(placement, chosen), rows);
+  const torch::Tensor result = intervene(placement, base, step_source(placement, chosen, at), rows);
   if (!result.defined()) return;
   if (result.sizes() != base.sizes()) {
     throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));

@@ -9,6 +9,9 @@
 
 namespace vene::detail {
 
+// Under which key of `RunState::steps` the value of a decoding step of unit "t" is: behind every call of the prompt.
+constexpr std::int64_t kDecoded = std::int64_t{1} << 40;
+
 struct RunState {
   std::vector<torch::Tensor> sources;    // by representation: gathered source values
   std::vector<torch::Tensor> collected;  // by representation
@@ -27,10 +30,7 @@ class RunScope : public HookScope {
 
   /// A generation's scope lives over all its steps, each one forward of the model. `recomputed_prompt`: 0 with a cache,
   /// else the length of the prompts, which each forward computes again with every token after them.
-  void begin_step(std::int64_t step, std::int64_t recomputed_prompt) {
-    step_ = step;
-    recomputed_prompt_ = recomputed_prompt;
-  }
+  void begin_step(std::int64_t step, std::int64_t recomputed_prompt);
 
   /// One firing of one action of the pass.
   void act(const HookContext& context, std::size_t action);
@@ -41,8 +41,18 @@ class RunScope : public HookScope {
   void collect(const HookContext& context, const Placement& placement);
   torch::Tensor written(const torch::Tensor& value, const Placement& placement, std::int64_t step);
   bool part_of_step(torch::Tensor& value, const Placement& placement, std::int64_t step) const;
+  /// Unit "t": where a call of a recurrent cell stands in a generation. In a run all are of step 0.
+  struct CellCall {
+    std::int64_t step = 0;  // of the generation
+    std::int64_t call = 0;  // within that step
+    std::int64_t place = 0;  // among all positions
+  };
+  CellCall cell_call(std::int64_t call) const;
+  const Steps& steps_at(const Placement& placement, std::int64_t step) const { return step == 0 ? placement.steps : placement.steps_decoding; }
+  /// The source's calls that are read in its prompt.
+  const std::vector<std::int64_t>& wanted_calls(const Placement& placement) const;
   void write_step(const HookContext& context, const Placement& placement);
-  torch::Tensor step_source(const Placement& placement, const Steps::Call* chosen);
+  torch::Tensor step_source(const Placement& placement, const Steps::Call* chosen, const CellCall& at);
   torch::Tensor intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows);
 
   const PlanData& plan_;
@@ -51,7 +61,7 @@ class RunScope : public HookScope {
   std::int64_t step_ = 0;               // of a generation; the one forward of a run is step 0
   std::int64_t recomputed_prompt_ = 0;
   std::size_t pending_;  // actions that have not had their last firing
-  std::int64_t call_ = 0;  // of the firing in progress
+  std::int64_t call_ = 0;  // of the firing in progress; of a recurrent cell, its place
 };
 
 }  // namespace vene::detail

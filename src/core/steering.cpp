@@ -30,6 +30,7 @@ void add_steering(IntervenableConfig& config, const models::Model& model, const 
     RepresentationConfig representation;
     representation.layer = layer;
     representation.component = options.component;
+    if (site.calls == CallOrder::kPositions) representation.unit = "t";  // a recurrent cell's value has no positions: it is made once a position
     representation.intervention_type = "addition";
     representation.source_representation = direction.to(torch::kFloat32) * options.scale;
     representation.when = options.when;

@@ -51,22 +51,21 @@ void check_constant(const Placement& placement, std::int64_t units) {
 
 }  // namespace
 
-void make_steps(Placement& placement, std::int64_t source_rows, torch::Device device) {
-  Steps& steps = placement.steps;
-  if (!placement.base.selection) {
-    if (placement.reads_source && placement.source.selection) {
-      throw LocationError(placement.base.where + ": unit 't' has steps for the source but none for what it writes into");
-    }
+Steps make_steps(const Placement& placement, const Side& base_side, const Side& source_side, torch::Device device) {
+  Steps steps;
+  const std::string& where = base_side.where;
+  if (!base_side.selection) {
+    if (placement.reads_source && source_side.selection) throw LocationError(where + ": unit 't' has steps for the source but none for what it writes into");
     steps.every = true;
-    return;
+    return steps;
   }
-  const std::int64_t rows = placement.base.rows;
-  const AxisIndices base = steps_of(placement.base, placement.site.calls, rows);
-  const AxisIndices source = placement.reads_source ? steps_of(placement.source, placement.site.calls, rows) : base;
+  const std::int64_t rows = base_side.rows, source_rows = placement.reads_source ? source_side.texts.rows : rows;
+  const AxisIndices base = steps_of(base_side, placement.site.calls, rows);
+  const AxisIndices source = placement.reads_source ? steps_of(source_side, placement.site.calls, rows) : base;
   std::size_t units = 0;
   for (std::int64_t row = 0; row < rows; ++row) {
     if (placement.reads_source && source[row].size() != base[row].size()) {
-      throw LocationError(placement.base.where + ", row " + std::to_string(row) + ": " + std::to_string(source[row].size()) +
+      throw LocationError(where + ", row " + std::to_string(row) + ": " + std::to_string(source[row].size()) +
                           " source steps for " + std::to_string(base[row].size()) + " base steps");
     }
     units = std::max(units, base[row].size());
@@ -74,10 +73,10 @@ void make_steps(Placement& placement, std::int64_t source_rows, torch::Device de
     std::vector<std::int64_t> sorted = base[row];
     std::sort(sorted.begin(), sorted.end());
     if (!placement.traits.collects && std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) {
-      throw LocationError(placement.base.where + ", row " + std::to_string(row) + ": a step is listed twice");
+      throw LocationError(where + ", row " + std::to_string(row) + ": a step is listed twice");
     }
   }
-  if (units == 0) throw LocationError(placement.base.where + ": the locations select no step in any row");
+  if (units == 0) throw LocationError(where + ": the locations select no step in any row");
   std::sort(steps.read_calls.begin(), steps.read_calls.end());
   steps.read_calls.erase(std::unique(steps.read_calls.begin(), steps.read_calls.end()), steps.read_calls.end());
   steps.units = static_cast<std::int64_t>(units);
@@ -116,6 +115,17 @@ void make_steps(Placement& placement, std::int64_t source_rows, torch::Device de
   if (std::find(valid.begin(), valid.end(), 0) != valid.end()) {
     steps.collect_valid = torch::tensor(valid, torch::kUInt8).to(torch::kBool).view({rows, steps.units}).to(device);
   }
+  return steps;
+}
+
+torch::Tensor assemble_steps(const Steps& steps, const std::map<std::int64_t, torch::Tensor>& values) {
+  std::vector<torch::Tensor> ordered;
+  for (const auto& [call, value] : values) ordered.push_back(value);
+  if (steps.every) return torch::stack(ordered, 1);  // [batch, steps, width]
+  const torch::Tensor& flat = steps.collect_flat;
+  torch::Tensor units = torch::cat(ordered, 0).index_select(0, flat.flatten()).view({flat.size(0), flat.size(1), -1});
+  if (steps.collect_valid.defined()) units = units * steps.collect_valid.unsqueeze(-1).to(units.scalar_type());
+  return units;
 }
 
 }  // namespace vene::detail

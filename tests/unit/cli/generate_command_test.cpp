@@ -132,6 +132,14 @@ TEST_F(GenerateCommand, SteersBesideTheInterventionsOfAConfig) {
   EXPECT_NE(text(swap + steer), text("-n 8 -p 'The Space Needle is in downtown'" + steer));
 }
 
+TEST_F(GenerateCommand, SteersARecurrentModelAtEveryStep) {
+  const std::string gru = "generate -m " VENE_SOURCE_DIR "/assets/landmarks-gru -p '" + kPrompt + "' -n 6";
+  EXPECT_THAT(vene(gru).out, HasSubstr("Seattle"));
+  const Ran steered = vene(gru + " --steer-token ' Rome:2' --component cell_output");
+  EXPECT_EQ(steered.status, 0) << steered.complaint;
+  EXPECT_THAT(steered.out, HasSubstr(" Rome Rome"));
+}
+
 TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
   const std::string experiment = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
     "base": {"text": ["The Space Needle is in downtown", "The Louvre"]}, "sources": [{"text": "The Colosseum is in downtown"}],
