@@ -12,7 +12,7 @@
 
 #include "vene/vene.h"
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
   if (count < 2) {
     std::fprintf(stderr, "usage: %s MODEL_DIR [TOKENS [ROUNDS [THREADS]]]\n", arguments[0]);
     return 2;
@@ -47,4 +47,7 @@ int main(int count, char** arguments) {
     }
   }
   return 0;
+} catch (const vene::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string>
 
+#include "vene/base/error.h"
 #include "vene/models/load.h"
 
 namespace {
@@ -26,7 +27,7 @@ double since(std::chrono::steady_clock::time_point start) { return std::chrono::
 
 }  // namespace
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
   if (count != 2) {
     std::fprintf(stderr, "usage: %s MODEL_DIR\n", arguments[0]);
     return 2;
@@ -43,4 +44,7 @@ int main(int count, char** arguments) {
   lm.model->forward({.input_ids = torch::tensor({{1}}, torch::kInt64)});
   std::printf("%.4f %.4f %.4f %.4f\n", ready, since(first), (loaded - before) / bytes, (most_memory() - before) / bytes);
   return 0;
+} catch (const vene::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "vene/base/error.h"
 #include "vene/models/load.h"
 #include "vene/train/locate.h"
 #include "vene/train/trainer.h"
@@ -86,7 +87,7 @@ OneByOne one_by_one(const vene::models::LanguageModel& lm, const vene::LocateRes
 
 }  // namespace
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
   if (count < 3) {
     std::fprintf(stderr, "usage: locate_cells MODEL_FOLDER TASK.json [steps] [threads]\n");
     return 2;
@@ -103,4 +104,7 @@ int main(int count, char** arguments) {
   const OneByOne cached = one_by_one(lm, found, std::int64_t{1} << 30), plain = one_by_one(lm, found, 0);
   std::printf("one by one, frozen values kept %7.2f s  %5.1f x   accuracy %.3f\n", cached.seconds, cached.seconds / joined, cached.accuracy);
   std::printf("one by one                    %8.2f s  %5.1f x   accuracy %.3f\n", plain.seconds, plain.seconds / joined, plain.accuracy);
+} catch (const vene::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

@@ -8,13 +8,14 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "vene/base/error.h"
 #include "vene/interventions/numpy_random.h"
 #include "vene/io/safetensors.h"
 #include "vene/models/load.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/sweep/sweep.h"
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
   if (count < 3) {
     std::fprintf(stderr, "usage: trace_grid MODEL_FOLDER OUT.safetensors [threads]\n");
     return 2;
@@ -58,4 +59,7 @@ int main(int count, char** arguments) {
   }
   vene::io::write_safetensors(arguments[2], {{"probability", result.values.view({3, layers, positions}).to(torch::kFloat32).contiguous()}});
   std::printf("%.4f\n", best);
+} catch (const vene::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

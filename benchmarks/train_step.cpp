@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "vene/base/error.h"
 #include "vene/locations/locations.h"
 #include "vene/models/load.h"
 #include "vene/train/trainer.h"
@@ -35,7 +36,7 @@ double step_seconds(const vene::IntervenableModel& model, const std::vector<vene
 
 }  // namespace
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
   if (count < 2) {
     std::fprintf(stderr, "usage: train_step MODEL_FOLDER [threads]\n");
     return 2;
@@ -77,4 +78,7 @@ int main(int count, char** arguments) {
     best = std::min(best, now() - start);
   }
   std::printf("forward %.4f\n", best);
+} catch (const vene::Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }
