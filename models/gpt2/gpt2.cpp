@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "models/common/checks.h"
-#include "models/common/decoder.h"
+#include "models/common/gpt_block.h"
 #include "models/registry.h"
 
 namespace vene::models {
@@ -54,41 +54,14 @@ class AttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
 
-class MLPImpl : public torch::nn::Module {
- public:
-  explicit MLPImpl(const GPT2Options& options)
-      : c_fc(options.n_embd, options.n_inner), c_proj(options.n_inner, options.n_embd), act(options.activation_function) {
-    register_module("c_fc", c_fc);
-    register_module("c_proj", c_proj);
-    register_module("act", act);
-    register_module("dropout", dropout);
-  }
-  torch::Tensor forward(const torch::Tensor& hidden) { return dropout(c_proj(act(c_fc(hidden)))); }
+TORCH_MODULE_IMPL(MLP, Hooked<GPTMLPImpl<nn::Conv1D>>);
 
-  nn::Conv1D c_fc, c_proj;
-  nn::Activation act;
-  HookPoint dropout;
-};
-TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
-
-class BlockImpl : public DecoderBlock {
+class BlockImpl : public GPTBlockImpl<Attention, MLP> {
  public:
+  // Braces: weights are drawn in this order.
   BlockImpl(const GPT2Options& options, std::int64_t layer)
-      : ln_1(norm_options(options)), attn(options, layer), ln_2(norm_options(options)), mlp(options) {
-    register_module("ln_1", ln_1);
-    register_module("attn", attn);
-    register_module("ln_2", ln_2);
-    register_module("mlp", mlp);
-  }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
-    const torch::Tensor middle = context.wanted_of(hidden) + attn(ln_1(hidden), context);
-    return middle + mlp(ln_2(middle));  // [batch, pos, n_embd]
-  }
-
-  nn::LayerNorm ln_1;
-  Attention attn;
-  nn::LayerNorm ln_2;
-  MLP mlp;
+      : GPTBlockImpl{norm_options(options), Attention(options, layer),
+                     MLP{nn::Conv1D(options.n_embd, options.n_inner), nn::Conv1D(options.n_inner, options.n_embd), options.activation_function}} {}
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 

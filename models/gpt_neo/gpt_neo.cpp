@@ -2,7 +2,7 @@
 #include "vene/models/gpt_neo.h"
 
 #include "models/common/checks.h"
-#include "models/common/decoder.h"
+#include "models/common/gpt_block.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -61,41 +61,15 @@ class AttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Attention, Hooked<AttentionImpl>);
 
-class MLPImpl : public torch::nn::Module {
- public:
-  explicit MLPImpl(const GPTNeoOptions& options)
-      : c_fc(options.hidden_size, options.intermediate_size), c_proj(options.intermediate_size, options.hidden_size), act(options.activation_function) {
-    register_module("c_fc", c_fc);
-    register_module("c_proj", c_proj);
-    register_module("act", act);
-    register_module("dropout", dropout);
-  }
-  torch::Tensor forward(const torch::Tensor& hidden) { return dropout(c_proj(act(c_fc(hidden)))); }
+TORCH_MODULE_IMPL(MLP, Hooked<GPTMLPImpl<nn::Linear>>);
 
-  nn::Linear c_fc, c_proj;
-  nn::Activation act;
-  HookPoint dropout;
-};
-TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
-
-class BlockImpl : public DecoderBlock {
+class BlockImpl : public GPTBlockImpl<Attention, MLP> {
  public:
+  // Braces: weights are drawn in this order.
   BlockImpl(const GPTNeoOptions& options, std::int64_t layer)
-      : ln_1(norm_options(options)), attn(options, layer), ln_2(norm_options(options)), mlp(options) {
-    register_module("ln_1", ln_1);
-    register_module("attn", attn);
-    register_module("ln_2", ln_2);
-    register_module("mlp", mlp);
-  }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) override {
-    const torch::Tensor middle = attn(ln_1(hidden), context) + context.wanted_of(hidden);
-    return middle + mlp(ln_2(middle));  // [batch, pos, hidden_size]
-  }
-
-  nn::LayerNorm ln_1;
-  Attention attn;
-  nn::LayerNorm ln_2;
-  MLP mlp;
+      : GPTBlockImpl{norm_options(options), Attention(options, layer),
+                     MLP{nn::Linear(torch::nn::LinearOptions(options.hidden_size, options.intermediate_size)),
+                         nn::Linear(torch::nn::LinearOptions(options.intermediate_size, options.hidden_size)), options.activation_function}} {}
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
