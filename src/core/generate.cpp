@@ -234,7 +234,10 @@ GenerateResult generate(const Plan& handle, const models::Batch& given, const st
   for (const detail::Placement& placement : plan.placements) {
     if (placement.skipped) continue;
     result.fired.push_back({placement.key, site_text(placement.site), state.fired[placement.representation]});
-    if (placement.traits.collects) result.collected.push_back({placement.key, placement.representation, detail::by_generation_step(placement, std::move(state.steps[placement.representation]))});
+    if (!placement.traits.collects) continue;
+    const bool by_step = placement.unit == Unit::kStep;
+    result.collected.push_back({placement.key, placement.representation, detail::by_generation_step(placement, std::move(state.steps[placement.representation])),
+                                by_step ? placement.steps.collect_valid : placement.base.index ? placement.base.index->valid() : torch::Tensor()});
   }
   return result;
 }

@@ -56,6 +56,7 @@ io::NamedTensors result_tensors(const GenerateResult& result) {
   tensors.emplace_back("intervened.ids", result.intervened.ids());
   for (std::size_t i = 0; i < result.collected.size(); ++i) {
     for (const auto& [step, value] : result.collected[i].steps) tensors.emplace_back("collected." + std::to_string(i) + "." + std::to_string(step), value);
+    if (result.collected[i].valid.defined()) tensors.emplace_back("collected." + std::to_string(i) + ".0.valid", result.collected[i].valid);
   }
   return tensors;
 }

@@ -91,6 +91,38 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
   }
 }
 
+// Without locations on either side a row's positions go into its own. Where the two are padded differently, they are named: all of them.
+void match_rows(const PlanData& plan, Placement& placement, const RowTexts& target) {
+  const Site& site = placement.site;
+  const bool by_step = placement.unit == Unit::kStep;
+  const bool has_positions = by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward
+                                     : std::find(site.axes.begin(), site.axes.end(), Axis::kPos) != site.axes.end();
+  const bool whole = !placement.base.selection && !placement.source.selection, heads = placement.unit == Unit::kHead;
+  if (!has_positions || (!whole && !heads)) return;
+  const bool ragged = std::any_of(target.begin.begin(), target.begin.end(), [](std::int64_t begin) { return begin != 0; }) ||
+                      std::any_of(target.end.begin(), target.end.end(), [&](std::int64_t end) { return end != target.positions; });
+  const auto name_all = [&] { placement.base.selection = placement.source.selection = std::vector{AxisSelection{{{Selector{.kind = Selector::Kind::kAll}}}}}; };
+  if (!placement.reads_source) {
+    if (placement.traits.collects && ragged && whole && (by_step || (plan.generation && placement.unit == Unit::kPos))) name_all();  // and not the padding
+    return;
+  }
+  const RowTexts source = repeated(placement.source.texts, target.rows);
+  if (source.positions == 1) return;  // one for all
+  bool moved = false;
+  for (std::int64_t row = 0; row < target.rows; ++row) {
+    const std::int64_t reads = source.end[row] - source.begin[row], writes = target.end[row] - target.begin[row];
+    const bool goes_on = by_step && reads > writes && source.begin[row] == target.begin[row];  // further steps of the source, which nothing asks for
+    if (reads != writes && !goes_on) {
+      throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source has " + std::to_string(reads) + " positions, what it writes into has " +
+                          std::to_string(writes) + "; name the positions (unit_locations)");
+    }
+    moved = moved || source.begin[row] != target.begin[row];
+  }
+  if (!moved) return;
+  if (heads) throw LocationError(name_of(placement) + ": its source is padded on another side than what it writes into; name the positions too (unit \"h.pos\")");
+  name_all();
+}
+
 void set_when(PlanData& plan, Placement& placement, const std::optional<When>& own, bool into_base) {
   if (!plan.generation) {
     if (own && !own->acts(0)) {
@@ -161,6 +193,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
       }
       placement.source.texts = texts;
     }
+    if (placement.when.acts(0)) match_rows(plan, placement, target);
     if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
     if (placement.unit == Unit::kStep) {
       if (placement.when.acts(0)) placement.steps = make_steps(placement, placement.base, placement.source, device);
@@ -173,6 +206,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
         const RowTexts& texts = placement.source.texts;
         placement.source.index = make_index(placement, placement.source, placement.site.axes,
                                             expected_sizes(placement.site, texts.rows, texts.positions), device);
+        if (placement.base.index) check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
       }
     }
   }

@@ -110,6 +110,7 @@ void RunScope::read(const HookContext& context, const Placement& placement) {
   const UnitIndex index = index_for(placement, step_ == 0 ? placement.source : placement.source_decoding, value);
   torch::Tensor units = index.gather(value);
   if (index.whole()) units = units.clone();
+  state_.source_counts[placement.representation] = index.counts();
   if (plan_.generation && plan_.generation->source_steps == SourceSteps::kSame) {
     state_.steps[placement.representation][step_] = units;
   } else {
@@ -192,6 +193,7 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
     const auto& steps = state_.steps[placement.representation];
     const auto found = steps.find(step);
     source = found != steps.end() ? found->second : state_.sources[placement.representation];
+    check_counts(state_.source_counts[placement.representation], index.counts(), name_and_site(placement));
   }
   const torch::Tensor result = intervene(placement, base, source, {});
   if (!result.defined()) return {};

@@ -14,13 +14,14 @@ constexpr std::int64_t kDecoded = std::int64_t{1} << 40;
 
 struct RunState {
   std::vector<torch::Tensor> sources;    // by representation: gathered source values
+  std::vector<UnitIndex::Counts> source_counts;  // and how many units each row of them has
   std::vector<torch::Tensor> collected;  // by representation
   std::vector<std::map<std::int64_t, torch::Tensor>> steps;  // unit "t" and generations: by representation and call
   std::vector<torch::Tensor> step_stack;                     // the source's steps as [calls * rows, width]
   std::vector<std::int64_t> fired;                           // acts of each representation on its target
   std::vector<std::any> memory;                              // what each representation's intervention keeps from step to step
 
-  explicit RunState(std::size_t count) : sources(count), collected(count), steps(count), step_stack(count), fired(count, 0), memory(count) {}
+  explicit RunState(std::size_t count) : sources(count), source_counts(count), collected(count), steps(count), step_stack(count), fired(count, 0), memory(count) {}
 };
 
 class RunScope : public HookScope {

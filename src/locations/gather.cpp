@@ -85,16 +85,19 @@ UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64
     const std::int64_t row_offset = value_rows == 1 ? 0 : row * strides[0];
     const auto& outer_entries = entries(first, row);
     const auto& inner_entries = entries(inner, row);
+    counts_.emplace_back(outer_entries.size(), inner_entries.size());
     std::vector<std::int64_t> seen;
     for (std::int64_t a = 0; a < shape_[1]; ++a) {
       for (std::int64_t c = 0; c < longest(inner); ++c) {
-        const bool there = a < static_cast<std::int64_t>(outer_entries.size()) && c < static_cast<std::int64_t>(inner_entries.size());
+        const bool outer_there = a < static_cast<std::int64_t>(outer_entries.size()), inner_there = c < static_cast<std::int64_t>(inner_entries.size());
+        const bool there = outer_there && inner_there;
         std::int64_t offset = row_offset;
-        if (there) {
-          in_range(outer_entries[a], chosen[0]);
-          if (unit == Unit::kHeadPos) in_range(inner_entries[c], chosen[1]);
-          offset += outer_entries[a] * strides[chosen[0]] + inner_entries[c] * inner_stride;
-          seen.push_back(offset);
+        if (!outer_entries.empty() && !inner_entries.empty()) {
+          const std::int64_t outer_entry = outer_entries[outer_there ? a : 0], inner_entry = inner_entries[inner_there ? c : 0];
+          in_range(outer_entry, chosen[0]);
+          if (unit == Unit::kHeadPos) in_range(inner_entry, chosen[1]);
+          offset += outer_entry * strides[chosen[0]] + inner_entry * inner_stride;
+          if (there) seen.push_back(offset);
         }
         valid.push_back(there ? 1 : 0);
         for (std::int64_t rest_offset : rest_offsets) {
@@ -132,6 +135,19 @@ torch::Tensor UnitIndex::scatter(const torch::Tensor& value, const torch::Tensor
   torch::Tensor rows = units.reshape({-1, width});
   if (kept_.defined()) rows = rows.index_select(0, kept_);
   return value.reshape({-1, width}).index_copy(0, scatter_, rows).view(value.sizes());
+}
+
+void check_counts(const UnitIndex::Counts& source, const UnitIndex::Counts& base, const std::string& where) {
+  if (source.empty() || base.empty()) return;
+  for (std::size_t row = 0; row < base.size(); ++row) {
+    const auto [from, from_inner] = source[source.size() == 1 ? 0 : row];
+    const auto [to, to_inner] = base[row];
+    const auto fits = [](std::int64_t read, std::int64_t written) { return read == written || (read == 1 && written > 0); };
+    if (fits(from, to) && fits(from_inner, to_inner)) continue;
+    const auto text = [](std::int64_t outer, std::int64_t inner) { return inner == 1 ? std::to_string(outer) : std::to_string(outer) + " x " + std::to_string(inner); };
+    throw LocationError(where + ", row " + std::to_string(row) + ": " + text(from, from_inner) + " source units for " + text(to, to_inner) +
+                        " base units; expected as many, or one for all");
+  }
 }
 
 torch::Tensor split_heads(const torch::Tensor& value, const Site& site) {

@@ -64,6 +64,7 @@ struct GenerationCollected {
   std::string key;
   std::size_t representation;
   std::map<std::int64_t, torch::Tensor> steps;  ///< [batch, units..., width] each
+  torch::Tensor valid;                          ///< of step 0: bool [batch, units...] where rows have different counts, else undefined
 };
 
 struct GenerateResult {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vene/base/export.h"
@@ -34,8 +35,11 @@ class VENE_API UnitIndex {
   const torch::Tensor& valid() const noexcept { return valid_; }
   /// Whether a row lists a unit twice: fine to read, ambiguous to write.
   bool repeats() const noexcept { return repeats_; }
+  /// How many units each row lists: of kHeadPos heads and positions, else the second is 1. Empty for the whole value.
+  using Counts = std::vector<std::pair<std::int64_t, std::int64_t>>;
+  const Counts& counts() const noexcept { return counts_; }
 
-  /// [rows, units..., remaining axes..., width], a new tensor. Missing units of ragged rows read the value's first unit.
+  /// [rows, units..., remaining axes..., width], a new tensor. Missing units of ragged rows read the first that the row lists.
   /// @param value of the sizes that the index was made for, its head axis split off
   torch::Tensor gather(const torch::Tensor& value) const;
   /// The value with the selected units replaced by `units` (gather's shape), out of place.
@@ -50,8 +54,12 @@ class VENE_API UnitIndex {
   torch::Tensor scatter_;            // the same without the missing units
   torch::Tensor kept_;               // where in flat_ those are; undefined: everywhere
   torch::Tensor valid_;
+  Counts counts_;
   bool repeats_ = false;
 };
+
+/// LocationError where a row reads another number of units than it writes; one unit serves any number. Nothing for the whole value.
+VENE_API void check_counts(const UnitIndex::Counts& source, const UnitIndex::Counts& base, const std::string& where);
 
 /// A value with packed heads viewed as [batch, pos, head, width]; any other unchanged.
 VENE_API torch::Tensor split_heads(const torch::Tensor& value, const Site& site);

@@ -283,7 +283,7 @@ TEST_F(StepsTest, ErrorsSayWhereAndWhatWasExpected) {
   EXPECT_THAT(run("vanilla", at({0, 1}), {}, {torch::zeros({3, 5})}),
               ThrowsMessage<PlanError>(HasSubstr("a constant source of shape [3, 5] does not fit 2 steps of 3 rows; expected [width], [steps, width] or [batch, steps, width]")));
   EXPECT_THAT(run("vanilla", {}, {}, {torch::zeros({2, 5})}), ThrowsMessage<PlanError>(HasSubstr("its constant source has 2 steps, and the site was called once more")));
-  EXPECT_THAT(run("vanilla", {}, {batch_of(source_.inputs_embeds.narrow(1, 0, 3))}), ThrowsMessage<PlanError>(HasSubstr("the source's run ended before step 3")));
+  EXPECT_THAT(run("vanilla", {}, {batch_of(source_.inputs_embeds.narrow(1, 0, 3))}), ThrowsMessage<LocationError>(HasSubstr("row 0: the source has 3 positions, what it writes into has 5; name the positions (unit_locations)")));
   // Where steps are a module's calls and no more is known of them.
   auto unknown = IntervenableModel(IntervenableConfig::parse(R"([{"component": "gru.cells.0.output", "unit": "t", "intervention_type": "zero"}])"),
                                    models::adapt(model_, [model = model_](const models::Batch& batch) { return model->forward(batch); }));
