@@ -38,6 +38,9 @@ std::vector<Prepared> prepare(const std::vector<std::string>& paths, const model
     const auto [other, is_new] = named.emplace(name, path);
     if (!is_new) throw ConfigError("'" + other->second + "' and '" + path + "' would both write " + name + ".safetensors; rename one");
     Experiment experiment = load_experiment(path, lm);
+    if (paths.size() > 1 && fs::exists(fs::path(experiment.config_folder) / "model_parts.safetensors")) {
+      throw ConfigError(path + ": its interventions were trained together with parts of the model, which they bring along; run it alone");
+    }
     try {
       Plan plan = plan_experiment(experiment, lm);
       prepared.push_back({path, name, std::move(experiment), std::move(plan)});

@@ -66,7 +66,10 @@ void train_command(const Options& options) {
   spec.options.output = options.out;
   spec.options.resume = options.resume;
   train::TrainReport report;
-  {
+  const std::string saved = (fs::path(options.out) / "intervention").string();
+  train::Trainer trainer(model, spec.options);
+  trainer.check(spec.test);  // before the work, like the other sets
+  try {
     Progress progress("training");
     const StopsOnInterrupt stops;
     spec.options.progress = [&](const train::Progress& now) {
@@ -75,17 +78,19 @@ void train_command(const Options& options) {
       progress(static_cast<std::size_t>(now.latest.step + 1), static_cast<std::size_t>(now.steps), note);
       return interrupted == 0;
     };
-    report = train::Trainer(model, spec.options).fit(spec.examples, spec.validation);
+    report = trainer.fit(spec.examples, spec.validation);
+  } catch (const train::DivergedError& error) {
+    if (!error.trained()) throw;
+    model->save(saved);
+    throw PlanError(std::string(error.what()) + "; these are saved in " + saved);
   }
   const fs::path out(options.out);
   if (report.cancelled) {
     throw PlanError("stopped after step " + std::to_string(report.steps.back().step) + "; `--resume` goes on from " + (out / "checkpoint.safetensors").string());
   }
-  train::Trainer evaluator(model, spec.options);
-  Json metrics{{"model", options.model.folder}, {"steps", report.steps.size()}, {"stopped_early", report.stopped_early}, {"train", metrics_json(evaluator.evaluate(spec.examples))}};
-  if (!spec.validation.empty()) metrics["validation"] = metrics_json(evaluator.evaluate(spec.validation, true));
-  if (!spec.test.empty()) metrics["test"] = metrics_json(evaluator.evaluate(spec.test, true));
-  const std::string saved = (out / "intervention").string();
+  Json metrics{{"model", options.model.folder}, {"steps", report.steps.size()}, {"stopped_early", report.stopped_early}, {"train", metrics_json(trainer.evaluate(spec.examples))}};
+  if (!spec.validation.empty()) metrics["validation"] = metrics_json(trainer.evaluate(spec.validation, true));
+  if (!spec.test.empty()) metrics["test"] = metrics_json(trainer.evaluate(spec.test, true));
   model->save(saved);
   // Beside the interventions too, where `vene push` finds it for the model card.
   for (const fs::path& folder : {out, fs::path(saved)}) io::write_file((folder / "metrics.json").string(), metrics.dump(2) + "\n");
@@ -102,9 +107,11 @@ void train_command(const Options& options) {
   std::printf("%zu steps%s; loss %.4f at first, %.4f at last\n", report.steps.size(), report.stopped_early ? ", stopped early" : "", report.steps.front().loss, report.steps.back().loss);
   for (const char* set : {"train", "validation", "test"}) {
     if (!metrics.contains(set)) continue;
-    std::printf("%-10s  loss %.4f  accuracy %.3f\n", set, metrics[set]["loss"].get<double>(), metrics[set]["accuracy"].get<double>());
+    const auto figure = [&](const char* name) { return metrics[set][name].is_null() ? std::nan("") : metrics[set][name].get<double>(); };
+    std::printf("%-10s  loss %.4f  accuracy %.3f\n", set, figure("loss"), figure("accuracy"));
   }
-  std::printf("intervention: %s\nlog: %s, %s\n", saved.c_str(), (out / "log.csv").c_str(), (out / "metrics.json").c_str());
+  const std::string validation_log = spec.validation.empty() ? "" : ", " + (out / "validation.csv").string();
+  std::printf("intervention: %s\nlog: %s%s, %s\n", saved.c_str(), (out / "log.csv").c_str(), validation_log.c_str(), (out / "metrics.json").c_str());
   if (picture) std::printf("picture: %s\n", (out / "loss.png").c_str());
 }
 
@@ -115,7 +122,7 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train the interventions of a spec, and save them");
   options->model.add_to(*command);
   command->add_option("SPEC", options->spec, "What to train on which examples (docs/training.md)")->required()->option_text("FILE REQUIRED");
-  command->add_option("-o,--output", options->out, "Folder for intervention/, log.csv, metrics.json, loss.png and the checkpoint")->required()->type_name("DIR");
+  command->add_option("-o,--output", options->out, "Folder for intervention/, log.csv, validation.csv, metrics.json, loss.png and the checkpoint")->required()->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the checkpoint in the output folder, where there is one");
   command->add_flag("--json", options->json, "Print metrics.json instead of a summary");
   command->add_flag("--no-picture", options->no_picture, "Don't draw loss.png");

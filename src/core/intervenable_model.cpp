@@ -44,7 +44,9 @@ void IntervenableModelImpl::enable_model_gradients(const std::vector<std::string
   }
   for (const auto& item : parameters) {
     const bool wanted = parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) { return begins(item.key(), part); });
-    if (wanted) torch::Tensor(item.value()).set_requires_grad(true);
+    if (!wanted) continue;
+    torch::Tensor(item.value()).set_requires_grad(true);
+    enabled_.try_emplace(item.key(), item.value()._version());
   }
 }
 
@@ -56,6 +58,16 @@ std::set<std::string> IntervenableModelImpl::trained_parts() const {
   std::set<std::string> names;
   for (const auto& item : model_->named_parameters()) {
     if (item.value().requires_grad()) names.insert(item.key());
+  }
+  return names;
+}
+
+std::set<std::string> IntervenableModelImpl::changed_parts() const {
+  std::set<std::string> names = trained_parts();
+  names.insert(loaded_parts_.begin(), loaded_parts_.end());
+  const auto parameters = model_->named_parameters();
+  for (const auto& [name, changes] : enabled_) {
+    if (parameters[name]._version() != changes) names.insert(name);
   }
   return names;
 }

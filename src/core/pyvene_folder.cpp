@@ -86,6 +86,7 @@ void detail::read_pyvene_tensors(const IntervenableModelImpl& model, const std::
 }
 
 void IntervenableModelImpl::save_pyvene(const std::string& folder, const InterventionRegistry& registry) const {
+  if (!changed_parts().empty()) throw IoError(folder + ": parts of the model were trained along (" + *changed_parts().begin() + " is the first), which are not written in pyvene's form; use save");
   Json config{{"mode", config_.mode == Mode::kSerial ? "serial" : "parallel"}, {"sorted_keys", keys_}};
   for (const char* list : {"representations", "intervention_types", "intervention_dimensions", "intervention_constant_sources"}) config[list] = Json::array();
   std::vector<std::pair<std::string, NamedTensors>> archives;

@@ -83,8 +83,8 @@ void IntervenableModelImpl::save(const std::string& folder) const {
   config.intervention_dimensions.clear();
   config.intervention_constant_sources.clear();
   config.model_type = model_->architecture();
-  const std::set<std::string> trained = trained_parts();
-  config.model_fingerprint = detail::fingerprint(*model_, trained);
+  const std::set<std::string> changed = changed_parts();
+  config.model_fingerprint = detail::fingerprint(*model_, changed);
   io::NamedTensors tensors;
   std::vector<std::string> parameters_saved;
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
@@ -103,7 +103,7 @@ void IntervenableModelImpl::save(const std::string& folder) const {
   }
   io::NamedTensors parts;
   const auto parameters = model_->named_parameters();
-  for (const std::string& name : trained) parts.emplace_back(name, parameters[name].detach());
+  for (const std::string& name : changed) parts.emplace_back(name, parameters[name].detach());
   detail::write_saved(folder, config.to_json(), tensors, parameters_saved, parts);
 }
 
@@ -136,6 +136,7 @@ std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::st
   }
   for (const auto& intervention : loaded->interventions_) intervention->to(loaded->model_->device());
   if (files.parts) restore_parts(*loaded->model_, parts, files.parts_path);
+  loaded->loaded_parts_ = part_names;
   return loaded;
 }
 

@@ -74,7 +74,10 @@ Tensor matrix_exponential(const Tensor& x) {
   const std::int64_t rank = x.size(1);
   if (width == rank) {
     const Tensor l = lower(x);
-    return torch::matrix_exp(l - l.t());
+    const Tensor q = torch::matrix_exp(l - l.t());
+    if (x.scalar_type() == torch::kFloat64) return q;
+    // The squarings lose digits. A Newton step towards the nearest orthogonal matrix brings them back: an error e becomes e^2.
+    return 1.5 * q - 0.5 * q.matmul(q.t().matmul(q));
   }
   // exp(UV')E = E + U f(V'U) V'E with f(M) = (exp(M) - I) / M, read off the exponential of [[M, V'E], [0, 0]]. The core is far from
   // normal where X is large, so that single precision would lose the orthogonality.

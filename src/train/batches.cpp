@@ -9,8 +9,6 @@
 namespace vene::train {
 namespace {
 
-std::string name_of(std::size_t row) { return "example " + std::to_string(row); }
-
 void describe(std::string& key, const torch::Tensor& tensor) { key += tensor.defined() ? shape_text(tensor.sizes()) : std::string("-"); }
 
 void describe(std::string& key, const models::Batch& batch) {
@@ -45,12 +43,12 @@ models::Batch joined(const std::vector<const models::Batch*>& parts) {
 }
 
 // Appends the rows of a side, each of which has one row an axis.
-void append(SideSelection& to, const SideSelection& from, std::size_t row) {
+void append(SideSelection& to, const SideSelection& from, const std::string& name) {
   for (std::size_t unit = 0; unit < to.units.size(); ++unit) {
     if (!to.units[unit]) continue;
     for (std::size_t axis = 0; axis < to.units[unit]->size(); ++axis) {
       const AxisSelection& picked = (*from.units[unit])[axis];
-      if (picked.rows.size() != 1) throw LocationError(name_of(row) + ": locations for " + std::to_string(picked.rows.size()) + " rows, an example has one");
+      if (picked.rows.size() != 1) throw LocationError(name + ": locations for " + std::to_string(picked.rows.size()) + " rows, an example has one");
       (*to.units[unit])[axis].rows.push_back(picked.rows[0]);
     }
   }
@@ -71,34 +69,44 @@ Locations join_locations(const std::vector<Example>& examples, const std::vector
     hop.base = without_rows(hop.base);
     for (const std::size_t row : rows) {
       const HopSelection& mine = examples[row].locations.hops.at(name);
-      if (hop.source) append(*hop.source, *mine.source, row);
-      append(hop.base, mine.base, row);
+      const std::string example = name_of(examples[row], row);
+      if (hop.source) append(*hop.source, *mine.source, example);
+      append(hop.base, mine.base, example);
     }
   }
   return all;
 }
 
 // Label positions as columns of the batch.
-torch::Tensor label_columns(const Example& example, std::size_t row) {
+torch::Tensor label_columns(const Example& example, const std::vector<Label>& labels, std::size_t row) {
   const RowTexts texts = RowTexts::of(example.base.primary(), example.base.attention_mask, example.base.input_ids, nullptr);
   AxisSelection axis;
   axis.rows.emplace_back();
-  for (const Label& label : example.labels) axis.rows[0].push_back({Selector::Kind::kIndex, label.position, 0, {}, 0});
-  return torch::tensor(resolve_positions(axis, texts, name_of(row) + ", labels")[0], torch::kInt64);
+  for (const Label& label : labels) axis.rows[0].push_back({Selector::Kind::kIndex, label.position, 0, {}, 0});
+  return torch::tensor(resolve_positions(axis, texts, name_of(example, row) + ", labels")[0], torch::kInt64);
+}
+
+torch::Tensor label_tokens(const std::vector<Label>& labels) {
+  std::vector<std::int64_t> ids;
+  for (const Label& label : labels) ids.push_back(label.token);
+  return torch::tensor(ids, torch::kInt64);
 }
 
 void check(const Example& example, std::size_t row) {
-  if (example.base.rows() != 1) throw PlanError(name_of(row) + ": its base has " + std::to_string(example.base.rows()) + " rows, expected one");
-  if (example.labels.empty()) throw PlanError(name_of(row) + ": it has no labels");
+  const std::string name = name_of(example, row);
+  if (example.base.rows() != 1) throw PlanError(name + ": its base has " + std::to_string(example.base.rows()) + " rows, expected one");
+  if (example.labels.empty()) throw PlanError(name + ": it has no labels");
   for (const auto& source : example.sources) {
-    if (source && source->rows() != 1) throw PlanError(name_of(row) + ": a source of it has " + std::to_string(source->rows()) + " rows, expected one");
+    if (source && source->rows() != 1) throw PlanError(name + ": a source of it has " + std::to_string(source->rows()) + " rows, expected one");
   }
   for (const auto& ids : example.subspaces) {
-    if (ids && ids->rows.size() != 1) throw PlanError(name_of(row) + ": subspaces for " + std::to_string(ids->rows.size()) + " rows, an example has one");
+    if (ids && ids->rows.size() != 1) throw PlanError(name + ": subspaces for " + std::to_string(ids->rows.size()) + " rows, an example has one");
   }
 }
 
 }  // namespace
+
+std::string name_of(const Example& example, std::size_t row) { return example.name.empty() ? "example " + std::to_string(row) : example.name; }
 
 std::string shape_key(const Example& example, std::size_t number) {
   check(example, number);
@@ -113,7 +121,7 @@ std::string shape_key(const Example& example, std::size_t number) {
   }
   key += "|";
   for (const auto& ids : example.subspaces) key += ids ? "s" : "n";
-  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "");
+  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "") + std::to_string(example.task_labels.size());
 }
 
 ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::size_t>& rows) {
@@ -123,19 +131,22 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
   ExampleBatch batch;
   batch.rows = rows;
   std::vector<const models::Batch*> bases;
-  std::vector<torch::Tensor> positions, tokens;
+  std::vector<torch::Tensor> positions, tokens, task_positions, task_tokens;
   std::vector<std::int64_t> rivals;
   for (const std::size_t row : rows) {
     const Example& example = examples.at(row);
-    if (shape_key(example, row) != key) throw PlanError(name_of(row) + " does not have the shape of " + name_of(rows[0]) + ", so they cannot be one batch");
+    if (shape_key(example, row) != key) throw PlanError(name_of(example, row) + " does not have the shape of " + name_of(first, rows[0]) + ", so they cannot be one batch");
     bases.push_back(&example.base);
-    positions.push_back(label_columns(example, row));
-    std::vector<std::int64_t> ids;
-    for (const Label& label : example.labels) ids.push_back(label.token);
-    tokens.push_back(torch::tensor(ids, torch::kInt64));
+    positions.push_back(label_columns(example, example.labels, row));
+    tokens.push_back(label_tokens(example.labels));
+    if (!example.task_labels.empty()) {
+      task_positions.push_back(label_columns(example, example.task_labels, row));
+      task_tokens.push_back(label_tokens(example.task_labels));
+    }
     if (example.rival) rivals.push_back(*example.rival);
   }
   batch.request.base = joined(bases);
+  batch.request.tokenizer = first.tokenizer;
   for (std::size_t group = 0; group < first.sources.size(); ++group) {
     if (!first.sources[group]) {
       batch.request.sources.emplace_back();
@@ -158,6 +169,10 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
   batch.positions = torch::stack(positions);
   batch.tokens = torch::stack(tokens);
   if (!rivals.empty()) batch.rivals = torch::tensor(rivals, torch::kInt64);
+  if (!task_tokens.empty()) {
+    batch.task_positions = torch::stack(task_positions);
+    batch.task_tokens = torch::stack(task_tokens);
+  }
   return batch;
 }
 
@@ -169,15 +184,18 @@ void check_labels(const std::vector<Example>& examples, const models::Model& mod
   const std::int64_t size = model.vocabulary_size();
   for (std::size_t row = 0; row < examples.size(); ++row) {
     check(examples[row], row);
-    (void)label_columns(examples[row], row);
+    const Example& example = examples[row];
+    (void)label_columns(example, example.labels, row);
+    if (!example.task_labels.empty()) (void)label_columns(example, example.task_labels, row);
     if (size == 0) continue;
     auto inside = [&](std::int64_t token, const char* what) {
       if (token < 0 || token >= size) {
-        throw PlanError(name_of(row) + ": the " + what + " " + std::to_string(token) + " is outside the vocabulary, whose tokens are 0 to " + std::to_string(size - 1));
+        throw PlanError(name_of(example, row) + ": the " + what + " " + std::to_string(token) + " is outside the vocabulary, whose tokens are 0 to " + std::to_string(size - 1));
       }
     };
-    for (const Label& label : examples[row].labels) inside(label.token, "label");
-    if (examples[row].rival) inside(*examples[row].rival, "rival");
+    for (const Label& label : example.labels) inside(label.token, "label");
+    for (const Label& label : example.task_labels) inside(label.token, "task label");
+    if (example.rival) inside(*example.rival, "rival");
   }
 }
 

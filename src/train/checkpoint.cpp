@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/train/checkpoint.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "vene/base/error.h"
@@ -39,14 +41,103 @@ std::vector<std::vector<double>> rows_of(const Tensor& table) {
   return rows;
 }
 
+// FNV-1a over what a training reads.
+class Fingerprint {
+ public:
+  void add(std::int64_t value) { add(&value, sizeof value); }
+  void add(const std::string& text) {
+    add(static_cast<std::int64_t>(text.size()));
+    add(text.data(), text.size());
+  }
+  void add(const Tensor& tensor) {
+    add(static_cast<std::int64_t>(tensor.defined()));
+    if (!tensor.defined()) return;
+    const Tensor plain = tensor.detach().cpu().contiguous();
+    for (const std::int64_t size : plain.sizes()) add(size);
+    add(plain.const_data_ptr(), plain.nbytes());
+  }
+  void add(const models::Batch& batch) {
+    for (const Tensor& tensor : {batch.input_ids, batch.attention_mask, batch.inputs_embeds}) add(tensor);
+    for (const Tensor& tensor : batch.extra) add(tensor);
+  }
+  void add(const SideSelection& side) {
+    add(static_cast<std::int64_t>(side.for_all));
+    for (const UnitSelection& unit : side.units) {
+      add(static_cast<std::int64_t>(unit ? unit->size() : 0));
+      for (const AxisSelection& axis : unit.value_or(std::vector<AxisSelection>{})) {
+        for (const RowSelection& row : axis.rows) {
+          add(static_cast<std::int64_t>(row.size()));
+          for (const Selector& selector : row) {
+            for (const std::int64_t value : {static_cast<std::int64_t>(selector.kind), selector.begin, selector.end, selector.occurrence}) add(value);
+            add(selector.text);
+          }
+        }
+      }
+    }
+  }
+  void add(const std::vector<Label>& labels) {
+    for (const Label& label : labels) {
+      add(label.token);
+      add(label.position);
+    }
+  }
+  void add(const Example& example) {
+    add(example.base);
+    for (const auto& source : example.sources) source ? add(*source) : add(std::int64_t{0});
+    for (const auto& [name, hop] : example.locations.hops) {
+      add(name);
+      if (hop.source) add(*hop.source);
+      add(hop.base);
+    }
+    for (const auto& ids : example.subspaces) {
+      for (const auto& row : ids ? ids->rows : std::vector<std::vector<std::int64_t>>{}) {
+        for (const std::int64_t id : row) add(id);
+        add(std::int64_t{-1});
+      }
+    }
+    add(example.labels);
+    add(example.task_labels);
+    add(example.rival.value_or(-1));
+  }
+  std::string text() const {
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(value_));
+    return digits;
+  }
+
+ private:
+  void add(const void* data, std::size_t size) {
+    const auto* bytes = static_cast<const unsigned char*>(data);
+    for (std::size_t i = 0; i < size; ++i) value_ = (value_ ^ bytes[i]) * 0x100000001B3ULL;
+  }
+  std::uint64_t value_ = 0xCBF29CE484222325ULL;
+};
+
 }  // namespace
 
-std::string training_identity(const TrainOptions& options, std::size_t examples, std::int64_t steps) {
+std::string training_identity(const TrainOptions& options, const IntervenableModelImpl& model, const std::vector<Example>& examples, const std::vector<Example>& validation, std::int64_t steps) {
   Json json{{"optimizer", static_cast<int>(options.optimizer)}, {"learning_rate", options.learning_rate}, {"weight_decay", options.weight_decay}, {"momentum", options.momentum},
             {"batch_size", options.batch_size},                 {"accumulation", options.accumulation},   {"schedule", static_cast<int>(options.schedule)},
             {"warm_up", options.warm_up},                       {"clip", options.clip},                   {"seed", options.seed},
-            {"examples", examples},                             {"steps", steps}};
+            {"examples", examples.size()},                      {"steps", steps},
+            {"patience", options.patience},                     {"task_weight", options.task_weight}};
   if (options.temperature) json["temperature"] = {options.temperature->first, options.temperature->second};
+  Fingerprint data, interventions;
+  for (const std::vector<Example>* set : {&examples, &validation}) {
+    data.add(static_cast<std::int64_t>(set->size()));
+    for (const Example& example : *set) data.add(example);
+  }
+  const auto& representations = model.config().representations;
+  const bool ready = std::any_of(representations.begin(), representations.end(), [](const RepresentationConfig& r) { return r.intervention != nullptr; });
+  if (!ready) {  // ready instances have no text
+    IntervenableConfig config = model.config();
+    for (RepresentationConfig& r : config.representations) r.options.erase("seed");  // where they start is no matter to one that goes on
+    interventions.add(config.to_json());
+  }
+  for (const std::string& key : model.keys()) interventions.add(key);
+  for (const std::string& part : model.trained_parts()) interventions.add(part);
+  json["data"] = data.text();
+  json["interventions"] = interventions.text();
   return json.dump();
 }
 
@@ -65,7 +156,7 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, con
   all.emplace_back("steps", table(steps, 6));
   all.emplace_back("epochs", table(epochs, 5));
   all.emplace_back("best_loss", torch::tensor(checkpoint.best_loss, torch::kFloat64));
-  const Json state{{"next_step", checkpoint.next_step}, {"epochs_without", checkpoint.epochs_without}};
+  const Json state{{"next_step", checkpoint.next_step}, {"epochs_without", checkpoint.epochs_without}, {"best_step", checkpoint.best_step}};
   io::write_safetensors(path, all, {{"format", "vene training checkpoint"}, {"version", "1"}, {"identity", identity}, {"state", state.dump()}});
 }
 
@@ -79,12 +170,13 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& identity)
   if (entry("version") != "1") throw IoError(path + ": is a checkpoint of version " + entry("version") + ", this vene reads version 1");
   if (entry("identity") != identity) throw PlanError(path + ": is the checkpoint of another training (" + entry("identity") + "; this one is " + identity + ")");
   const Json state = Json::parse(entry("state"), nullptr, false);
-  if (!state.is_object() || !state.contains("next_step") || !state.contains("epochs_without")) throw IoError(path + ": its state is damaged");
+  if (!state.is_object() || !state.contains("next_step") || !state.contains("epochs_without") || !state.contains("best_step")) throw IoError(path + ": its state is damaged");
   io::NamedTensors all;
   for (const io::TensorInfo& info : file.tensors()) all.emplace_back(info.name, file.tensor(info.name));
   Checkpoint checkpoint;
   checkpoint.next_step = state["next_step"];
   checkpoint.epochs_without = state["epochs_without"];
+  checkpoint.best_step = state["best_step"];
   checkpoint.parameters = part(all, "parameter.");
   checkpoint.constants = part(all, "constant.");
   checkpoint.optimizer = part(all, "optimizer.");

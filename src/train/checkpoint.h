@@ -14,13 +14,14 @@ struct Checkpoint {
   NamedTensors optimizer;
   NamedTensors best;                 ///< parameters of the lowest validation loss; empty: none yet
   double best_loss = 0;
+  std::int64_t best_step = -1;       ///< the last step before it
   std::int64_t epochs_without = 0;   ///< since then
   torch::Tensor generator;           ///< state of LibTorch's CPU generator
   TrainReport report;
 };
 
-/// What of the options and the data a training cannot go on without; a checkpoint of other ones is refused.
-std::string training_identity(const TrainOptions& options, std::size_t examples, std::int64_t steps);
+/// What of the options, the interventions and the data a training cannot go on without; a checkpoint of other ones is refused.
+std::string training_identity(const TrainOptions& options, const IntervenableModelImpl& model, const std::vector<Example>& examples, const std::vector<Example>& validation, std::int64_t steps);
 
 /// One file, atomically.
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, const std::string& identity);

@@ -86,6 +86,7 @@ ExampleBatch ExampleSet::pick(const std::vector<std::size_t>& examples) const {
   ExampleBatch some;
   some.rows = examples;
   some.request.base = picked(all.request.base, index);
+  some.request.tokenizer = all.request.tokenizer;
   for (const auto& source : all.request.sources) some.request.sources.push_back(source ? std::optional(picked(*source, index)) : std::nullopt);
   for (const auto& [name, hop] : all.request.locations.hops) {
     some.request.locations.hops[name] = {hop.source ? std::optional(picked(*hop.source, rows)) : std::nullopt, picked(hop.base, rows)};
@@ -96,6 +97,8 @@ ExampleBatch ExampleSet::pick(const std::vector<std::size_t>& examples) const {
   some.positions = picked(all.positions, index);
   some.tokens = picked(all.tokens, index);
   some.rivals = picked(all.rivals, index);
+  some.task_positions = picked(all.task_positions, index);
+  some.task_tokens = picked(all.task_tokens, index);
   return some;
 }
 

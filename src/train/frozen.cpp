@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
@@ -52,7 +53,10 @@ FrozenValues::FrozenValues(IntervenableModel model, const ExampleSet& examples, 
 }
 
 bool FrozenValues::fits(const IntervenableModelImpl& model) {
-  return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr && model.config().mode == Mode::kParallel && model.trained_parts().empty();
+  const auto& representations = model.config().representations;
+  // A recurrent cell gives a value a step, and what is kept is one value.
+  const bool by_step = std::any_of(representations.begin(), representations.end(), [](const RepresentationConfig& r) { return r.unit == "t"; });
+  return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr && model.config().mode == Mode::kParallel && model.trained_parts().empty() && !by_step;
 }
 
 void FrozenValues::compute(Group& group) {

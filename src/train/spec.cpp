@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/train/spec.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 
 #include "src/config/json_fields.h"
 #include "src/core/experiment_json.h"
@@ -31,24 +33,37 @@ models::Batch read_row(const Json& json, const std::string& path, const models::
   return batch.to(model.model->device());
 }
 
-std::int64_t read_token(const Json& json, const std::string& path, const models::LanguageModel& model) {
+// The text of an example's base, where it is given as one.
+std::optional<std::string> text_of(const Json& base) {
+  const Json* text = base.is_string() ? &base : base.is_object() && base.contains("text") ? &base["text"] : nullptr;
+  return text != nullptr && text->is_string() ? std::optional(text->get<std::string>()) : std::nullopt;
+}
+
+// The one token that a text is; where it is more by itself, the one that goes on from the text in front of it, which tokenizers may cut otherwise.
+std::int64_t read_token(const Json& json, const std::string& path, const models::LanguageModel& model, const std::optional<std::string>& before = {}) {
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (!json.is_string()) throw ConfigError(path + ": expected a token's text or its id, got " + json_text(json));
   if (!model.tokenizer) throw ConfigError(path + ": this model has no tokenizer; give the token's id");
   const std::vector<std::int64_t> ids = model.tokenizer->encode(json.get<std::string>(), false);
+  if (ids.size() != 1 && before) {
+    const std::vector<std::int64_t> front = model.tokenizer->encode(*before, false), whole = model.tokenizer->encode(*before + json.get<std::string>(), false);
+    if (whole.size() == front.size() + 1 && std::equal(front.begin(), front.end(), whole.begin())) return whole.back();
+  }
   if (ids.size() != 1) throw ConfigError(path + ": expected the text of one token, " + json_text(json) + " has " + std::to_string(ids.size()));
   return ids[0];
 }
 
-std::vector<Label> read_labels(Fields& fields, const std::string& path, const models::LanguageModel& model) {
-  const Json* one = fields.find("label");
-  const Json* several = fields.find("labels");
-  if ((one == nullptr) == (several == nullptr)) throw ConfigError(path + ": expected either 'label' or 'labels'");
-  if (one != nullptr) return {{read_token(*one, path + ".label", model), -1}};
-  if (!several->is_array() || several->empty()) fields.fail("labels", R"(a list such as [{"token": " Paris", "position": -1}])", *several);
+// `name` is "label" or "task_label", with an s for several.
+std::vector<Label> read_labels(Fields& fields, const std::string& name, const std::string& path, const models::LanguageModel& model, const std::optional<std::string>& before) {
+  const Json* one = fields.find(name.c_str());
+  const Json* several = fields.find((name + "s").c_str());
+  if (one != nullptr && several != nullptr) throw ConfigError(path + ": expected either '" + name + "' or '" + name + "s'");
+  if (one != nullptr) return {{read_token(*one, path + "." + name, model, before), -1}};
+  if (several == nullptr) return {};
+  if (!several->is_array() || several->empty()) fields.fail((name + "s").c_str(), R"(a list such as [{"token": " Paris", "position": -1}])", *several);
   std::vector<Label> labels;
   for (std::size_t i = 0; i < several->size(); ++i) {
-    const std::string here = item(path + ".labels", i);
+    const std::string here = item(path + "." + name + "s", i);
     Fields label((*several)[i], here, R"({"token": " Paris", "position": -1})");
     const Json* token = label.find("token");
     if (token == nullptr) throw ConfigError(here + ": 'token' is missing");
@@ -62,6 +77,8 @@ std::vector<Label> read_labels(Fields& fields, const std::string& path, const mo
 Example read_example(const Json& json, const std::string& path, const Common& common, const models::LanguageModel& model) {
   Fields fields(json, path, kExample);
   Example example;
+  example.name = path;
+  example.tokenizer = model.tokenizer.get();
   const Json* base = fields.find("base");
   if (base == nullptr) throw ConfigError(path + ": 'base' is missing");
   example.base = read_row(*base, path + ".base", model);
@@ -80,8 +97,11 @@ Example read_example(const Json& json, const std::string& path, const Common& co
   }
   const Json* subspaces = fields.find("subspaces");
   example.subspaces = subspaces != nullptr ? detail::read_subspaces(*subspaces, path + ".subspaces") : common.subspaces;
-  example.labels = read_labels(fields, path, model);
-  if (const Json* rival = fields.find("rival")) example.rival = read_token(*rival, path + ".rival", model);
+  const std::optional<std::string> before = text_of(*base);
+  example.labels = read_labels(fields, "label", path, model, before);
+  if (example.labels.empty()) throw ConfigError(path + ": expected either 'label' or 'labels'");
+  example.task_labels = read_labels(fields, "task_label", path, model, before);
+  if (const Json* rival = fields.find("rival")) example.rival = read_token(*rival, path + ".rival", model, before);
   fields.refuse_others();
   return example;
 }
@@ -147,8 +167,10 @@ void read_options(const Json& json, const std::string& path, TrainOptions& optio
   fields.read("patience", options.patience);
   fields.read("checkpoint_every", options.checkpoint_every);
   fields.read("cache", options.cache);
+  fields.read("task_weight", options.task_weight);
   std::int64_t seed = 0;
   fields.read("seed", seed);
+  if (seed < 0) fields.fail("seed", "an integer of at least 0", seed);
   options.seed = static_cast<std::uint64_t>(seed);
   if (const Json* temperature = fields.find("temperature")) {
     const bool pair = temperature->is_array() && temperature->size() == 2 && (*temperature)[0].is_number() && (*temperature)[1].is_number();

@@ -13,6 +13,7 @@
 #include "src/train/example_set.h"
 #include "src/train/frozen.h"
 #include "src/train/optimizer.h"
+#include "src/train/shape_key.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -22,10 +23,16 @@ namespace {
 using torch::Tensor;
 
 // [rows, positions, vocabulary] at columns [rows, labels]; a classifier's [rows, classes] stand for every label.
-Tensor at_labels(const Tensor& logits, const ExampleBatch& batch) {
-  if (logits.dim() == 2) return logits.unsqueeze(1).expand({-1, batch.tokens.size(1), -1});
-  const Tensor columns = batch.positions.to(logits.device()).unsqueeze(-1).expand({-1, -1, logits.size(-1)});
+Tensor at_columns(const Tensor& logits, const Tensor& positions) {
+  if (logits.dim() == 2) return logits.unsqueeze(1).expand({-1, positions.size(1), -1});
+  const Tensor columns = positions.to(logits.device()).unsqueeze(-1).expand({-1, -1, logits.size(-1)});
   return logits.gather(1, columns);
+}
+
+// Cross entropy of the model's own run at the task labels, a mean over the batch.
+Tensor task_loss(models::Model& model, const ExampleBatch& batch) {
+  const Tensor logits = at_columns(model.forward(batch.request.base).logits, batch.task_positions);
+  return cross_entropy(logits, batch.task_tokens.to(logits.device())).mean();
 }
 
 NamedTensors numbered(const std::vector<Tensor>& tensors) {
@@ -52,7 +59,7 @@ std::string short_text(double value) {
   return text;
 }
 
-void check(const TrainOptions& options) {
+void check_values(const TrainOptions& options) {
   auto least = [](const char* name, double value, double least) {
     if (!(value >= least)) throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
   };
@@ -62,6 +69,13 @@ void check(const TrainOptions& options) {
   least("learning_rate", options.learning_rate, 0);
   least("warm_up", options.warm_up, 0);
   least("clip", options.clip, 0);
+  least("weight_decay", options.weight_decay, 0);
+  least("momentum", options.momentum, 0);
+  least("patience", static_cast<double>(options.patience), 0);
+  least("checkpoint_every", static_cast<double>(options.checkpoint_every), 0);
+  least("cache", static_cast<double>(options.cache), 0);
+  least("task_weight", options.task_weight, 0);
+  if (options.momentum > 0 && options.optimizer != OptimizerKind::kSGD) throw PlanError("momentum is " + short_text(options.momentum) + ", and only the optimizer sgd has one");
   if (options.warm_up > 1) throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
   if (options.resume && options.output.empty()) throw PlanError("resume is set, but there is no output folder to go on from");
 }
@@ -74,6 +88,16 @@ double schedule_factor(Schedule schedule, std::int64_t step, std::int64_t steps,
   if (schedule == Schedule::kConstant) return 1;
   const double done = static_cast<double>(step - rising) / static_cast<double>(std::max<std::int64_t>(1, steps - rising));
   return schedule == Schedule::kLinear ? std::max(0.0, 1 - done) : 0.5 * (1 + std::cos(M_PI * std::min(1.0, done)));
+}
+
+std::string validation_csv(const std::vector<EpochRecord>& epochs) {
+  std::string text = "epoch,loss,accuracy,logit_difference\n";
+  for (const EpochRecord& r : epochs) {
+    char line[120];
+    std::snprintf(line, sizeof line, "%lld,%.9g,%.9g,%.9g\n", static_cast<long long>(r.epoch), r.validation.loss, r.validation.accuracy, r.validation.logit_difference);
+    text += line;
+  }
+  return text;
 }
 
 std::string training_csv(const std::vector<StepRecord>& steps) {
@@ -91,17 +115,28 @@ struct Trainer::Run {
   Run(Trainer& trainer, const std::vector<Example>& examples, const std::vector<Example>& validation)
       : trainer(trainer), options(trainer.options_), set(examples), validation(validation), parameters(trainer.model_->trainable_parameters()), constants(trainer.model_->buffers()) {
     if (parameters.empty()) throw PlanError("there is nothing to train: no intervention of this config has parameters, and the model is frozen");
+    check_options(examples, validation);
     optimizer = make_optimizer(options, parameters);
     if (options.cache > 0 && FrozenValues::fits(*trainer.model_)) frozen = std::make_unique<FrozenValues>(trainer.model_, set, options.batch_size, options.cache);
     const auto count = static_cast<std::int64_t>(set.batches(options.batch_size, options.seed).size());
     steps_per_epoch = (count + options.accumulation - 1) / options.accumulation;
     steps = steps_per_epoch * options.epochs;
-    identity = training_identity(options, set.size(), steps);
+    identity = training_identity(options, *trainer.model_, examples, validation, steps);
     if (!options.output.empty()) {
       io::make_folder(options.output);
       folder = options.output;
     }
     if (options.resume && std::filesystem::exists(folder / "checkpoint.safetensors")) resume();
+  }
+
+  void check_options(const std::vector<Example>& examples, const std::vector<Example>& validation) const {
+    if (options.patience > 0 && validation.empty()) throw PlanError("patience waits for a lower validation loss, and there are no validation examples");
+    if (options.temperature && trainer.model_->set_temperature(options.temperature->first) == 0) throw PlanError("a temperature schedule is set, and no intervention has a temperature");
+    if (options.task_weight == 0) return;
+    if (trainer.model_->trained_parts().empty()) throw PlanError("task_weight weighs what the model does by itself, and the model is frozen");
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+      if (examples[i].task_labels.empty()) throw PlanError(name_of(examples[i], i) + ": it has no task labels, and task_weight asks for them");
+    }
   }
 
   void resume() {
@@ -121,6 +156,7 @@ struct Trainer::Run {
     now.generator = at::detail::getDefaultCPUGenerator().get_state();
     write_checkpoint((folder / "checkpoint.safetensors").string(), now, identity);
     io::write_file((folder / "log.csv").string(), training_csv(now.report.steps));
+    if (validation.size() > 0) io::write_file((folder / "validation.csv").string(), validation_csv(now.report.epochs));
   }
 
   Tensor logits(const ExampleBatch& batch) { return frozen ? at_all(frozen->run(batch)) : trainer.logits(batch); }
@@ -141,13 +177,31 @@ struct Trainer::Run {
       const double share = static_cast<double>(batch.rows.size()) / rows;
       const Tensor logits = this->logits(batch);
       const Tensor tokens = batch.tokens.to(logits.device());
-      const Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, tokens).mean();
+      Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, tokens).mean();
+      if (options.task_weight > 0) loss = loss + options.task_weight * task_loss(*trainer.model_->model(), batch);
       record.loss += loss.item<double>() * share;
       if (!std::isfinite(record.loss)) return false;
       record.accuracy += all_correct(logits.detach(), tokens).to(torch::kFloat64).mean().item<double>() * share;
       (loss * share).backward();
     }
     return true;
+  }
+
+  // Whether the loss of a batch is still a number after the latest step; asked before anything is kept of it.
+  bool still_finite(const std::vector<std::size_t>& rows) {
+    const torch::NoGradGuard no_grad;
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    const Tensor before = generator.get_state();
+    const ExampleBatch batch = set.pick(rows);
+    const Tensor logits = this->logits(batch);
+    const Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, batch.tokens.to(logits.device())).mean();
+    generator.set_state(before);
+    return std::isfinite(loss.item<double>());
+  }
+
+  double temperature_at(std::int64_t step) const {
+    const auto [from, to] = *options.temperature;
+    return from + (to - from) * static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(1, steps - 1));
   }
 
   // Returns false when training is to end.
@@ -159,6 +213,7 @@ struct Trainer::Run {
     if (now.best.empty() || metrics.loss < now.best_loss) {
       now.best = numbered(parameters);
       now.best_loss = metrics.loss;
+      now.best_step = now.next_step - 1;
       now.epochs_without = 0;
       return true;
     }
@@ -170,7 +225,15 @@ struct Trainer::Run {
   TrainReport run() {
     NamedTensors good = numbered(parameters);
     std::int64_t good_step = now.next_step - 1;
-    bool going = true;
+    // A training that had run out of patience goes no further.
+    now.report.stopped_early = options.patience > 0 && now.epochs_without >= options.patience;
+    bool going = !now.report.stopped_early;
+    const auto diverged = [&](std::int64_t step, std::int64_t epoch) {
+      put_back(parameters, good);
+      return DivergedError("the loss is not a number at step " + std::to_string(step) + " (epoch " + std::to_string(epoch) + "); the parameters are put back to those " +
+                               (good_step < 0 ? std::string("of the start") : "before step " + std::to_string(good_step)) + "; a lower learning_rate or clip may help",
+                           good_step > 0);
+    };
     while (going && now.next_step < steps) {
       const std::int64_t epoch = now.next_step / steps_per_epoch;
       const auto order = set.batches(options.batch_size, options.seed + static_cast<std::uint64_t>(epoch));
@@ -180,32 +243,32 @@ struct Trainer::Run {
         record.epoch = epoch;
         record.learning_rate = options.learning_rate * schedule_factor(options.schedule, record.step, steps, options.warm_up);
         if (options.temperature) {
-          const auto [from, to] = *options.temperature;
-          record.temperature = from + (to - from) * static_cast<double>(record.step) / static_cast<double>(std::max<std::int64_t>(1, steps - 1));
+          record.temperature = temperature_at(record.step);
           trainer.model_->set_temperature(record.temperature);
         }
         set_learning_rate(*optimizer, record.learning_rate);
-        if (!accumulate(order, static_cast<std::size_t>(in_epoch * options.accumulation), record)) {
-          put_back(parameters, good);
-          throw PlanError("the loss is not a number at step " + std::to_string(record.step) + " (epoch " + std::to_string(epoch) + "); the parameters are put back to those " +
-                          (good_step < 0 ? std::string("of the start") : "before step " + std::to_string(good_step)) + "; a lower learning_rate or clip may help");
-        }
+        const auto first = static_cast<std::size_t>(in_epoch * options.accumulation);
+        if (!accumulate(order, first, record)) throw diverged(record.step, epoch);
         good = numbered(parameters);
         good_step = record.step;
         if (options.clip > 0) torch::nn::utils::clip_grad_norm_(parameters, options.clip);
         optimizer->step();
         ++now.next_step;
         now.report.steps.push_back(record);
-        const bool epoch_ends = in_epoch + 1 == steps_per_epoch;
+        const bool epoch_ends = in_epoch + 1 == steps_per_epoch, due = options.checkpoint_every > 0 && now.next_step % options.checkpoint_every == 0;
+        if ((epoch_ends || due) && !still_finite(order[first])) throw diverged(now.next_step, epoch);
         if (epoch_ends) going = end_epoch(epoch);
         if (options.progress && !options.progress({now.report.steps.back(), steps})) {
           now.report.cancelled = true;
           going = false;
         }
-        if (!going || epoch_ends || (options.checkpoint_every > 0 && now.next_step % options.checkpoint_every == 0)) write();
+        if (!going || epoch_ends || due) write();
       }
     }
-    if (options.patience > 0 && !now.best.empty() && !now.report.cancelled) put_back(parameters, now.best);
+    if (options.patience > 0 && !now.best.empty() && !now.report.cancelled) {
+      put_back(parameters, now.best);
+      if (options.temperature) trainer.model_->set_temperature(temperature_at(now.best_step));
+    }
     return now.report;
   }
 
@@ -223,18 +286,38 @@ struct Trainer::Run {
   Checkpoint now;
 };
 
-Trainer::Trainer(IntervenableModel model, TrainOptions options) : model_(std::move(model)), options_(std::move(options)) { check(options_); }
+Trainer::Trainer(IntervenableModel model, TrainOptions options) : model_(std::move(model)), options_(std::move(options)) { check_values(options_); }
 Trainer::~Trainer() = default;
 
-TrainReport Trainer::fit(const std::vector<Example>& examples, const std::vector<Example>& validation) {
+void Trainer::check(const std::vector<Example>& examples) const {
   check_labels(examples, *model_->model());
-  check_labels(validation, *model_->model());
+  if (examples.empty()) return;
+  const auto fits = [&](const std::vector<std::size_t>& rows) { (void)model_->compile(join(examples, rows).request); };
+  for (const auto& shape : batches(examples, static_cast<std::int64_t>(examples.size()), std::nullopt)) {
+    try {
+      fits(shape);
+    } catch (const Error&) {
+      for (const std::size_t row : shape) {
+        try {
+          fits({row});
+        } catch (const Error& error) {
+          throw PlanError(name_of(examples[row], row) + ": " + error.what());
+        }
+      }
+      throw;
+    }
+  }
+}
+
+TrainReport Trainer::fit(const std::vector<Example>& examples, const std::vector<Example>& validation) {
+  check(examples);
+  check(validation);
   return Run(*this, examples, validation).run();
 }
 
 Tensor Trainer::logits(const ExampleBatch& batch) {
   const bool staged = dynamic_cast<models::StagedModel*>(model_->model().get()) != nullptr;
-  if (!staged) return at_labels(model_->forward(batch.request).intervened.logits, batch);
+  if (!staged) return at_columns(model_->forward(batch.request).intervened.logits, batch.positions);
   RunOptions options;
   options.logit_positions = batch.positions.to(model_->model()->device());
   const Tensor logits = model_->forward(batch.request, options).intervened.logits;
@@ -259,7 +342,7 @@ Metrics Trainer::measure(const ExampleSet& set, bool kl) {
     loss += weight * (options_.loss ? options_.loss(logits, batch).item<double>() : mean(cross_entropy(logits, tokens)));
     accuracy += weight * mean(all_correct(logits, tokens));
     difference += weight * (batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device()))) : std::nan(""));
-    if (kl) divergence += weight * mean(kl_divergence(at_labels(model_->model()->forward(batch.request.base).logits, batch), logits));
+    if (kl) divergence += weight * mean(kl_divergence(at_columns(model_->model()->forward(batch.request.base).logits, batch.positions), logits));
   }
   return {loss / rows, accuracy / rows, difference / rows, kl ? divergence / rows : std::nan("")};
 }

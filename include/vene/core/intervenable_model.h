@@ -4,6 +4,7 @@
 #include <torch/nn/pimpl.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -47,6 +48,8 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   void disable_model_gradients();
   /// Names of the model's parameters that get gradients.
   std::set<std::string> trained_parts() const;
+  /// What is saved beside the interventions: these parameters, those that had gradients and were changed, and those that were loaded.
+  std::set<std::string> changed_parts() const;
   /// Every parameter that is to be learned: the interventions', each once, then the model's that get gradients.
   std::vector<torch::Tensor> trainable_parameters() const;
   /// Sets the temperature of every intervention that has one; returns how many.
@@ -68,6 +71,8 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   std::shared_ptr<models::Model> model_;
   std::vector<std::string> keys_;
   std::vector<std::shared_ptr<Intervention>> interventions_;
+  std::map<std::string, std::int64_t> enabled_;  // parameters that were given gradients, and torch's count of changes to them then
+  std::set<std::string> loaded_parts_;
 };
 TORCH_MODULE(IntervenableModel);
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "vene/base/export.h"
@@ -25,6 +26,9 @@ struct Example {
   std::vector<std::optional<SubspaceIds>> subspaces;  ///< as in RunRequest, one row each
   std::vector<Label> labels;
   std::optional<std::int64_t> rival;                  ///< the token that `logit_difference` sets the first label against
+  std::vector<Label> task_labels;                     ///< what the model should put without the intervention, for `TrainOptions::task_weight`
+  std::string name;                                   ///< in messages; empty: its number
+  const text::Tokenizer* tokenizer = nullptr;         ///< for positions given as text
 };
 
 /// Examples joined to one run.
@@ -34,6 +38,8 @@ struct ExampleBatch {
   torch::Tensor positions;        ///< [rows, labels] columns of the batch
   torch::Tensor tokens;           ///< [rows, labels]
   torch::Tensor rivals;           ///< [rows], or undefined
+  torch::Tensor task_positions;   ///< [rows, task labels], or undefined, as `positions` and `tokens`
+  torch::Tensor task_tokens;
 };
 
 /// Joins examples of one shape. PlanError, naming the example, where they do not go together.

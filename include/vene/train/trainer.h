@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "vene/base/error.h"
 #include "vene/base/export.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/train/example.h"
@@ -56,9 +57,12 @@ struct TrainOptions {
   std::int64_t patience = 0;       ///< epochs without a lower validation loss before training ends, the best state kept; 0: never
   /// What to minimise, of logits [rows, labels, vocabulary] at the labels of a batch, a scalar: a mean over its rows. Without one: cross entropy.
   std::function<torch::Tensor(const torch::Tensor& logits, const ExampleBatch& batch)> loss;
+  /// Joint training: how much the cross entropy of the model's own run, without interventions, at the examples' task labels counts beside that
+  /// loss. Only where the model trains along, and every example has task labels. 0: not at all.
+  double task_weight = 0;
   /// Told after each step; returns false to stop there.
   std::function<bool(const Progress&)> progress;
-  std::string output;              ///< folder for log.csv and checkpoint.safetensors; empty: nothing is written
+  std::string output;              ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
   std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: one at the end of each epoch
   bool resume = false;             ///< go on from the output's checkpoint, where there is one
   /// Bytes of memory that values below the interventions may be kept in, to be computed once an example instead of once an epoch; what does
@@ -75,6 +79,17 @@ struct TrainReport {
 
 class ExampleSet;
 
+/// The loss was not a number. The parameters are put back to the last ones of which it was one.
+class VENE_API DivergedError : public PlanError {
+ public:
+  DivergedError(const std::string& message, bool trained) : PlanError(message), trained_(trained) {}
+  /// Whether they are other ones than those of the start.
+  bool trained() const noexcept { return trained_; }
+
+ private:
+  bool trained_;
+};
+
 /// Trains the interventions of a model (and what `enable_model_gradients` says of the model) on examples.
 class VENE_API Trainer {
  public:
@@ -83,9 +98,11 @@ class VENE_API Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Throws PlanError for examples that do not fit (see `check_labels`), and when the loss is not a number: it names the step, and the
-  /// parameters are put back to the last ones of which the loss was one.
+  /// Throws PlanError for examples that do not fit (see `check`), and DivergedError, which names the step, when the loss is not a number.
   TrainReport fit(const std::vector<Example>& examples, const std::vector<Example>& validation = {});
+  /// Throws PlanError, naming the example, for labels outside the vocabulary or the text, locations that are not there, and sources or subspaces
+  /// that do not fit.
+  void check(const std::vector<Example>& examples) const;
   /// Means over the examples. `kl` also runs the model without interventions.
   Metrics evaluate(const std::vector<Example>& examples, bool kl = false);
   /// Logits at the labels, [rows, labels, vocabulary].
@@ -100,6 +117,9 @@ class VENE_API Trainer {
 
 /// Factor of the learning rate at a step: from 0 over the warm-up to 1, then constant, linearly to 0, or along half a cosine to 0.
 VENE_API double schedule_factor(Schedule schedule, std::int64_t step, std::int64_t steps, double warm_up);
+
+/// The validation log as Trainer writes it: epoch, loss, accuracy, logit_difference.
+VENE_API std::string validation_csv(const std::vector<EpochRecord>& epochs);
 
 /// The log as Trainer writes it: step, epoch, loss, accuracy, learning_rate, temperature.
 VENE_API std::string training_csv(const std::vector<StepRecord>& steps);

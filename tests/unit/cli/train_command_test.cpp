@@ -72,6 +72,34 @@ TEST_F(TrainCommand, PartsOfTheModelTrainAlongAndAreSaved) {
   EXPECT_TRUE(fs::exists(folder_ / "out/intervention/model_parts.safetensors"));
 }
 
+TEST_F(TrainCommand, AJointLossKeepsTheModelsTask) {
+  std::string text = spec(R"("epochs": 2, "learning_rate": 0.01, "task_weight": 0.5)", R"(, "train_model": true)");
+  for (std::size_t at = text.find("\"sources\": [{"); at != std::string::npos; at = text.find("\"sources\": [{", at + 30)) text.insert(at, "\"task_label\": 3, ");
+  const Outcome trained = train(text, "out");
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  const Outcome frozen = train(spec(R"("task_weight": 0.5)"), "frozen");
+  EXPECT_EQ(frozen.status, 1);
+  EXPECT_THAT(frozen.err, HasSubstr("task_weight weighs what the model does by itself, and the model is frozen"));
+}
+
+// A tokenizer may cut a word otherwise by itself than behind a text; places may be named by their token.
+TEST_F(TrainCommand, LabelsAndPlacesAreFoundInTheText) {
+  const fs::path data = fs::path(VENE_SOURCE_DIR) / "../shared/data/stories260k";
+  const auto run = [&](const std::string& model, const std::string& label) {
+    write_text(folder_ / "text.json", R"({"config": [{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 1}], "unit_locations": {"base": {"token": " was"}},
+      "examples": [{"base": "Tim was happy because", "sources": ["Lily was happy because"], "label": ")" + label + R"(", "rival": " he"}], "training": {"epochs": 1}})");
+    return vene_command({"train", "-m", model, folder_ / "text.json", "-o", folder_ / fs::path(model).filename().string(), "--no-picture"});
+  };
+  const Outcome bytes = run(bundled_model(), " she");
+  EXPECT_EQ(bytes.status, 0) << bytes.err;
+  if (!fs::exists(data)) {
+    std::fprintf(stderr, "stories260k is not here: its tokenizer is not tried\n");
+    return;
+  }
+  const Outcome pieces = run(data.string(), " she");
+  EXPECT_EQ(pieces.status, 0) << pieces.err;
+}
+
 TEST_F(TrainCommand, BadSpecsAreOneLineAndLeaveNothing) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"{}", "spec: 'config' is missing"},
@@ -80,6 +108,11 @@ TEST_F(TrainCommand, BadSpecsAreOneLineAndLeaveNothing) {
       {spec(R"("epoch": 3)"), "training: unknown key 'epoch'; did you mean 'epochs'?"},
       {spec(R"("optimizer": "adm")"), "training.optimizer: unknown optimizer 'adm'; did you mean 'adam' or 'adamw'?"},
       {spec(R"("temperature": 3)"), "training.temperature: expected the first and the last, such as [50, 0.1], got 3"},
+      {spec(R"("seed": -1)"), "training.seed: expected an integer of at least 0, got -1"},
+      {spec(R"("temperature": [5, 1])"), "a temperature schedule is set, and no intervention has a temperature"},
+      {spec(R"("momentum": 0.9)"), "momentum is 0.9, and only the optimizer sgd has one"},
+      {spec("", R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"), "test[0]: the label 60 is outside the vocabulary"},
+      {spec("", R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 6, "unit_locations": {"base": 4}}])"), "test[0]: representations[0]"},
       {spec(R"("patience": 2)"), "training.patience: needs a 'validation' set"},
       {spec("", R"(, "validation": 1.5)"), "validation: expected a share between 0 and 1"},
       {spec("", R"(, "validation": 0.01)"), "leaves one of the two sets empty"},
@@ -89,7 +122,7 @@ TEST_F(TrainCommand, BadSpecsAreOneLineAndLeaveNothing) {
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", "[]"), "examples: there are no examples"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"("none.jsonl")"), "none.jsonl"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}]}])"), "examples[0]: expected either 'label' or 'labels'"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"), "the label 60 is outside the vocabulary, whose tokens are 0 to 59"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"), "examples[0]: the label 60 is outside the vocabulary, whose tokens are 0 to 59"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1], [2]]}, "sources": [{"input_ids": [[1]]}], "label": 6}])"), "examples[0].base: expected one text or one row, got 2"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": "text", "sources": [], "label": 6}])"), "this model has no tokenizer"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "source": [], "label": 6}])"), "unknown key 'source'; did you mean 'sources'?"},

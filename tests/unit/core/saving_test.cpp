@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "tests/unit/core/toy_model.h"
+#include "tests/test_folder.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/interventions/autoencoder.h"
@@ -115,8 +116,19 @@ TEST_F(SavingTest, PartsOfTheModelThatTrainAreSavedAndPutBack) {
   const auto loaded = load(fresh);
   EXPECT_THAT(warnings_, IsEmpty()) << "the trained parts are no part of the fingerprint";
   EXPECT_TRUE(torch::equal(fresh->named_parameters()["block_1.out.weight"], model_->named_parameters()["block_1.out.weight"]));
+  // What was loaded with parts is saved with them, and so is what has stopped training.
+  const vene_test::TestFolder again;
+  loaded->save(again.path());
   saved->disable_model_gradients();
   EXPECT_THAT(saved->trained_parts(), IsEmpty());
+  const vene_test::TestFolder stopped;
+  saved->save(stopped.path());
+  for (const vene_test::TestFolder* folder : {&again, &stopped}) {
+    const auto model = ToyModel::make();
+    IntervenableModelImpl::load(folder->path(), model);
+    EXPECT_TRUE(torch::equal(model->named_parameters()["block_1.out.weight"], model_->named_parameters()["block_1.out.weight"]));
+  }
+  EXPECT_THAT([&] { loaded->save_pyvene(again.path()); }, ThrowsMessage<IoError>(HasSubstr("parts of the model were trained along (block_1.out.bias is the first)")));
 }
 
 TEST_F(SavingTest, ErrorsNameTheFileAndTheTensor) {

@@ -165,6 +165,21 @@ TEST(RotationTest, ItStaysOrthogonalOverAThousandStepsAndUnderWeightDecay) {
   }
 }
 
+TEST(RotationTest, ItIsOrthogonalFarFromWhereItStarted) {
+  torch::manual_seed(6);
+  const torch::NoGradGuard no_grad;
+  for (RotationMap map : kMaps) {
+    for (auto [width, rank] : {std::pair<std::int64_t, std::int64_t>{768, 768}, {768, 16}}) {
+      for (const double far : {0.0, 0.02, 0.2}) {
+        Rotation rotation(width, rank, map);
+        original(rotation).normal_(0, 1).mul_(far);
+        original(rotation).fill_diagonal_(-1);
+        EXPECT_LE(orthogonality_error(rotation->weight()), 1e-5) << width << " x " << rank << " " << static_cast<int>(map) << " " << far;
+      }
+    }
+  }
+}
+
 TEST(RotationTest, ErrorsSayWhatWasExpected) {
   EXPECT_THAT([] { Rotation(8, 9, RotationMap::kCayley); }, ThrowsMessage<ConfigError>(HasSubstr("low_rank_dimension 9 does not fit a width of 8; expected 1 to 8")));
   EXPECT_THAT([] { parse_rotation_map("cayly", 8, 8); }, ThrowsMessage<ConfigError>(HasSubstr("unknown map 'cayly'; did you mean 'cayley'")));
