@@ -156,7 +156,7 @@ TEST_F(TrainerTest, AStoppedAndResumedTrainingIsTheUnbrokenOneToTheBit) {
   for (const auto& change : std::vector<std::function<void(Example&)>>{[](Example& e) { e.labels[0].token = 9; }, [](Example& e) { e.locations = from(at(0), at(-1)); },
                                                                        [](Example& e) { e.base.input_ids = e.base.input_ids.flip({1}); }}) {
     std::vector<Example> changed = examples_;
-    change(changed[5]);
+    change(changed[6]);
     refused(same, make(), changed);
   }
 }
