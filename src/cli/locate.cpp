@@ -58,8 +58,8 @@ void locate_command(Options options) {
   }
   std::printf("%s\n\n", locate_title(result).c_str());
   for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
-  const auto high = [](const torch::Tensor& accuracy) { return static_cast<long long>((accuracy >= 0.9).sum().item<std::int64_t>()); };
-  std::printf("cells at 0.9 or more, of %lld: %lld exchanged, %lld probed\n", static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
+  const auto high = [](const torch::Tensor& accuracy) { return static_cast<long long>((accuracy >= 0.8).sum().item<std::int64_t>()); };
+  std::printf("cells at 0.8 or more, of %lld: %lld exchanged, %lld probed\n", static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
   std::printf("figures: %s, %s\ndirections: %s\n", out.path("locate.csv").c_str(), out.path("locate.json").c_str(), out.path("directions").c_str());
   if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
 }

@@ -44,7 +44,7 @@ TEST(LocateCommand, WritesATableARecordAndTwoMaps) {
   EXPECT_THAT(outcome.out, HasSubstr("\none direction exchanged\n [name] |"));
   EXPECT_THAT(outcome.out, HasSubstr("\n         0 1 2 3 4 5  layer of block_output\n"));
   EXPECT_THAT(outcome.out, HasSubstr("\nlinear probe\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("\ncells at 0.9 or more, of 18: "));
+  EXPECT_THAT(outcome.out, HasSubstr("\ncells at 0.8 or more, of 18: "));
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("\x1b")));
   const Json record = Json::parse(vene_test::read_text(folder / "out/locate.json"));
   EXPECT_EQ(record["names"]["he"]["train"].size() + record["names"]["he"]["test"].size(), 6U);
