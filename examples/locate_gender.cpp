@@ -2,11 +2,12 @@
 // Where does a model keep which pronoun goes with a name? One direction is trained for each layer and position, to be exchanged between two
 // names, and a probe beside it: what can be read somewhere is not always what the model uses there.
 // Usage: locate_gender [model folder] [output folder]
+#include <exception>
 #include <iostream>
 
 #include "vene/vene.h"
 
-int main(int count, char** arguments) {
+void run(int count, char** arguments) {
   const auto lm = vene::models::load(count > 1 ? arguments[1] : "assets/landmarks-gpt2");
 
   const vene::LocateTask task{.text = "[name] walked because",
@@ -35,4 +36,13 @@ int main(int count, char** arguments) {
   std::cout << "Henry, along Alice's direction: ";
   for (const auto& token : lm.top_tokens(result.intervened.logits, 1)) std::cout << token.text << " " << token.probability << " ";
   std::cout << "\n";
+}
+
+int main(int count, char** arguments) {
+  try {
+    run(count, arguments);
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
+  }
 }

@@ -16,8 +16,7 @@ int main(int count, char** arguments) {
     const torch::Tensor embedding = lm.model->token_embedding()[lm.tokenizer->encode(word, /*special=*/false).at(0)];
 
     vene::IntervenableConfig config;
-    vene::add_steering(config, *lm.model, vene::every_layer(*lm.model, embedding),
-                       {.scale = strength, .component = "mlp_output", .when = vene::When::decode()});
+    vene::add_steering(config, *lm.model, embedding, {.scale = strength, .component = "mlp_output", .when = vene::When::decode()});
     vene::IntervenableModel steered(config, lm.model);
 
     const auto result = steered->generate({.base = lm.encode(prompt), .original = true, .tokenizer = lm.tokenizer.get()}, {.max_new_tokens = 24});

@@ -100,6 +100,26 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
 }
 
+bool same_values(const torch::Tensor& a, const torch::Tensor& b) {
+  if (a.sizes() != b.sizes()) return false;
+  const torch::Tensor other = b.to(a.scalar_type());
+  return torch::equal(a, other) || torch::allclose(a, other, 0, 0, /*equal_nan=*/true);
+}
+
+// A tied head is the embedding table: its copy in the file, if any, says nothing new, and a head of its own would be lost.
+void drop_tied_head(const Model& model, const Family& family, std::map<std::string, torch::Tensor>& weights, const std::string& where) {
+  const auto head = weights.find(family.head + ".weight");
+  const auto parameters = model.named_parameters();
+  if (head == weights.end() || parameters.contains(head->first) || !model.named_modules().contains(family.head)) return;
+  const torch::Tensor table = model.token_embedding();
+  for (const auto& item : parameters) {
+    const auto embedding = weights.find(item.key());
+    if (!item.value().is_same(table) || embedding == weights.end() || same_values(head->second, embedding->second)) continue;
+    throw ModelError(where + ": '" + head->first + "' differs from '" + embedding->first + "', and config.json ties the two; with \"tie_word_embeddings\": false the head is used");
+  }
+  weights.erase(head);
+}
+
 bool head_wanted(const ConfigReader& config, const Family& family, const std::map<std::string, torch::Tensor>& weights) {
   const std::vector<std::string> architectures = config.texts("architectures");
   if (architectures.empty() || weights.contains(family.head + ".weight")) return true;
@@ -116,8 +136,20 @@ std::string config_path(const std::string& folder) {
   return path;
 }
 
-// The port of a config.json with its parameters unset. Errors name the file.
-std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, bool head) {
+// Every layer has tensors of its own, so more layers than the checkpoint has tensors are a mistake, which is told before they are all made.
+void check_layer_count(const ConfigReader& config, std::size_t tensors) {
+  for (const char* field : {"num_hidden_layers", "n_layer", "num_layers"}) {
+    const std::string value = config.unread(field).value_or("");
+    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos) continue;  // the port says what is wrong with it
+    if (std::stod(value) > static_cast<double>(tensors)) {
+      throw ModelError(config.where() + ": field '" + field + "' is " + value + ", more than the checkpoint has tensors (" + std::to_string(tensors) + ")");
+    }
+  }
+}
+
+// The port of a config.json with its parameters unset, for weights of so many tensors. Errors name the file.
+std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, bool head, std::size_t tensors) {
+  check_layer_count(config, tensors);
   const nn::UnsetParameters unset;
   const auto fail = [&](const std::string& what) { throw ModelError(what.starts_with(config.where()) ? what : config.where() + ": " + what); };
   std::shared_ptr<Model> model;
@@ -158,11 +190,10 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
   std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
   LanguageModel lm;
-  lm.model = build(family, config, head_wanted(config, family, weights));
+  lm.model = build(family, config, head_wanted(config, family, weights), weights.size());
   lm.model->eval();
   if (family.take != nullptr) family.take(*lm.model, weights, folder);
-  // A tied head is the embedding table; its copy in the file, if any, says nothing new.
-  if (const std::string head = family.head + ".weight"; !lm.model->named_parameters().contains(head)) weights.erase(head);
+  drop_tied_head(*lm.model, family, weights, folder);
   std::map<std::string, torch::Tensor> places;
   for (const auto& item : lm.model->named_parameters()) places[item.key()] = item.value();
   check_weights(places, weights, folder, "this model");
@@ -183,7 +214,7 @@ CheckpointInfo inspect(const std::string& folder) {
   info.folder = folder;
   info.architecture = family.model_type;
   std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
-  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights));
+  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights), weights.size());
   if (family.take != nullptr) family.take(*model, weights, folder);
   std::map<std::string, std::int64_t> by_type;
   for (const auto& [name, tensor] : weights) {

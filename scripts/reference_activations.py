@@ -3,12 +3,13 @@
 # Needs: python 3, torch, transformers 5, safetensors.
 """Saves what transformers computes inside a model, for `vene verify` to compare with.
 
-    python scripts/reference_activations.py DIR -o acts.safetensors [-p TEXT ...] [--ids 1,2,3 ...]
+    python scripts/reference_activations.py DIR -o acts.safetensors [-p TEXT] [-p TEXT] [--ids 1,2,3] [--round bfloat16]
     vene verify -m DIR --reference acts.safetensors
 
 The file holds input_ids and attention_mask, one row a text, padded on the left; logits and/or last_hidden_state; and the
 value at every named site, "<component>" or "<component>.<layer>", in float32 and eager attention, with position ids made
 from the mask. Values at padded positions mean nothing. Without texts or ids, and without a tokenizer, the ids are random.
+With --round the weights are rounded to a half type first: what `vene verify --dtype` of that type is to be compared with.
 """
 import argparse
 import pathlib
@@ -18,6 +19,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 TEXTS = ["The Space Needle is in downtown Seattle, and the Colosseum is in Rome.", "Once upon a time there was a girl who", "1, 2, 3,"]
 
 
@@ -166,9 +168,26 @@ def capture(model, sites, inputs):
     return values
 
 
+def fits(model, dtype):
+    """Whether every weight is a number of this type."""
+    return all(torch.equal(parameter.to(dtype).float(), parameter) for parameter in model.parameters())
+
+
+def round_weights(model, dtype):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(dtype))
+
+
+def token_id(text, vocabulary):
+    if not text.strip().isdecimal() or int(text) >= vocabulary:
+        sys.exit(f"--ids: expected token ids from 0 to {vocabulary - 1}, joined by commas, got '{text}'")
+    return int(text)
+
+
 def token_rows(folder, texts, ids, vocabulary):
     if ids:
-        return [[int(token) for token in row.split(",")] for row in ids]
+        return [[token_id(token, vocabulary) for token in row.split(",")] for row in ids]
     has_tokenizer = any((folder / name).exists() for name in ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model"))
     if texts and not has_tokenizer:
         sys.exit(f"{folder}: no tokenizer here; give --ids")
@@ -185,7 +204,10 @@ def main():
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="safetensors file to write")
     parser.add_argument("-p", "--prompt", action="append", help="a text; repeat for several rows")
     parser.add_argument("--ids", action="append", help="token ids such as 1,2,3 instead; repeat for several rows")
+    parser.add_argument("--round", choices=HALF, help="round the weights to this type first; the computing stays in float32")
     options = parser.parse_args()
+    if not (options.folder / "config.json").is_file():
+        sys.exit(f"{options.folder}: expected a Hugging Face checkpoint folder, there is no config.json")
     config = transformers.AutoConfig.from_pretrained(options.folder)
     if config.model_type not in SITES:
         sys.exit(f"{options.folder}: the sites of model_type '{config.model_type}' are not known here; known: {', '.join(SITES)}")
@@ -193,6 +215,11 @@ def main():
     headless = not any(name.endswith(("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForPreTraining")) for name in config.architectures or ["ForCausalLM"])
     loader = transformers.AutoModel if headless else with_head
     model = loader.from_pretrained(options.folder, dtype=torch.float32, attn_implementation="eager").eval()
+    metadata = {"transformers": transformers.__version__, "model_type": config.model_type}
+    if options.round and not fits(model, HALF[options.round]):
+        round_weights(model, HALF[options.round])
+        metadata["weights_rounded_to"] = options.round
+    metadata["weights_fit"] = ",".join(name for name, dtype in HALF.items() if fits(model, dtype))
     rows = token_rows(options.folder, options.prompt, options.ids, config.vocab_size)
     length = max(map(len, rows))
     padding = getattr(config, "pad_token_id", None) or 0
@@ -200,7 +227,7 @@ def main():
               "attention_mask": torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])}
     with torch.no_grad():
         values = capture(model, SITES[config.model_type](model), inputs)
-    save_file(values | inputs, options.output, {"transformers": transformers.__version__, "model_type": config.model_type})
+    save_file(values | inputs, options.output, metadata)
     print(f"{options.output}: {len(values)} values of {len(rows)} rows, {length} positions")
 
 

@@ -128,7 +128,11 @@ std::shared_ptr<Model> build_gpt_neo(const ConfigReader& config, bool head) {
   options.layer_norm_epsilon = config.number("layer_norm_epsilon", options.layer_norm_epsilon);
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
   options.language_model_head = head;
-  return std::make_shared<GPTNeo>(options);
+  auto model = std::make_shared<GPTNeo>(options);
+  if (!plain.empty() && !options.attention_layers.empty() && plain != options.attention_layers) {
+    throw ModelError("attention_types and attention_layers contradict each other; expected one of them, or the same from both");
+  }
+  return model;
 }
 
 }  // namespace

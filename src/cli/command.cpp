@@ -6,13 +6,17 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <iterator>
 #include <map>
 
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/base/version.h"
+#include "vene/io/files.h"
 
 namespace vene::cli {
 namespace {
@@ -103,6 +107,19 @@ bool Progress::operator()(std::size_t done, std::size_t all, std::string_view no
   std::fflush(stderr);
   drawn_ = true;
   return true;
+}
+
+std::string read_input(const std::string& path) { return path == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : io::read_file(path); }
+
+std::string not_positive(const std::string& text) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  return !text.empty() && *end == '\0' && std::isfinite(number) && number > 0 ? "" : "expected a number above 0, got '" + text + "'";
+}
+
+std::string not_a_count(const std::string& text) {
+  const bool fits = !text.empty() && text.size() < 20 && text.find_first_not_of("0123456789") == std::string::npos;
+  return fits ? "" : "expected an integer of at least 0, got '" + text + "'";
 }
 
 bool stdout_has_colour() {

@@ -41,6 +41,13 @@ class Progress {
   bool drawn_ = false;
 };
 
+/// What an option says that takes a file, or - for standard input.
+std::string read_input(const std::string& path);
+
+/// What is wrong with a number that is to be more than 0, or an integer from 0 on; empty where nothing is. For CLI::Option::check.
+std::string not_positive(const std::string& text);
+std::string not_a_count(const std::string& text);
+
 /// Whether standard output is a terminal that wants colour (NO_COLOR and TERM=dumb do not).
 bool stdout_has_colour();
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "src/base/json_problem.h"
 #include "src/cli/command.h"
 #include "src/cli/steer.h"
 #include "vene/base/error.h"
@@ -20,7 +21,6 @@ namespace vene::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 struct Options {
   ModelChoice model;
@@ -37,27 +37,40 @@ When parse_when(const std::string& text) {
   throw ConfigError("--when: unknown time '" + text + "'" + name_hint(text, {"prompt", "decode", "both"}));
 }
 
+struct FromFile {
+  Experiment experiment;
+  bool limited = false;  // it says how many tokens to make
+};
+
 // An experiment, a config, or the folder of a saved one; `prompts` take the place of its base.
-Experiment read_config(const std::string& path, const std::vector<std::string>& prompts, const models::LanguageModel& lm) {
-  Json json;
+FromFile read_config(const std::string& path, const std::vector<std::string>& prompts, const models::LanguageModel& lm) {
+  nlohmann::json json;
   std::string folder = fs::path(path).parent_path().string();
   if (fs::is_directory(path)) {
     json["config"] = fs::absolute(path).string();
   } else {
     try {
-      json = Json::parse(io::read_file(path));
+      json = nlohmann::json::parse(io::read_file(path));
     } catch (const nlohmann::json::exception& error) {
-      throw ConfigError(path + ": not JSON: " + error.what());
+      throw ConfigError(path + ": " + json_problem(error.what()));
     }
-    if (!json.is_object() || !json.contains("config")) json = Json{{"config", json}};
+    if (!json.is_object() || !json.contains("config")) json = {{"config", json}};
   }
-  if (!prompts.empty()) json["base"] = Json{{"text", prompts}};
+  if (!prompts.empty()) json["base"] = {{"text", prompts}};
   if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
   try {
-    return parse_experiment(json.dump(), lm, folder.empty() ? "." : folder);
+    const bool limited = json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
+    return {parse_experiment(json.dump(), lm, folder.empty() ? "." : folder), limited};
   } catch (const ConfigError& error) {
     throw ConfigError(path + ": " + error.what());
   }
+}
+
+// A prompt of a file, without the newline at its end.
+std::string prompt_of(const std::string& path) {
+  std::string text = read_input(path);
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
 }
 
 std::size_t terminal_width() {
@@ -118,29 +131,19 @@ void print_side_by_side(const GenerateResult& result, const models::LanguageMode
   }
 }
 
-void generate_text(Options& options, const CLI::App& command) {
-  const models::LanguageModel lm = options.model.load();
-  if (!lm.tokenizer) throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
-  if (!options.file.empty()) options.prompts.push_back(io::read_file(options.file));
-  Experiment experiment;
-  if (!options.config.empty()) {
-    experiment = read_config(options.config, options.prompts, lm);
-  } else {
-    if (options.prompts.empty()) throw ConfigError("give a prompt: -p TEXT or -f FILE");
-    experiment.request.base = lm.encode(options.prompts);
-    experiment.request.tokenizer = lm.tokenizer.get();
-  }
-  IntervenableConfig steering;
-  for (const std::string& spec : options.steer) add_file_steering(steering, lm, spec, options.component);
-  for (const std::string& spec : options.steer_tokens) add_token_steering(steering, lm, spec, options.component);
-  append_interventions(experiment, steering.representations, lm);
-  // What the command line says wins over the file.
-  const bool from_file = experiment.generate.has_value();
-  if (!from_file) experiment.generate.emplace();
-  if (!experiment.request.generation) experiment.request.generation.emplace();
-  GenerateOptions& generation = *experiment.generate;
+// Options that would change nothing are mistakes.
+void refuse_idle_options(const Options& options, const CLI::App& command) {
+  const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
+  const bool steers = !options.steer.empty() || !options.steer_tokens.empty();
+  if (given("--component") && !steers) throw ConfigError("--component: there is nothing to add to it; give --steer or --steer-token");
+  if (given("--when") && !steers && options.config.empty()) throw ConfigError("--when: there is no intervention; give --config, --steer or --steer-token");
+}
+
+// What the command line says wins over the file.
+void apply_options(const Options& options, const CLI::App& command, GenerateOptions& generation) {
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
   const GenerateOptions& flags = options.generate;
+  if (given("--predict")) generation.max_new_tokens = flags.max_new_tokens;
   if (given("--temp")) generation.temperature = flags.temperature;
   if (given("--top-k")) generation.top_k = flags.top_k;
   if (given("--top-p")) generation.top_p = flags.top_p;
@@ -148,10 +151,44 @@ void generate_text(Options& options, const CLI::App& command) {
   if (given("--seed")) generation.seed = flags.seed;
   if (given("--ignore-eos")) generation.ignore_eos = flags.ignore_eos;
   if (given("--stop")) generation.stop_texts = options.stop_texts;
-  if (given("--when")) experiment.request.generation->when = parse_when(options.when);
-  if (given("-n")) {
-    generation.max_new_tokens = flags.max_new_tokens;
-  } else if (const std::int64_t context = lm.model->context_length(); !from_file && context > 0) {
+  for (const char* name : {"--top-k", "--top-p", "--seed"}) {
+    if (given(name) && generation.temperature == 0 && !given("--temp")) {
+      throw ConfigError(std::string(name) + ": nothing is drawn at temperature 0, the default; give --temp, such as --temp 0.8");
+    }
+  }
+}
+
+FromFile read_experiment(const Options& options, const models::LanguageModel& lm) {
+  std::vector<std::string> prompts = options.prompts;
+  if (!options.file.empty()) prompts.push_back(prompt_of(options.file));
+  if (!options.config.empty()) return read_config(options.config, prompts, lm);
+  if (prompts.empty()) throw ConfigError("give a prompt: -p TEXT or -f FILE");
+  FromFile read;
+  read.experiment.request.base = lm.encode(prompts);
+  read.experiment.request.tokenizer = lm.tokenizer.get();
+  return read;
+}
+
+std::string first_prompt(const Experiment& experiment, const models::LanguageModel& lm) {
+  const torch::Tensor ids = experiment.request.base.input_ids.to(torch::kCPU).contiguous();
+  return lm.tokenizer->decode({ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()});
+}
+
+void generate_text(const Options& options, const CLI::App& command) {
+  refuse_idle_options(options, command);
+  const models::LanguageModel lm = options.model.load();
+  if (!lm.tokenizer) throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
+  auto [experiment, limited] = read_experiment(options, lm);
+  IntervenableConfig steering;
+  for (const std::string& spec : options.steer) add_file_steering(steering, lm, spec, options.component);
+  for (const std::string& spec : options.steer_tokens) add_token_steering(steering, lm, spec, options.component);
+  append_interventions(experiment, steering.representations, lm);
+  if (!experiment.generate) experiment.generate.emplace();
+  if (!experiment.request.generation) experiment.request.generation.emplace();
+  GenerateOptions& generation = *experiment.generate;
+  apply_options(options, command, generation);
+  if (command.get_option("--when")->count() > 0) set_when(experiment, parse_when(options.when), lm);
+  if (const std::int64_t context = lm.model->context_length(); command.get_option("--predict")->count() == 0 && !limited && context > 0) {
     generation.max_new_tokens = std::clamp<std::int64_t>(context - experiment.request.base.positions() + 1, 1, generation.max_new_tokens);
   }
   const bool steered = !experiment.config.representations.empty();
@@ -159,12 +196,10 @@ void generate_text(Options& options, const CLI::App& command) {
   experiment.request.original = options.compare;
   const bool stream = experiment.request.base.rows() == 1 && !options.compare && !options.json;
   if (stream) {
-    if (!options.no_prompt) {
-      const torch::Tensor ids = experiment.request.base.input_ids.to(torch::kCPU).contiguous();
-      std::printf("%s", lm.tokenizer->decode({ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()}).c_str());
-    }
-    std::fflush(stdout);
-    generation.on_token = [](const GeneratedToken& token) {
+    // With the first token, so that nothing is printed where the generation is refused.
+    const std::string prompt = options.no_prompt ? "" : first_prompt(experiment, lm);
+    generation.on_token = [prompt](const GeneratedToken& token) {
+      if (token.step == 0) std::fputs(prompt.c_str(), stdout);
       std::fputs(token.text.c_str(), stdout);
       return std::fflush(stdout) == 0;
     };
@@ -196,12 +231,12 @@ void add_generate(CLI::App& app) {
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt, with interventions at work if any are given");
   options->model.add_to(*command);
   command->add_option("-p,--prompt", options->prompts, "The prompt; several make a batch")->type_name("TEXT")->allow_extra_args(false);
-  command->add_option("-f,--file", options->file, "Read a prompt from a file (- for standard input)")->type_name("FILE");
+  command->add_option("-f,--file", options->file, "Read a prompt from a file (- for standard input); a newline at its end is dropped")->type_name("FILE");
   command->add_option("-n,--predict", options->generate.max_new_tokens, "New tokens at most (default: 64, or what the context has room for)")->check(CLI::Range(1, 1 << 20))->type_name("N");
-  command->add_option("-s,--seed", options->generate.seed, "Seed of the draws; row r draws from seed + r")->type_name("N");
+  command->add_option("-s,--seed", options->generate.seed, "With --temp: seed of the draws; row r draws from seed + r")->check(not_a_count)->type_name("N");
   command->add_option("--temp", options->generate.temperature, "Temperature; 0 takes the most probable token each time")->capture_default_str()->type_name("T");
-  command->add_option("--top-k", options->generate.top_k, "Draw from the k most probable tokens; 0: from all")->capture_default_str()->type_name("K");
-  command->add_option("--top-p", options->generate.top_p, "Draw from the fewest tokens that reach this probability")->capture_default_str()->type_name("P");
+  command->add_option("--top-k", options->generate.top_k, "With --temp: draw from the k most probable tokens; 0: from all")->capture_default_str()->type_name("K");
+  command->add_option("--top-p", options->generate.top_p, "With --temp: draw from the fewest tokens that reach this probability")->capture_default_str()->type_name("P");
   command->add_option("--repeat-penalty", options->generate.repetition_penalty, "Makes tokens that were there less likely; 1: off")->capture_default_str()->type_name("X");
   command->add_flag("--ignore-eos", options->generate.ignore_eos, "Go on after the end-of-text token");
   command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")->type_name("TEXT")->allow_extra_args(false);
@@ -209,11 +244,11 @@ void add_generate(CLI::App& app) {
   command->add_option("--steer", options->steer, "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; may be given again")
                     ->type_name("FILE[:scale][@layers]")
                     ->allow_extra_args(false);
-  command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer, or to some: ' happy:0.3@0-3'; may be given again")
+  command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer (once at a component outside the layers), or to some: ' happy:0.3@0-3'; may be given again")
                     ->type_name("TEXT[:scale][@layers]")
                     ->allow_extra_args(false);
   command->add_option("--component", options->component, "What --steer and --steer-token add to")->capture_default_str()->type_name("NAME");
-  command->add_option("--when", options->when, "When interventions act: prompt, decode or both (default: both without locations, else prompt)")->type_name("TIME");
+  command->add_option("--when", options->when, "When interventions act, whatever --config says: prompt, decode or both (default: both without locations, else prompt)")->type_name("TIME");
   command->add_flag("--compare", options->compare, "Also generate without the interventions, and print both side by side");
   command->add_flag("--no-display-prompt", options->no_prompt, "Print only what is new");
   command->add_flag("--json", options->json, "Print prompts and texts as JSON");

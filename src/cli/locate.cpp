@@ -76,10 +76,10 @@ void add_locate(CLI::App& app) {
   command->add_option("--head", locate.head, "Head of a component that is cut into heads, such as head_attention_value_output")->option_text("N");
   command->add_option("--layers", locate.layers, "Layers, joined by commas (default: all)")->delimiter(',')->option_text("N,N");
   command->add_option("--steps", locate.steps, "Training steps of each direction")->check(CLI::Range(1, 1000000))->option_text("N=" + std::to_string(locate.steps));
-  command->add_option("--rate", locate.rate, "Learning rate at the start; it falls to 0")->check(CLI::PositiveNumber)->option_text("NUMBER=0.05");
+  command->add_option("--rate", locate.rate, "Learning rate at the start; it falls to 0")->check(not_positive)->option_text("NUMBER=0.05");
   command->add_option("--batch", locate.batch, "Pairs of names a step")->check(CLI::Range(1, 100000))->option_text("N=" + std::to_string(locate.batch));
   command->add_option("--pairs", locate.pairs, "Pairs to train on, and pairs to test on, at most")->check(CLI::Range(1, 10000000))->option_text("N=" + std::to_string(locate.pairs));
-  command->add_option("--seed", locate.seed, "Seed of the split of the names, of pairs, and of starting directions")->option_text("N=1");
+  command->add_option("--seed", locate.seed, "Seed of the split of the names, of pairs, and of starting directions")->check(not_a_count)->option_text("N=1");
   command->add_flag("--keep-mistaken", locate.keep_mistaken, "Also use names after which the model puts another class's answer");
   command->add_option("-o,--output", options->out, "Folder for locate.csv, locate.json, directions/, locate.png and locate.svg")->required()->type_name("DIR");
   command->add_flag("--json", options->json, "Print locate.json instead of the heat maps");

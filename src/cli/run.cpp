@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
@@ -51,6 +52,13 @@ std::vector<Prepared> prepare(const std::vector<std::string>& paths, const model
   return prepared;
 }
 
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
 // What an experiment leaves behind.
 struct Outcome {
   io::NamedTensors tensors;
@@ -72,12 +80,24 @@ Outcome run_one(const Prepared& entry, const models::LanguageModel& lm) {
   }
 }
 
+void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
+  nlohmann::ordered_json plans = nlohmann::ordered_json::array();
+  for (const Prepared& entry : prepared) {
+    if (as_json) {
+      plans.push_back({{"name", entry.name}, {"generates", entry.experiment.generate.has_value()}, {"plan", lines_of(entry.plan.describe())}});
+    } else {
+      std::printf("%s%s\n%s", entry.name.c_str(), entry.experiment.generate ? ": a generation" : "", entry.plan.describe().c_str());
+    }
+  }
+  if (as_json) std::printf("%s\n", plans.dump(2).c_str());
+}
+
 void run_experiments(const Options& options) {
   const models::LanguageModel lm = options.model.load();
   const torch::NoGradGuard no_grad;
   const std::vector<Prepared> prepared = prepare(options.experiments, lm);
   if (options.plan_only) {
-    for (const Prepared& entry : prepared) std::printf("%s\n%s", entry.name.c_str(), entry.plan.describe().c_str());
+    print_plans(prepared, options.json);
     return;
   }
   OutputFolder out(options.out);
@@ -114,8 +134,8 @@ void add_run(CLI::App& app) {
   options->model.add_to(*command);
   command->add_option("EXPERIMENT", options->experiments, "Experiment files (docs/experiment.md)")->required()->option_text("FILE ... REQUIRED");
   auto* out = command->add_option("-o,--output", options->out, "Folder for the results")->type_name("DIR");
-  auto* plan = command->add_flag("--plan", options->plan_only, "Only print what would run where");
-  command->add_flag("--json", options->json, "Print a summary as JSON");
+  auto* plan = command->add_flag("--plan", options->plan_only, "Only print what would run where, and in which steps of a generation");
+  command->add_flag("--json", options->json, "Print the summary, or the plan, as JSON");
   command->footer("Example: vene run -m assets/landmarks-gpt2 examples/experiments/interchange.json -o results");
   command->callback([options, out, plan] {
     if (out->count() == 0 && plan->count() == 0) throw CLI::RequiredError("--output");

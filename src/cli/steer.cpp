@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <variant>
 
 #include "src/cli/command.h"
 #include "vene/base/error.h"
@@ -18,6 +19,7 @@ namespace {
 struct Spec {
   std::string what;
   SteerOptions options;
+  bool scaled = false;  // a scale was given
 };
 
 bool number(const std::string& text, double& value) {
@@ -56,6 +58,7 @@ Spec parse(std::string text, const std::string& option) {
   }
   if (const std::size_t colon = text.rfind(':'); colon != std::string::npos && number(text.substr(colon + 1), spec.options.scale)) {
     text.resize(colon);
+    spec.scaled = true;
   } else {
     spec.options.scale = 1;
   }
@@ -64,11 +67,12 @@ Spec parse(std::string text, const std::string& option) {
   return spec;
 }
 
-io::ControlVector read_vector(const std::string& path, const models::Model& model) {
+// A lone vector, or one a layer.
+std::variant<torch::Tensor, io::ControlVector> read_vector(const std::string& path) {
   if (path.ends_with(".gguf")) return io::read_control_vector(path);
   if (!path.ends_with(".safetensors")) throw ConfigError("--steer: expected a .gguf or .safetensors file (FILE[:scale][@layers]), got '" + path + "'");
   const io::NamedTensors tensors = io::read_tensors(path);
-  if (tensors.size() == 1 && !tensors[0].first.starts_with("direction.")) return every_layer(model, tensors[0].second);
+  if (tensors.size() == 1 && !tensors[0].first.starts_with("direction.")) return tensors[0].second;
   io::ControlVector vector;
   for (const auto& [name, tensor] : tensors) {
     const std::string digits = name.starts_with("direction.") ? name.substr(10) : "";
@@ -85,17 +89,21 @@ io::ControlVector read_vector(const std::string& path, const models::Model& mode
 void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
   Spec spec = parse(text, "--steer");
   spec.options.component = component;
-  add_steering(config, *lm.model, read_vector(spec.what, *lm.model), spec.options);
+  std::visit([&](const auto& vector) { add_steering(config, *lm.model, vector, spec.options); }, read_vector(spec.what));
 }
 
 void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
   Spec spec = parse(text, "--steer-token");
+  if (!spec.scaled && spec.what.find_first_of(":@") != std::string::npos) {
+    // A mistyped scale would else be part of the text.
+    throw ConfigError("--steer-token: what is behind the ':' or '@' of '" + text + "' is no scale or layers; expected TEXT[:scale][@layers], where a text with a colon or an at sign needs a scale behind it");
+  }
   spec.options.component = component;
   const torch::Tensor table = lm.model->token_embedding();
   const std::vector<std::int64_t> ids = lm.tokenizer->encode(spec.what, /*special=*/false);
   if (!table.defined() || ids.empty()) throw ConfigError("--steer-token: '" + spec.what + "' has no embedding in this model");
   const torch::Tensor mean = table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device())).to(torch::kFloat32).mean(0);
-  add_steering(config, *lm.model, every_layer(*lm.model, mean), spec.options);
+  add_steering(config, *lm.model, mean, spec.options);
 }
 
 namespace {

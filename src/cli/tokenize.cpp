@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "src/cli/command.h"
 #include "vene/base/error.h"
-#include "vene/io/files.h"
 #include "vene/text/tokenizer.h"
 
 namespace vene::cli {
@@ -31,10 +28,7 @@ void tokenize(const Options& options) {
     std::printf("%s\n", tokenizer->decode(options.decode, /*skip_special=*/false).c_str());
     return;
   }
-  std::string text = options.text;
-  if (!options.file.empty()) {
-    text = options.file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : io::read_file(options.file);
-  }
+  const std::string text = options.file.empty() ? options.text : read_input(options.file);
   const std::vector<text::Token> tokens = tokenizer->tokens(text, !options.no_special);
   if (options.json) {
     nlohmann::ordered_json all = nlohmann::ordered_json::array();

@@ -70,7 +70,7 @@ void add_trace(CLI::App& app) {
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")->type_name("TEXT");
   auto* target = command->add_option("--target", options->target, "The answer, of which the first token counts (default: the most probable next token)")->type_name("TEXT");
   command->add_option("--noise", options->noise, "Standard deviation of the noise; auto is three times that of the token embeddings")->option_text("auto|NUMBER=auto")->check(noise_problem);
-  command->add_option("--seed", options->trace.seed, "Seed of the noise (numpy's RandomState)")->option_text("N=1");
+  command->add_option("--seed", options->trace.seed, "Seed of the noise (numpy's RandomState)")->check(not_a_count)->option_text("N=1");
   command->add_option("--samples", options->trace.samples, "Noise draws to average over")->check(CLI::Range(1, 100000))->option_text("N=10");
   command->add_option("--streams", options->trace.streams, "Components to restore, joined by commas (default: block_output,mlp_activation,attention_output)")->delimiter(',')->option_text("NAMES");
   command->add_option("--window", options->trace.window, "Layers restored together, for streams other than block_output")->check(CLI::Range(1, 100000))->option_text("N=10");

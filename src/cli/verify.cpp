@@ -22,6 +22,13 @@ struct Options {
   std::string reference;
   double tolerance = 0;
   bool json = false;
+  bool sites = false;
+};
+
+struct Reference {
+  Values values;
+  std::string rounded;  // the type that its weights were rounded to before it was computed in float32; empty: none
+  std::string fit;      // the half types that hold every weight of it exactly, joined by commas
 };
 
 struct Compared {
@@ -32,14 +39,30 @@ struct Compared {
 
 const std::set<std::string> kInputs{"input_ids", "attention_mask", "inputs_embeds", "greedy"};
 
-Values read_reference(const std::string& path) {
+Reference read_reference(const std::string& path) {
   const io::Safetensors file = io::Safetensors::open(path);
   Values values;
   for (const io::TensorInfo& info : file.tensors()) values[info.name] = file.tensor(info.name).clone();
   if (!values.contains("input_ids") && !values.contains("inputs_embeds")) {
     throw IoError(path + ": expected reference activations with input_ids or inputs_embeds; scripts/reference_activations.py makes such files");
   }
-  return values;
+  const auto said = [&](const char* field) {
+    const auto found = file.metadata().find(field);
+    return found == file.metadata().end() ? std::string() : found->second;
+  };
+  return {std::move(values), said("weights_rounded_to"), said("weights_fit")};
+}
+
+// A half type rounds the weights, and so the errors are the port's alone only where the reference has the same rounded weights.
+void tell_rounding(const models::Model& model, const Reference& reference) {
+  const std::string type = model.dtype() == torch::kBFloat16 ? "bfloat16" : model.dtype() == torch::kFloat16 ? "float16" : "";
+  if (type.empty() ? reference.rounded.empty() : ("," + reference.fit + ",").find("," + type + ",") != std::string::npos) return;
+  if (reference.rounded.empty()) {
+    std::fprintf(stderr, "vene: the reference has the weights as they are, so the errors include their rounding to %s; --round %s of scripts/reference_activations.py leaves it out\n",
+                 type.c_str(), type.c_str());
+  } else {
+    std::fprintf(stderr, "vene: the reference has weights rounded to %s, so the errors include that rounding; give --dtype %s\n", reference.rounded.c_str(), reference.rounded.c_str());
+  }
 }
 
 std::string name_of(const Site& site) { return site.layer < 0 ? site.component : site.component + "." + std::to_string(site.layer); }
@@ -153,11 +176,18 @@ void print_table(const std::vector<Compared>& compared, double tolerance) {
   }
 }
 
+void print_sites(const std::vector<Compared>& compared, double tolerance) {
+  std::printf("%-28s %10s\n", "site", "error");
+  for (const Compared& entry : compared) std::printf("%-28s %10.1e%s\n", entry.name.c_str(), entry.error, entry.error > tolerance ? "  beyond the tolerance" : "");
+}
+
 void verify(const Options& options, bool tolerance_given) {
-  const Values reference = read_reference(options.reference);
+  const Reference given = read_reference(options.reference);
+  const Values& reference = given.values;
   ModelChoice choice = options.model;
   if (choice.dtype.empty()) choice.dtype = "float32";
   const models::LanguageModel lm = choice.load();
+  tell_rounding(*lm.model, given);
   const torch::NoGradGuard no_grad;
   constexpr double kExact = 1e-5, kHalf = 2e-2;
   const double tolerance = tolerance_given ? options.tolerance : lm.model->dtype() == torch::kFloat32 ? kExact : kHalf;
@@ -177,7 +207,7 @@ void verify(const Options& options, bool tolerance_given) {
     if (greedy >= 0) report["greedy"] = {{"equal", greedy}, {"tokens", tokens}};
     std::printf("%s\n", report.dump(2).c_str());
   } else {
-    print_table(compared, tolerance);
+    options.sites ? print_sites(compared, tolerance) : print_table(compared, tolerance);
     if (greedy >= 0) std::printf("greedy decoding: %lld of %lld tokens are equal\n", static_cast<long long>(greedy), static_cast<long long>(tokens));
   }
   const auto beyond = std::count_if(compared.begin(), compared.end(), [&](const Compared& entry) { return !(entry.error <= tolerance); });
@@ -200,8 +230,11 @@ void add_verify(CLI::App& app) {
   command->add_option("--reference", options->reference, "File of scripts/reference_activations.py")->required()->type_name("FILE");
   auto* tolerance = command->add_option("--tolerance", options->tolerance, "Largest relative error allowed (default: 1e-5 in float32, 2e-2 in half types)")
                         ->check(CLI::Range(0.0, 1e9))->type_name("X");
-  command->add_flag("--json", options->json, "Print the error of every site as JSON");
-  command->footer("The error is the largest difference over the largest magnitude in the reference. Runs in float32 unless --dtype says otherwise.\n"
+  command->get_option("--dtype")->description("float32, bfloat16 or float16 (default: float32, whatever the checkpoint's is)");
+  auto* sites = command->add_flag("--sites", options->sites, "Print a line for every site instead of every component");
+  command->add_flag("--json", options->json, "Print the error of every site as JSON")->excludes(sites);
+  command->footer("The error is the largest difference over the largest magnitude in the reference. In a half type it includes the rounding of the weights,\n"
+                  "unless the reference was made with --round and that type.\n"
                   "Example: vene verify -m tests/golden/models/gpt2_tied --reference tests/golden/models/gpt2_tied/reference.safetensors");
   command->callback([options, tolerance] { verify(*options, tolerance->count() > 0); });
 }

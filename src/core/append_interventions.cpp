@@ -31,21 +31,32 @@ std::size_t group_count(const IntervenableConfig& config) {
   return groups;
 }
 
+// A saved folder is of its own config: what is read from it goes on as ready interventions.
+void take_saved(Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
+  if (experiment.config_folder.empty()) return;
+  const auto saved = IntervenableModelImpl::load(experiment.config_folder, model.model, registry);
+  IntervenableConfig& config = experiment.config;
+  for (std::size_t i = 0; i < config.representations.size(); ++i) {
+    config.representations[i].intervention = saved->interventions()[i];
+    config.representations[i].intervention_link_key.reset();
+  }
+  experiment.config_folder.clear();
+}
+
 }  // namespace
+
+void set_when(Experiment& experiment, const When& when, const models::LanguageModel& model, const InterventionRegistry& registry) {
+  take_saved(experiment, model, registry);
+  for (RepresentationConfig& representation : experiment.config.representations) representation.when.reset();
+  if (!experiment.request.generation) experiment.request.generation.emplace();
+  experiment.request.generation->when = when;
+}
 
 void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model, const InterventionRegistry& registry) {
   if (more.empty()) return;
   IntervenableConfig& config = experiment.config;
   if (config.mode == Mode::kSerial) throw PlanError("a config in serial mode takes no further interventions: each would be one more run");
-  if (!experiment.config_folder.empty()) {
-    // A saved folder is of its own config: what was read from it goes on as ready interventions.
-    const auto saved = IntervenableModelImpl::load(experiment.config_folder, model.model, registry);
-    for (std::size_t i = 0; i < config.representations.size(); ++i) {
-      config.representations[i].intervention = saved->interventions()[i];
-      config.representations[i].intervention_link_key.reset();
-    }
-    experiment.config_folder.clear();
-  }
+  take_saved(experiment, model, registry);
   const std::size_t before = config.representations.size();
   for (RepresentationConfig representation : more) {
     // It takes no source, so it may stand in the last group.

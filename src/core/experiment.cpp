@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/core/experiment.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "src/config/json_value.h"
 #include "src/core/experiment_json.h"
 #include "src/core/generate_json.h"
+#include "src/core/sampling.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
@@ -99,6 +101,10 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
   if (json.contains("generate") && !json["generate"].is_null()) {
     request.generation.emplace();
     experiment.generate = detail::read_generate(json["generate"], "generate", *request.generation);
+    detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
+    if (request.generation->source_steps == SourceSteps::kSame && std::none_of(request.sources.begin(), request.sources.end(), [](const auto& source) { return source.has_value(); })) {
+      throw ConfigError("generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
+    }
   }
   const torch::Device device = model.model->device();
   request.base = request.base.to(device);

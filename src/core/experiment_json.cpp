@@ -91,7 +91,7 @@ models::Batch read_batch(const Json& json, const std::string& path, const models
     if (batch.inputs_embeds.dim() < 2) throw ConfigError(path + ".inputs_embeds: expected [batch, pos, width], got shape " + shape_text(batch.inputs_embeds.sizes()));
   }
   if (json.contains("attention_mask")) {
-    batch.attention_mask = tensor_from_json(json["attention_mask"], path + ".attention_mask").to(torch::kInt64);
+    batch.attention_mask = tensor_from_json(json["attention_mask"], path + ".attention_mask");
     const std::vector<std::int64_t> expected{batch.rows(), batch.positions()};
     if (batch.attention_mask.sizes() != c10::IntArrayRef(expected)) {
       throw ConfigError(path + ".attention_mask: expected shape " + shape_text(expected) + " as the inputs have, got " + shape_text(batch.attention_mask.sizes()));
@@ -99,6 +99,7 @@ models::Batch read_batch(const Json& json, const std::string& path, const models
     if (!torch::logical_or(batch.attention_mask == 0, batch.attention_mask == 1).all().item<bool>()) {
       throw ConfigError(path + ".attention_mask: expected only 0 and 1");
     }
+    batch.attention_mask = batch.attention_mask.to(torch::kInt64);
   }
   return batch;
 }

@@ -66,9 +66,13 @@ class Decoder {
     constexpr std::int64_t kAtOnce = 1024;
     if (model.reads_ahead()) throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
     const std::int64_t longest = batch_.positions(), context = model.context_length(), total = longest + options.max_new_tokens;
+    check_stop_tokens(options, model.vocabulary_size());
+    if (context > 0 && longest > context) {
+      throw ConfigError("generate: a prompt of " + std::to_string(longest) + " tokens does not fit the model's " + std::to_string(context) + " positions");
+    }
     if (context > 0 && total - 1 > context) {
       throw ConfigError("generate.max_new_tokens: " + std::to_string(options.max_new_tokens) + " new tokens after a prompt of " + std::to_string(longest) +
-                        " do not fit the model's " + std::to_string(context) + " positions; at most " + std::to_string(std::max<std::int64_t>(0, context - longest + 1)) + " do");
+                        " do not fit the model's " + std::to_string(context) + " positions; at most " + std::to_string(context - longest + 1) + " do");
     }
     cache_.reserve = std::min(total, std::max(kAtOnce, 2 * longest));
     prompt_ = longest;

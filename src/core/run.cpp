@@ -153,6 +153,7 @@ std::string Plan::describe() const {
       text += std::string("  ") + verb + " " + site_text(placement.site) + " for " + placement.key;
       const auto& index = action.act == Act::kRead ? placement.source.index : placement.base.index;
       if (index && index->whole()) text += ", the whole value";
+      if (data_->generation && action.act != Act::kRead) text += ", when: " + placement.when.text();
       text += "\n";
     }
   }

@@ -26,6 +26,14 @@ void check_options(const GenerateOptions& options) {
   }
 }
 
+void check_stop_tokens(const GenerateOptions& options, std::int64_t vocabulary) {
+  for (const std::int64_t token : options.stop_tokens) {
+    if (vocabulary > 0 && (token < 0 || token >= vocabulary)) {
+      throw ConfigError("generate.stop_tokens: " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocabulary));
+    }
+  }
+}
+
 Sampler::Sampler(const GenerateOptions& options, const std::vector<std::vector<std::int64_t>>& prompts)
     : temperature_(options.temperature), top_p_(options.top_p), penalty_(options.repetition_penalty), top_k_(options.top_k) {
   for (std::size_t row = 0; row < prompts.size(); ++row) random_.emplace_back(options.seed + row);

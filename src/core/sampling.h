@@ -12,6 +12,8 @@ namespace vene::detail {
 
 /// Throws ConfigError naming the option that is out of range.
 void check_options(const GenerateOptions& options);
+/// A stop token that the model cannot write is a mistake; a vocabulary of 0 is an unknown one.
+void check_stop_tokens(const GenerateOptions& options, std::int64_t vocabulary);
 
 class Sampler {
  public:

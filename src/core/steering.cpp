@@ -8,8 +8,42 @@
 #include "vene/core/intervenable_model.h"
 
 namespace vene {
+namespace {
+
+// Where a component is one place of the whole model: outside the layers (embedding, final_norm), or named by its path. Null: it is one place a layer.
+const Site* one_place(const models::Model& model, const std::string& component) { return model.sites().try_find(component, -1); }
+
+// `whose` is behind "the direction" in an error.
+void add_direction(IntervenableConfig& config, const Site& site, const torch::Tensor& direction, const SteerOptions& options, const std::string& whose, const std::string& model_hint) {
+  if (direction.dim() != 1 || (site.width > 0 && direction.size(0) != site.width)) {
+    throw PlanError("steering: the direction" + whose + " has shape " + shape_text(direction.sizes()) + ", " + site_text(site) + " is " + std::to_string(site.width) + " wide" +
+                    (model_hint.empty() ? "" : "; the vector was made for a " + model_hint));
+  }
+  RepresentationConfig representation;
+  representation.layer = std::max<std::int64_t>(site.layer, 0);
+  representation.component = options.component;
+  if (site.calls == CallOrder::kPositions) representation.unit = "t";  // a recurrent cell's value has no positions: it is made once a position
+  representation.intervention_type = "addition";
+  representation.source_representation = direction.to(torch::kFloat32) * options.scale;
+  representation.when = options.when;
+  config.add_intervention(std::move(representation));
+}
+
+void add_to_one_place(IntervenableConfig& config, const Site& site, const torch::Tensor& direction, const SteerOptions& options, const std::string& model_hint) {
+  if (!options.layers.empty()) throw PlanError("steering: " + site_text(site) + " is one place, so layers cannot be chosen");
+  add_direction(config, site, direction, options, "", model_hint);
+}
+
+}  // namespace
 
 void add_steering(IntervenableConfig& config, const models::Model& model, const io::ControlVector& vector, const SteerOptions& options) {
+  if (const Site* site = one_place(model, options.component)) {
+    if (vector.directions.size() != 1) {
+      throw PlanError("steering: " + site_text(*site) + " is one place, and the vector has directions for " + std::to_string(vector.directions.size()) + " layers; expected a lone direction");
+    }
+    add_to_one_place(config, *site, vector.directions.begin()->second, options, vector.model_hint);
+    return;
+  }
   std::vector<std::int64_t> layers = options.layers;
   if (layers.empty()) {
     for (const auto& [layer, direction] : vector.directions) layers.push_back(layer);
@@ -21,20 +55,15 @@ void add_steering(IntervenableConfig& config, const models::Model& model, const 
       for (const auto& [known, direction] : vector.directions) has.push_back(std::to_string(known));
       throw PlanError("steering: the vector has no direction for layer " + std::to_string(layer) + "; it has " + join(has));
     }
-    const Site& site = model.sites().find(options.component, layer);
-    const torch::Tensor& direction = found->second;
-    if (direction.dim() != 1 || (site.width > 0 && direction.size(0) != site.width)) {
-      throw PlanError("steering: the direction of layer " + std::to_string(layer) + " has shape " + shape_text(direction.sizes()) + ", " + site_text(site) + " is " +
-                      std::to_string(site.width) + " wide" + (vector.model_hint.empty() ? "" : "; the vector was made for a " + vector.model_hint));
-    }
-    RepresentationConfig representation;
-    representation.layer = layer;
-    representation.component = options.component;
-    if (site.calls == CallOrder::kPositions) representation.unit = "t";  // a recurrent cell's value has no positions: it is made once a position
-    representation.intervention_type = "addition";
-    representation.source_representation = direction.to(torch::kFloat32) * options.scale;
-    representation.when = options.when;
-    config.add_intervention(std::move(representation));
+    add_direction(config, model.sites().find(options.component, layer), found->second, options, " of layer " + std::to_string(layer), vector.model_hint);
+  }
+}
+
+void add_steering(IntervenableConfig& config, const models::Model& model, const torch::Tensor& direction, const SteerOptions& options) {
+  if (const Site* site = one_place(model, options.component)) {
+    add_to_one_place(config, *site, direction, options, "");
+  } else {
+    add_steering(config, model, every_layer(model, direction), options);
   }
 }
 
@@ -58,6 +87,12 @@ std::vector<torch::Tensor> last_tokens(IntervenableModel& reader, const models::
   std::vector<torch::Tensor> layers;
   for (const auto& piece : pieces) layers.push_back(torch::cat(piece, 0));
   return layers;
+}
+
+// Whether no value is further from another's than rounding takes it: the texts say the same to this layer.
+bool alike(const torch::Tensor& difference, const torch::Tensor& up, const torch::Tensor& down) {
+  constexpr double kRounding = 1e-6;
+  return difference.abs().max().item<double>() <= kRounding * std::max(up.abs().max().item<double>(), down.abs().max().item<double>());
 }
 
 }  // namespace
@@ -89,6 +124,9 @@ io::ControlVector steer_vector(const models::LanguageModel& model, const std::ve
     const torch::Tensor& up = above[layer - 1];
     const torch::Tensor& down = below[layer - 1];
     torch::Tensor direction = up.mean(0) - down.mean(0);
+    if (alike(pca ? up - down : direction, up, down)) {
+      throw ConfigError("steer vector: the positive and the negative texts do not differ at layer " + std::to_string(layer) + ", so there is no direction from one to the other");
+    }
     if (pca) {
       // Not centred: the differences share their direction, and that is what is wanted.
       const torch::Tensor axis = std::get<2>(torch::linalg_svd((up - down).to(torch::kFloat64), /*full_matrices=*/false))[0].to(torch::kFloat32);

@@ -63,7 +63,7 @@ void append_counted(const Selector& selector, std::int64_t length, const std::st
 void append_token(const Selector& selector, const RowTexts& texts, std::int64_t row, const std::string& where,
                   std::vector<std::int64_t>& columns) {
   if (texts.tokenizer == nullptr || !texts.input_ids.defined()) {
-    throw LocationError(where + ": {\"token\": \"" + selector.text + "\"} needs a model with a tokenizer and token ids; give the position as a number");
+    throw LocationError(where + ": {\"token\": \"" + selector.text + "\"} is looked for in the text of a row, which takes a tokenizer and token ids and is not there in a decoding step; give the position as a number");
   }
   const std::int64_t begin = texts.begin[row];
   const std::int64_t length = texts.end[row] - begin;

@@ -32,6 +32,10 @@ VENE_API Experiment load_experiment(const std::string& path, const models::Langu
 VENE_API void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model,
                                    const InterventionRegistry& registry = InterventionRegistry::standard());
 
+/// Lets every intervention act in these passes of a generation, whatever the experiment and its representations say.
+VENE_API void set_when(Experiment& experiment, const When& when, const models::LanguageModel& model,
+                       const InterventionRegistry& registry = InterventionRegistry::standard());
+
 /// Compiles an experiment without running it: `run(plan, request.base, request.sources)` does that, or for one that
 /// generates `generate(plan, request.base, request.sources, *generate)`.
 VENE_API Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model,

@@ -95,7 +95,7 @@ struct PlanData;
 class VENE_API Plan {
  public:
   explicit Plan(std::shared_ptr<const detail::PlanData> data) : data_(std::move(data)) {}
-  /// One line a pass, site, and intervention: what will run where.
+  /// One line a pass, site, and intervention: what will run where, and of a generation when.
   std::string describe() const;
   /// Stage of the first write of the base pass (-1: before the first block), and whether there is any.
   std::optional<std::int64_t> first_stage() const;

@@ -62,6 +62,30 @@ TEST_F(GenerateCommand, ContinuesAPrompt) {
   EXPECT_THAT(ran.out, HasSubstr("Seattle"));
   EXPECT_EQ(generate("-n 8 --no-display-prompt").out, continued(kPrompt, 8) + "\n");
   EXPECT_EQ(vene("generate -m " + kModel + " -f " + write("prompt.txt", kPrompt) + " -n 8").out, ran.out);
+  EXPECT_EQ(vene("generate -m " + kModel + " -f " + write("prompt.txt", kPrompt + "\n") + " -n 8").out, ran.out);
+  EXPECT_EQ(vene("generate -m " + kModel + " -f - -n 8 <" + path("prompt.txt")).out, ran.out);
+}
+
+TEST_F(GenerateCommand, PrintsNothingWhereItRefuses) {
+  for (const std::string arguments : {"--temp 1 --top-p 0", "-n 500", "--steer-token ' Rome:x'"}) {
+    const Ran ran = generate(arguments);
+    EXPECT_EQ(ran.status, 1) << arguments;
+    EXPECT_EQ(ran.out, "") << arguments;
+  }
+}
+
+TEST_F(GenerateCommand, MakesWhatTheContextHasRoomFor) {
+  std::string prompt = kPrompt;
+  for (int i = 0; i < 14; ++i) prompt += ", " + kPrompt;
+  const std::size_t length = vene::models::load(kModel).tokenizer->encode(prompt).size();
+  ASSERT_TRUE(length > 70 && length < 128) << length;
+  const std::string experiment = write("generate.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"ignore_eos": true}})");
+  const std::string long_prompt = "generate -m " + kModel + " -f " + write("long.txt", prompt), intervened = long_prompt + " --config " + experiment;
+  for (const std::string& command : {long_prompt, intervened}) {
+    const Ran ran = vene(command);
+    EXPECT_EQ(ran.status, 0) << ran.complaint;
+    EXPECT_THAT(vene(command + " -n 64").complaint, HasSubstr("do not fit the model's 128 positions; at most " + std::to_string(129 - length) + " do"));
+  }
 }
 
 TEST_F(GenerateCommand, DrawsTheSameFromTheSameSeed) {
@@ -69,6 +93,8 @@ TEST_F(GenerateCommand, DrawsTheSameFromTheSameSeed) {
   EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 5").out, drawn);
   EXPECT_NE(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 6").out, drawn);
   EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 1").out, generate("-n 20").out);
+  const std::string warm = write("warm.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"temperature": 1.2, "max_new_tokens": 4}})");
+  EXPECT_EQ(generate("-s 5 --config " + warm).status, 0);
 }
 
 TEST_F(GenerateCommand, SeveralPromptsMakeABatch) {
@@ -132,6 +158,40 @@ TEST_F(GenerateCommand, SteersBesideTheInterventionsOfAConfig) {
   EXPECT_NE(text(swap + steer), text("-n 8 -p 'The Space Needle is in downtown'" + steer));
 }
 
+TEST_F(GenerateCommand, SteersOnceWhereAComponentIsOnePlace) {
+  const auto lm = vene::models::load(kModel);
+  const torch::Tensor rome = lm.model->token_embedding().index_select(0, torch::tensor(lm.tokenizer->encode(" Rome", false))).mean(0);
+  vene::io::write_safetensors(path("rome.safetensors"), {{"rome", rome}});
+  vene::io::write_control_vector(path("several.gguf"), {"gpt2", {{1, rome}, {2, rome}}});
+  for (const std::string place : {"embedding", "final_norm", "transformer.h.2.mlp.output"}) {
+    vene::IntervenableConfig config;
+    vene::add_steering(config, *lm.model, rome, {.scale = 0.5, .component = place});
+    ASSERT_EQ(config.representations.size(), 1U) << place;
+    vene::IntervenableModel steered(config, lm.model);
+    const auto expected = steered->generate({.base = lm.encode(kPrompt), .tokenizer = lm.tokenizer.get()}, {.max_new_tokens = 8}).intervened.rows[0].text;
+    const std::string at = " -n 8 --no-display-prompt --component " + place;
+    const Ran ran = generate("--steer-token ' Rome:0.5'" + at);
+    EXPECT_EQ(ran.out, expected + "\n") << place << ran.complaint;
+    EXPECT_EQ(generate("--steer " + path("rome.safetensors") + ":0.5" + at).out, ran.out) << place;
+    EXPECT_THAT(generate("--steer-token ' Rome:0.5@4'" + at).complaint, HasSubstr("is one place, so layers cannot be chosen")) << place;
+    EXPECT_THAT(generate("--steer " + path("several.gguf") + at).complaint, HasSubstr("is one place, and the vector has directions for 2 layers; expected a lone direction")) << place;
+  }
+}
+
+TEST_F(GenerateCommand, TheCommandLineSaysWhenAlsoOverARepresentationAndASavedFolder) {
+  const std::string intervention = R"({"layer": 4, "intervention_type": "zero")";
+  const std::string base = R"("base": {"text": "The Space Needle is in downtown"}, "generate": {"max_new_tokens": 8, "ignore_eos": true})";
+  const std::string own = write("own.json", R"({"config": [)" + intervention + R"(, "when": "prompt"}], )" + base + "}");
+  const std::string none = write("none.json", R"({"config": [)" + intervention + "}], " + base + "}");
+  const std::string command = "generate -m " + kModel + " --no-display-prompt --config ";
+  const std::string decoded = vene(command + none + " --when decode").out;
+  EXPECT_NE(vene(command + own).out, decoded);
+  EXPECT_EQ(vene(command + own + " --when decode").out, decoded);
+  const auto lm = vene::models::load(kModel);
+  vene::IntervenableModel(vene::IntervenableConfig::parse("[" + intervention + R"(, "when": "prompt"}])"), lm.model)->save(path("saved"));
+  EXPECT_EQ(generate("--no-display-prompt -n 8 --ignore-eos --when decode --config " + path("saved")).out, decoded);
+}
+
 TEST_F(GenerateCommand, SteersARecurrentModelAtEveryStep) {
   const std::string gru = "generate -m " VENE_SOURCE_DIR "/assets/landmarks-gru -p '" + kPrompt + "' -n 6";
   EXPECT_THAT(vene(gru).out, HasSubstr("Seattle"));
@@ -172,6 +232,24 @@ TEST_F(GenerateCommand, SaysWhatIsWrong) {
     EXPECT_THAT(ran.complaint, HasSubstr(what)) << arguments;
   };
   says("-n 500", "do not fit the model's 128 positions");
+  const std::string names = "The Space Needle is in downtown, the Space Needle is in downtown, ";
+  const std::string longer = write("longer.txt", names + names + names + names + names + names + names + names + names + names);
+  EXPECT_THAT(vene("generate -m " + kModel + " -f " + longer).complaint, testing::ContainsRegex("generate: a prompt of [0-9]+ tokens does not fit the model's 128 positions"));
+  for (const std::string option : {"--top-k 5", "--top-p 0.5", "--seed 1"}) {
+    says(option, option.substr(0, option.find(' ')) + ": nothing is drawn at temperature 0, the default; give --temp");
+  }
+  says("-s -1 --temp 1", "expected an integer of at least 0, got '-1'", 2);
+  says("--when decode", "--when: there is no intervention");
+  says("--component mlp_output", "--component: there is nothing to add to it");
+  for (const std::string text : {" Rome:abc", " Rome:4@3-1", " Rome:1e400", " Rome@x"}) {
+    says("--steer-token '" + text + "'", "of '" + text + "' is no scale or layers; expected TEXT[:scale][@layers]");
+  }
+  EXPECT_EQ(generate("-n 4 --steer-token ' it: a@b:0'").out, generate("-n 4").out);
+  says("--config " + write("cut.json", "{\"config\": [\n {\"layer\" 1}]}"), "cut.json: not JSON: line 2, column ");
+  says("--config " + write("stop.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"stop_tokens": [1, 2048]}})"),
+       "generate.stop_tokens: 2048 is outside the vocabulary of 2048");
+  says("--config " + write("same.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"source_steps": "same"}})"),
+       "generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
   says("--when sometime --steer-token a", "--when: unknown time 'sometime'");
   says("--compare", "--compare: there is nothing to compare with");
   says("--steer v.bin", "--steer: expected a .gguf or .safetensors file");
@@ -190,6 +268,12 @@ TEST_F(GenerateCommand, SaysWhatIsWrong) {
   const Ran pairs = vene("steer-vector -m " + kModel + " --positive " + write("a.txt", "one\ntwo\n") + " --negative " + write("b.txt", "one\n") + " -o " + path("v.gguf") + " --method pca");
   EXPECT_EQ(pairs.status, 1);
   EXPECT_THAT(pairs.complaint, HasSubstr("pca takes pairs, at least two, and got 2 positive and 1 negative texts"));
+  for (const std::string method : {"mean", "pca"}) {
+    const Ran alike = vene("steer-vector -m " + kModel + " --positive " + path("a.txt") + " --negative " + path("a.txt") + " -o " + path("alike.gguf") + " --method " + method);
+    EXPECT_EQ(alike.status, 1);
+    EXPECT_THAT(alike.complaint, HasSubstr("the positive and the negative texts do not differ at layer 1"));
+    EXPECT_FALSE(fs::exists(path("alike.gguf")));
+  }
 }
 
 }  // namespace

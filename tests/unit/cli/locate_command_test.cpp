@@ -105,6 +105,10 @@ TEST(LocateCommand, SaysWhatIsWrongInOneLineAndWritesNothing) {
   refused(changed("\"she\": \" she\"", "\"she\": \" she walked\""), {}, "answers.she: ' she walked' is 2 tokens (' she', ' walked'), expected one");
   refused(kTask, {"--component", "block_outptu"}, "no component 'block_outptu'; did you mean 'block_output'");
   refused(kTask, {"--layers", "9"}, "there is no layer 9; layers are 0 to 5");
+  const Outcome still = locate(folder, kTask, {"--rate", "0"});
+  EXPECT_EQ(still.status, 2);
+  EXPECT_THAT(still.err, HasSubstr("expected a number above 0, got '0'"));
+  EXPECT_EQ(locate(folder, kTask, {"--seed", "-1"}).status, 2);
   const Outcome absent = vene_command({"locate", "-m", bundled_model(), "--task", folder / "none.json", "-o", folder / "out"});
   EXPECT_EQ(absent.status, 1);
   EXPECT_THAT(absent.err, HasSubstr("none.json"));

@@ -96,6 +96,21 @@ TEST(Run, PlanPrintsWhatWouldRunAndWritesNothing) {
   EXPECT_THAT(vene_test::names_below(folder.path()), IsEmpty());
 }
 
+TEST(Run, PlanTellsAGenerationAndWhenItsInterventionsAct) {
+  const TestFolder folder;
+  const Json config = Json::array({{{"layer", 1}, {"intervention_type", "zero"}, {"when", "decode"}}, {{"layer", 2}, {"intervention_type", "zero"}}});
+  const std::string path = folder.write("e.json", Json{{"config", config}, {"base", kNeedle}, {"generate", {{"max_new_tokens", 3}}}}.dump());
+  const Outcome outcome = vene_command({"run", "-m", bundled_model(), path, "--plan"});
+  EXPECT_THAT(outcome.out, testing::StartsWith("e: a generation\n"));
+  EXPECT_THAT(outcome.out, HasSubstr(", when: decode\n"));
+  EXPECT_THAT(outcome.out, HasSubstr(", when: both\n"));
+  const Json said = Json::parse(vene_command({"run", "-m", bundled_model(), path, "--plan", "--json"}).out);
+  EXPECT_EQ(said[0]["name"], "e");
+  EXPECT_EQ(said[0]["generates"], true);
+  EXPECT_EQ(said[0]["plan"][0], "base");
+  EXPECT_THAT(said[0]["plan"][1].get<std::string>(), HasSubstr("when: decode"));
+}
+
 TEST(Run, TextAndTokenIdsAndMaskedTokenIdsAreTheSameInput) {
   const TestFolder folder;
   const auto lm = vene::models::load(bundled_model());

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -92,6 +93,35 @@ TEST_F(Verify, PrintsEverySiteAsJson) {
   EXPECT_EQ(report.at("greedy").at("equal"), 50);
 }
 
+TEST_F(Verify, PrintsALineForEverySite) {
+  const std::string reference = changed("gpt2_tied", [](Values& values) { values["mlp_output.1"] *= 1.01; });
+  EXPECT_EQ(verify("gpt2_tied", reference, "--sites"), 1);
+  EXPECT_THAT(out, HasSubstr("\nblock_output.0 "));
+  EXPECT_THAT(out, HasSubstr("\nblock_output.2 "));
+  EXPECT_THAT(out, testing::ContainsRegex("mlp_output.1 +9.9e-03  beyond the tolerance"));
+  EXPECT_EQ(verify("gpt2_tied", reference, "--sites --json"), 2);
+}
+
+TEST_F(Verify, TellsWhereTheErrorsIncludeTheRoundingOfTheWeights) {
+  const std::string own = golden("gpt2_tied") + "/reference.safetensors";
+  EXPECT_EQ(verify("gpt2_tied", own, "--tolerance 1"), 0);
+  EXPECT_EQ(err, "");
+  EXPECT_EQ(verify("gpt2_tied", own, "--tolerance 1 --dtype bfloat16"), 0);
+  EXPECT_THAT(err, HasSubstr("vene: the reference has the weights as they are, so the errors include their rounding to bfloat16; --round bfloat16"));
+  EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), 1);
+  const auto file = vene::io::Safetensors::open(own);
+  Values values;
+  for (const auto& info : file.tensors()) values[info.name] = file.tensor(info.name).clone();
+  const std::string rounded = folder / "rounded.safetensors";
+  vene::io::write_safetensors(rounded, {values.begin(), values.end()}, {{"weights_rounded_to", "bfloat16"}, {"weights_fit", "bfloat16"}});
+  EXPECT_EQ(verify("gpt2_tied", rounded, "--tolerance 1 --dtype bfloat16"), 0);
+  EXPECT_EQ(err, "");
+  for (const std::string other : {"float32", "float16"}) {
+    EXPECT_EQ(verify("gpt2_tied", rounded, "--tolerance 1 --dtype " + other), 0);
+    EXPECT_THAT(err, HasSubstr("vene: the reference has weights rounded to bfloat16, so the errors include that rounding; give --dtype bfloat16"));
+  }
+}
+
 TEST_F(Verify, AllowsHalfTypesWhatTheirRoundingTakes) {
   // Single sites of these sharp little models may be off by more than two percent in bfloat16.
   EXPECT_EQ(verify("qwen2_plain", golden("qwen2_plain") + "/reference.safetensors", "--dtype float16"), 0) << err;
@@ -120,7 +150,27 @@ TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
     ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference), 0) << err;
     EXPECT_EQ(verify(name, reference), 0) << name << ": " << err;
     EXPECT_THAT(out, HasSubstr("block_output"));
+    if (name != "gpt2_tied") continue;
+    for (const std::string type : {"bfloat16", "float16"}) {
+      const std::string more = " --round " + type;
+      ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference + more), 0) << err;
+      EXPECT_EQ(verify(name, reference, "--tolerance 0.05 --dtype " + type), 0) << name << ": " << err;
+      EXPECT_EQ(err, "");
+    }
   }
+}
+
+TEST_F(Verify, TheScriptSaysInOneLineWhatIsWrong) {
+  const char* python = std::getenv("VENE_PYTHON");
+  if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
+  const auto says = [&](const std::string& arguments, const std::string& what) {
+    EXPECT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + arguments + " -o " + (folder / "acts.safetensors")), 1);
+    EXPECT_THAT(err, HasSubstr(what));
+    EXPECT_THAT(err, Not(HasSubstr("Traceback")));
+  };
+  says(golden("gpt2_tied") + " --ids 1,2,x", "--ids: expected token ids from 0 to 59, joined by commas, got 'x'");
+  says(golden("gpt2_tied") + " --ids 1,60", "got '60'");
+  says("nowhere", "nowhere: expected a Hugging Face checkpoint folder, there is no config.json");
 }
 
 }  // namespace

@@ -57,11 +57,12 @@ TEST(BadExperiments, AreAnsweredWithOneSentenceEach) {
       {zero, R"(@, "unit_locations": {"base": -6})", "position -6 is out of range"},
       {zero, R"(@, "unit_locations": {"base": [[1], [7]]})", "row 1: position 7 is out of range"},
       {vanilla, R"($, "unit_locations": {"sources->base": [9, 1]})", ", source, row 0: position 9 is out of range"},
+      {zero, R"("base": {"input_ids": [[1, 2]], "attention_mask": [[0.5, 1]]})", "base.attention_mask: expected only 0 and 1"},
       {zero, R"(@, "unit_locations": {"base": 1.5})", "unit_locations.base"},
       {zero, R"(@, "unit_locations": {"base": "lst"})", "unknown position 'lst'; did you mean 'last'"},
       {zero, R"(@, "unit_locations": {"base": []})", "the locations select no unit in any row"},
       {zero, R"(@, "unit_locations": {"base": [1, 1]})", "a row lists the same unit twice"},
-      {zero, R"(@, "unit_locations": {"base": {"token": " x"}})", "needs a model with a tokenizer"},
+      {zero, R"(@, "unit_locations": {"base": {"token": " x"}})", "takes a tokenizer and token ids and is not there in a decoding step"},
       // Names.
       {R"([{"component": "blok_output"}])", R"($)", "representations[0]: this model has no component 'blok_output'; did you mean 'block_output'"},
       {R"([{"layer": 2, "component": "block_output"}])", R"($)", "layer 2 of component 'block_output' does not exist: layers are 0 to 1"},

@@ -39,6 +39,14 @@ std::string run_example(const std::string& name) {
   return outcome.out;
 }
 
+TEST(Examples, SayWhatIsWrongWithAFolderInsteadOfAborting) {
+  for (const char* name : {"locate_gender", "steer_generation"}) {
+    const Outcome outcome = vene_test::run_program(vene_test::program_path(name), {"nowhere"});
+    EXPECT_EQ(outcome.status, 1) << name;
+    EXPECT_EQ(outcome.err, "nowhere: no such folder\n") << name;
+  }
+}
+
 // The code blocks of a Markdown page in a language; those without one are "".
 std::vector<std::string> blocks_of(const std::string& page, const std::string& language) {
   std::vector<std::string> blocks;

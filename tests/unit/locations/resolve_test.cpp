@@ -71,7 +71,7 @@ TEST_F(ResolveTest, ErrorsSayRowAndRange) {
   EXPECT_THAT([&] { resolve_positions({{at(0).selection, at(0).selection, at(0).selection}}, padded_, "here"); },
               ThrowsMessage<LocationError>(HasSubstr("locations for 3 rows, but the batch has 2")));
   const RowTexts plain = RowTexts::of(ids_, {}, ids_, nullptr);
-  EXPECT_THAT([&] { resolve_positions({{token("a").selection}}, plain, "here"); }, ThrowsMessage<LocationError>(HasSubstr("needs a model with a tokenizer")));
+  EXPECT_THAT([&] { resolve_positions({{token("a").selection}}, plain, "here"); }, ThrowsMessage<LocationError>(HasSubstr("takes a tokenizer and token ids and is not there in a decoding step")));
   EXPECT_THAT([&] { RowTexts::of(ids_, torch::ones({2, 3}), ids_, nullptr); }, ThrowsMessage<LocationError>(HasSubstr("attention_mask has shape [2, 3], expected [2, 7]")));
 }
 

@@ -111,6 +111,10 @@ TEST(FamilyConfig, ReadsGptNeoLayersFromEitherField) {
   EXPECT_FALSE(torch::equal(other.logits(), logits_of("gpt_neo_tied")));
 }
 
+TEST(FamilyConfig, RefusesGptNeoLayersOnWhichTheTwoFieldsDisagree) {
+  EXPECT_THAT(refused("gpt_neo_tied", "attention_layers", Json{"global", "global", "global"}), HasSubstr("attention_types and attention_layers contradict each other"));
+}
+
 TEST(FamilyConfig, TakesTheWindowsThatTransformersTakesWhereNothingIsSaid) {
   // Gemma 2 alternates, beginning with a window; Qwen slides from max_window_layers on.
   const Edited gemma("gemma2_capped", [](Json& config) { config.erase("layer_types"); });

@@ -243,9 +243,32 @@ TEST(Load, ReadsAHeadlessCheckpointIntoAModelWithAHeadsNames) {
 TEST(Load, PassesOverTheCopyOfATiedHeadAndOldBuffers) {
   const torch::Tensor expected = Checkpoint("gpt2_tied").logits();
   Checkpoint checkpoint("gpt2_tied");
-  checkpoint.tensors["lm_head.weight"] = torch::zeros({60, 16});
+  checkpoint.tensors["lm_head.weight"] = checkpoint.tensors.at("transformer.wte.weight").clone();
   checkpoint.tensors["transformer.h.0.attn.bias"] = torch::ones({1, 1, 24, 24}, torch::kBool);
   EXPECT_TRUE(torch::equal(checkpoint.logits(), expected));
+}
+
+TEST(Load, RefusesAHeadOfItsOwnWhereTheConfigTiesIt) {
+  const std::map<std::string, std::pair<std::string, std::string>> heads{
+      {"gpt2_untied", {"lm_head.weight", "transformer.wte.weight"}},        {"gpt_neo_untied", {"lm_head.weight", "transformer.wte.weight"}},
+      {"gpt_neox_parallel", {"lm_head.weight", "gpt_neox.embed_in.weight"}}, {"llama_mha", {"lm_head.weight", "model.embed_tokens.weight"}},
+      {"gemma_untied", {"lm_head.weight", "model.embed_tokens.weight"}},    {"bert_untied", {"cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"}},
+      {"esm_untied", {"lm_head.decoder.weight", "esm.embeddings.word_embeddings.weight"}}};
+  for (const auto& [name, names] : heads) {
+    Checkpoint checkpoint(name);
+    checkpoint.config["tie_word_embeddings"] = true;
+    const std::string path = checkpoint.write();
+    EXPECT_THAT(model_error([&] { vene::models::load(path); }),
+                HasSubstr("'" + names.first + "' differs from '" + names.second + "', and config.json ties the two; with \"tie_word_embeddings\": false the head is used"));
+  }
+}
+
+TEST(Load, RefusesMoreLayersThanTheCheckpointHasTensors) {
+  for (const auto& [name, field] : std::map<std::string, std::string>{{"llama_mha", "num_hidden_layers"}, {"gpt2_tied", "n_layer"}, {"gpt_neo_tied", "num_layers"}}) {
+    Checkpoint checkpoint(name);
+    checkpoint.config[field] = 20000000;
+    EXPECT_THAT(checkpoint.refused(), HasSubstr("config.json: field '" + field + "' is 20000000, more than the checkpoint has tensors (" + std::to_string(checkpoint.tensors.size()) + ")"));
+  }
 }
 
 TEST(Inspect, SaysWhatAFolderHolds) {
