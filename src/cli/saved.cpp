@@ -118,14 +118,17 @@ std::string example_experiment(const SavedFolder& saved, const std::string& fold
   const std::vector<bool> groups = groups_with_source(saved);
   const auto is_direction = [](const SavedRepresentation& one) { return one.type == "directions"; };
   const bool directions = std::all_of(saved.representations.begin(), saved.representations.end(), is_direction);
+  const Json locations = example_locations(saved, groups.size());
+  // Whole values are exchanged between texts of one length only.
+  const Json text = locations.is_null() ? experiment["base"]["text"] : Json("The Colosseum is in");
   Json subspaces = Json::array();
   for (const bool reads : groups) {
     // Of directions, which are found layer by layer, one is exchanged at a time.
     const bool source = reads && (!directions || experiment["sources"].empty());
-    experiment["sources"].push_back(source ? Json{{"text", "The Colosseum is in"}} : Json());
+    experiment["sources"].push_back(source ? Json{{"text", text}} : Json());
     subspaces.push_back(source ? Json::array({Json::array({0})}) : Json());
   }
-  experiment["unit_locations"] = example_locations(saved, groups.size());
+  experiment["unit_locations"] = locations;
   if (directions && groups.size() == saved.representations.size()) experiment["subspaces"] = subspaces;
   return experiment.dump();
 }

@@ -130,7 +130,7 @@ TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
   for (const char* config : {R"([{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])",
                              R"([{"layer": 0, "intervention_type": "directions", "count": 3}, {"layer": 1, "intervention_type": "directions", "count": 2}])",
                              R"([{"layer": 0, "max_number_of_units": 2, "intervention_type": "rotated_space"}, {"layer": 1, "max_number_of_units": 2, "intervention_type": "zero"}])",
-                             R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})", R"([{"component": "head_attention_value_output", "unit": "h"}])",
+                             R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})", R"([{"component": "head_attention_value_output", "unit": "h.pos"}])", R"([{"component": "head_attention_value_output", "unit": "h"}])",
                              R"([{"layer": 1, "intervention_type": "zero"}])"}) {
     SCOPED_TRACE(config);
     fs::remove_all(folder_ / "bundled");
