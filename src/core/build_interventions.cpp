@@ -42,8 +42,8 @@ std::optional<std::int64_t> dimension_of(const IntervenableConfig& config, std::
   return i < config.intervention_dimensions.size() ? config.intervention_dimensions[i] : std::nullopt;
 }
 
-// The field in which a linked representation asks for something else than the one whose intervention it shares; empty: none. A rank,
-// a size and options that it leaves out are the other's.
+// The field in which a linked representation asks for something else than the one whose intervention it shares; empty: none. What it
+// leaves out is the other's, as in pyvene.
 std::string differing_field(const IntervenableConfig& config, std::size_t first, std::size_t other, const InterventionRegistry& registry) {
   const RepresentationConfig& a = config.representations[first];
   const RepresentationConfig& b = config.representations[other];
@@ -53,7 +53,7 @@ std::string differing_field(const IntervenableConfig& config, std::size_t first,
   if (b.low_rank_dimension && a.low_rank_dimension != b.low_rank_dimension) return "low_rank_dimension";
   if (b.latent_dim && a.latent_dim != b.latent_dim) return "latent_dim";
   if (b.source_representation.defined() && !same_source(a, b)) return "source_representation";
-  if (a.subspace_partition != b.subspace_partition) return "subspace_partition";
+  if (!b.subspace_partition.empty() && a.subspace_partition != b.subspace_partition) return "subspace_partition";
   if (dimension_of(config, other) && dimension_of(config, first) != dimension_of(config, other)) return "intervention_dimensions";
   const OptionValues options = with_defaults(a, info);
   for (const auto& [name, value] : b.options) {
