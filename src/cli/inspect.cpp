@@ -43,6 +43,7 @@ Json as_json(const SavedFolder& saved) {
                                        {"tensors", tensors_json(one.tensors)}});
   }
   json["model_parts"] = tensors_json(saved.model_parts);
+  json["problems"] = saved.problems;
   json["files"] = Json::array();
   for (const SavedFile& file : saved.files) json["files"].push_back({{"name", file.name}, {"bytes", file.bytes}});
   return json;
@@ -67,6 +68,7 @@ void print(const SavedFolder& saved) {
   std::vector<std::string> files;
   for (const SavedFile& file : saved.files) files.push_back(file.name + " (" + grouped(file.bytes) + " bytes)");
   line("files", join(files));
+  for (const std::string& problem : saved.problems) line("problem", problem);
   for (std::size_t i = 0; i < saved.representations.size(); ++i) {
     const SavedRepresentation& one = saved.representations[i];
     std::printf("\n%s\n", one.key.c_str());

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/saved.h"
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -28,14 +32,18 @@ std::string number_text(double value) {
 
 using Metrics = std::vector<std::pair<std::string, std::string>>;
 
-// metrics.json: the numbers of an object.
+void add_numbers(const Json& json, const std::string& prefix, Metrics& metrics) {
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_number()) metrics.emplace_back(prefix + name, number_text(value.get<double>()));
+    if (value.is_object()) add_numbers(value, prefix + name + ".", metrics);
+  }
+}
+
+// metrics.json: the numbers of an object, and of those within it ("test.accuracy").
 Metrics of_json(const std::string& text) {
   Metrics metrics;
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) return metrics;
-  for (const auto& [name, value] : json.items()) {
-    if (value.is_number()) metrics.emplace_back(name, number_text(value.get<double>()));
-  }
+  if (json.is_object()) add_numbers(json, "", metrics);
   return metrics;
 }
 
@@ -75,6 +83,71 @@ void write_metrics(std::ostringstream& card, const SavedFolder& saved) {
   if (metrics.empty()) return;
   card << "\n## Metrics\n\n" << from << ".\n\n| metric | value |\n|---|---|\n";
   for (const auto& [name, value] : metrics) card << "| " << cell(name) << " | " << value << " |\n";
+}
+
+bool reads_a_run(const SavedRepresentation& one) { return one.needs_source && !one.constant_source; }
+
+// One entry a group, null where none of its interventions reads a run.
+std::vector<bool> groups_with_source(const SavedFolder& saved) {
+  std::vector<bool> groups;
+  std::optional<ConfigKey> latest;
+  for (std::size_t i = 0; i < saved.representations.size(); ++i) {
+    const std::optional<ConfigKey>& key = saved.config.representations[i].group_key;
+    if (groups.empty() || !key || key != latest) groups.push_back(false);
+    latest = key;
+    groups.back() = groups.back() || reads_a_run(saved.representations[i]);
+  }
+  return groups;
+}
+
+Json example_locations(const SavedFolder& saved, std::size_t groups) {
+  const auto& representations = saved.config.representations;
+  const std::int64_t units = representations.front().max_number_of_units;
+  const bool alike = std::all_of(representations.begin(), representations.end(), [&](const auto& one) { return one.unit == "pos" && one.max_number_of_units == units; });
+  if (!alike) return nullptr;  // the whole value
+  const Json at = units == 1 ? Json("last") : Json{{"last", units}};
+  if (saved.config.mode == Mode::kParallel) return {{"sources->base", at}};
+  Json hops = Json::object();
+  for (std::size_t g = 0; g < groups; ++g) hops["source_" + std::to_string(g) + "->" + (g + 1 < groups ? "source_" + std::to_string(g + 1) : "base")] = at;
+  return hops;
+}
+
+// An experiment with the interventions of a folder that `vene run` takes.
+std::string example_experiment(const SavedFolder& saved, const std::string& folder) {
+  Json experiment{{"config", folder}, {"base", {{"text", "The Space Needle is in"}}}, {"sources", Json::array()}};
+  const std::vector<bool> groups = groups_with_source(saved);
+  const auto is_direction = [](const SavedRepresentation& one) { return one.type == "directions"; };
+  const bool directions = std::all_of(saved.representations.begin(), saved.representations.end(), is_direction);
+  const Json locations = example_locations(saved, groups.size());
+  // Whole values are exchanged between texts of one length only.
+  const Json text = locations.is_null() ? experiment["base"]["text"] : Json("The Colosseum is in");
+  Json subspaces = Json::array();
+  for (const bool reads : groups) {
+    // Of directions, which are found layer by layer, one is exchanged at a time.
+    const bool source = reads && (!directions || experiment["sources"].empty());
+    experiment["sources"].push_back(source ? Json{{"text", text}} : Json());
+    subspaces.push_back(source ? Json::array({Json::array({0})}) : Json());
+  }
+  experiment["unit_locations"] = locations;
+  if (directions && groups.size() == saved.representations.size()) experiment["subspaces"] = subspaces;
+  return experiment.dump();
+}
+
+void write_loading(std::ostringstream& card, const SavedFolder& saved, const std::string& name, const std::string& folder) {
+  card << "\n## Loading\n\n";
+  const bool needs_source = std::any_of(saved.representations.begin(), saved.representations.end(), reads_a_run);
+  if (needs_source) {
+    card << "They need a source: an input whose values take the place of those of the base. `experiment.json` names both, with texts and places of yours:\n\n```json\n"
+         << example_experiment(saved, folder) << "\n```\n\n";
+  }
+  card << "```sh\nvene pull " << name << " " << folder << "\nvene inspect " << folder << "\n"
+       << (needs_source ? "vene run -m MODEL experiment.json -o out" : "vene generate -m MODEL -p 'Once upon a time' --config " + folder)
+       << "\n```\n\n```cpp\n#include <vene/vene.h>\n\nconst vene::models::LanguageModel lm = vene::models::load(\"MODEL\");\n"
+          "const auto interventions = vene::IntervenableModelImpl::load(\""
+       << folder << "\", lm.model);\n";
+  if (needs_source) card << "const vene::Result result = vene::run_experiment(vene::load_experiment(\"experiment.json\", lm), lm);\n";
+  card << "```\n\n`MODEL` is a folder with a checkpoint of the model.\n";
+  if (saved.pyvene) card << "In Python: `pyvene.IntervenableModel.load(\"" << folder << "\", model)`.\n";
 }
 
 }  // namespace
@@ -140,12 +213,7 @@ std::string model_card(const SavedFolder& saved, const std::string& name, const 
          << (one.linked_to.empty() ? grouped(parameter_count(one.tensors)) : "those of " + one.linked_to) << " |\n";
   }
   write_metrics(card, saved);
-  const std::string folder = name.substr(name.find('/') + 1);
-  card << "\n## Loading\n\n```sh\nvene pull " << name << " " << folder << "\nvene inspect " << folder << "\nvene generate -m MODEL -p 'Once upon a time' --config " << folder
-       << "\n```\n\n```cpp\n#include <vene/vene.h>\n\nconst vene::models::LanguageModel lm = vene::models::load(\"MODEL\");\n"
-          "const auto interventions = vene::IntervenableModelImpl::load(\""
-       << folder << "\", lm.model);\n```\n\n`MODEL` is a folder with a checkpoint of the model.\n";
-  if (saved.pyvene) card << "In Python: `pyvene.IntervenableModel.load(\"" << folder << "\", model)`.\n";
+  write_loading(card, saved, name, name.substr(name.find('/') + 1));
   return card.str();
 }
 

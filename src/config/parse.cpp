@@ -21,7 +21,7 @@ using Json = nlohmann::json;
 // Of the config files that this version writes and reads.
 constexpr std::int64_t kFormatVersion = 1;
 
-// pyvene's tuples had eight entries up to 0.0.6, thirteen up to 0.1.2, fourteen since.
+// pyvene's tuples had eight entries up to 0.0.6, later thirteen, and fourteen now.
 constexpr std::size_t kPositionalFields = 14;
 const std::vector<std::string> kOldestFields{"layer", "component", "unit", "max_number_of_units", "low_rank_dimension", "subspace_partition", "group_key", "intervention_link_key"};
 
@@ -117,6 +117,23 @@ const std::vector<std::string>& config_keys() {
   return kKeys;
 }
 
+// The config of pyvene up to 0.0.6 under the keys that it has had since.
+void rename_oldest_keys(Json& json, Problems& problems) {
+  if (!json.is_object() || !json.contains("intervenable_representations")) return;
+  const std::pair<const char*, const char*> names[]{{"intervenable_representations", "representations"},
+                                                    {"intervenable_interventions_type", "intervention_types"},
+                                                    {"intervenable_model_type", "model_type"}};
+  for (const auto& [old, name] : names) {
+    const auto found = json.find(old);
+    if (found == json.end()) continue;
+    if (json.contains(name)) problems.add(old, std::string("stands beside '") + name + "', which is its name in newer files; give one of them");
+    json[name] = *found;
+    json.erase(old);
+  }
+  // Ready instances, which no file holds.
+  json.erase("intervenable_interventions");
+}
+
 void read_types(const Json& json, std::size_t count, const InterventionRegistry& registry, IntervenableConfig& config, Problems& problems) {
   const std::string path = "intervention_types";
   if (json.is_null()) return;
@@ -137,6 +154,9 @@ void read_types(const Json& json, std::size_t count, const InterventionRegistry&
     config.intervention_types.push_back(info != nullptr ? info->name : name);
   }
 }
+
+// Of the types for the whole config, whose list may be too short where it has problems.
+std::string type_for(const std::vector<std::string>& types, std::size_t i) { return types.size() == 1 ? types[0] : i < types.size() ? types[i] : ""; }
 
 // What pyvene demands of group keys: all or none, and in order.
 void check_groups(const IntervenableConfig& config, Problems& problems) {
@@ -168,6 +188,21 @@ void read_fingerprint(const Json& json, IntervenableConfig& config, Problems& pr
   config.model_fingerprint = ModelFingerprint{(*found)["architecture"], (*found)["layers"], (*found)["hidden_size"], (*found)["vocabulary"], (*found)["weights"]};
 }
 
+void look_up_files(IntervenableConfig& config, const InterventionRegistry& registry, const std::string& folder) {
+  for (std::size_t i = 0; i < config.representations.size(); ++i) {
+    RepresentationConfig& representation = config.representations[i];
+    const std::string type = representation.intervention_type.empty() ? type_for(config.intervention_types, i) : representation.intervention_type;
+    const InterventionInfo* info = registry.find(type);
+    if (info == nullptr) continue;
+    for (const OptionInfo& option : info->options) {
+      const auto found = representation.options.find(option.name);
+      if (!option.is_path || found == representation.options.end()) continue;
+      std::string& path = std::get<std::string>(found->second);
+      if (!path.empty()) path = (std::filesystem::path(folder) / path).string();
+    }
+  }
+}
+
 template <class Read>
 void read_list(const Json& root, const char* key, std::size_t count, Problems& problems, Read read) {
   const auto found = root.find(key);
@@ -178,7 +213,7 @@ void read_list(const Json& root, const char* key, std::size_t count, Problems& p
 
 }  // namespace
 
-IntervenableConfig IntervenableConfig::parse(std::string_view text, const InterventionRegistry& registry) {
+IntervenableConfig IntervenableConfig::parse(std::string_view text, const InterventionRegistry& registry, const std::string& folder) {
   Json json = detail::parse_json(text);
   Problems problems;
   IntervenableConfig config;
@@ -186,7 +221,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
   const bool lone_positional = json.is_array() && !json.empty() && json.front().is_number();
   if (lone_positional) json = Json::array({json});
   if (json.is_array()) json = Json{{"representations", json}};
-  if (json.is_object() && !json.contains("representations")) {
+  if (json.is_object() && !json.contains("representations") && !json.contains("intervenable_representations")) {
     const auto& keys = config_keys();
     const bool is_config = std::any_of(json.items().begin(), json.items().end(), [&](const auto& item) { return std::find(keys.begin(), keys.end(), item.key()) != keys.end(); });
     if (is_config) {
@@ -199,6 +234,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
     problems.expected("config", "an object with \"representations\", a list of representations, or one representation", json);
     problems.raise();
   }
+  rename_oldest_keys(json, problems);
   for (const auto& [key, value] : json.items()) {
     if (std::find(config_keys().begin(), config_keys().end(), key) == config_keys().end()) problems.add("", "unknown key '" + key + "'" + name_hint(key, config_keys()));
   }
@@ -219,8 +255,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
   }
   if (json.contains("intervention_types")) read_types(json["intervention_types"], representations.size(), registry, config, problems);
   for (std::size_t i = 0; i < representations.size(); ++i) {
-    const auto& types = config.intervention_types;
-    const std::string type = types.empty() ? "" : types.size() == 1 ? types[0] : i < types.size() ? types[i] : "";
+    const std::string type = type_for(config.intervention_types, i);
     config.representations.push_back(read_representation(representations[i], "representations[" + std::to_string(i) + "]", type, registry, problems));
   }
   if (const auto found = json.find("mode"); found != json.end() && !found->is_null()) {
@@ -239,10 +274,16 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
   read_list(json, "sorted_keys", count, problems, [&](const Json& entry, const std::string& path) {
     entry.is_string() ? config.sorted_keys.push_back(entry.get<std::string>()) : problems.expected(path, "a representation's key", entry);
   });
+  std::size_t index = 0;
   read_list(json, "intervention_dimensions", count, problems, [&](const Json& entry, const std::string& path) {
-    // pyvene lists the latents of an autoencoder; the tensors hold that list too.
-    const bool latents = entry.is_array() && std::all_of(entry.begin(), entry.end(), [](const Json& latent) { return latent.is_number_integer(); });
-    if (entry.is_null() || latents) {
+    // pyvene lists the latents of an autoencoder here; the tensors of its folder hold that list too.
+    const std::string& own = config.representations[index].intervention_type;
+    const std::string type = own.empty() ? type_for(config.intervention_types, index) : own;
+    ++index;
+    const bool latents = type == "autoencoder" && entry.is_array() && std::all_of(entry.begin(), entry.end(), [](const Json& latent) { return latent.is_number_integer(); });
+    if (latents && config.sorted_keys.empty()) {
+      problems.expected(path, "a positive integer or null (latents are named in the representation's option 'latents')", entry);
+    } else if (entry.is_null() || latents) {
       config.intervention_dimensions.emplace_back();
     } else if (entry.is_number_integer() && entry.get<std::int64_t>() > 0) {
       config.intervention_dimensions.emplace_back(entry.get<std::int64_t>());
@@ -253,6 +294,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
   read_list(json, "intervention_constant_sources", count, problems, [&](const Json& entry, const std::string& path) {
     entry.is_boolean() ? config.intervention_constant_sources.push_back(entry.get<bool>()) : problems.expected(path, "true or false", entry);
   });
+  look_up_files(config, registry, folder);
   read_fingerprint(json, config, problems);
   check_groups(config, problems);
   problems.raise();
@@ -262,7 +304,7 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
 IntervenableConfig IntervenableConfig::load(const std::string& path, const InterventionRegistry& registry) {
   const std::string file = std::filesystem::is_directory(path) ? (std::filesystem::path(path) / "config.json").string() : path;
   try {
-    return parse(io::read_file(file), registry);
+    return parse(io::read_file(file), registry, std::filesystem::path(file).parent_path().string());
   } catch (const ConfigError& error) {
     throw ConfigError(file + ": " + error.what());
   }

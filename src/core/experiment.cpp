@@ -79,7 +79,7 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
     experiment.config_folder = (std::filesystem::path(folder) / json["config"].get<std::string>()).string();
     experiment.config = IntervenableConfig::load(experiment.config_folder, registry);
   } else {
-    experiment.config = IntervenableConfig::parse(json["config"].dump(), registry);
+    experiment.config = IntervenableConfig::parse(json["config"].dump(), registry, folder);
   }
   RunRequest& request = experiment.request;
   request.base = read_batch(json["base"], "base", model);

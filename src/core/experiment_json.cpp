@@ -123,6 +123,9 @@ std::vector<std::optional<SubspaceIds>> read_subspaces(const Json& json, const s
         if (!entry[r].is_array()) throw ConfigError(item(here, r) + ": expected the list of one row, got " + json_text(entry[r]));
         ids.rows.push_back(read_ints(entry[r], item(here, r)));
       }
+      if (std::all_of(ids.rows.begin(), ids.rows.end(), [](const auto& row) { return row.empty(); })) {
+        throw ConfigError(here + ": expected at least one column or part in some row (null stands for all of them), got " + json_text(entry));
+      }
       subspaces.push_back(std::move(ids));
     } else {
       throw ConfigError(here + ": expected null, a list of integers, or one list a row, got " + json_text(entry));

@@ -2,11 +2,14 @@
 // pyvene's saved folders: config.json and, for each trained intervention or constant source, intkey_<key>.bin.
 #include "src/core/pyvene_folder.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "src/core/plan_data.h"
 #include "vene/base/error.h"
+#include "vene/interventions/autoencoder.h"
 #include "vene/io/files.h"
 #include "vene/io/stage_folder.h"
 #include "vene/io/torch_archive.h"
@@ -71,15 +74,41 @@ void check_options(const InterventionInfo& info, const RepresentationConfig& rep
   }
 }
 
+// A key of any version of pyvene's as the one that it makes now: up to 0.1.6 they had dots, and up to 0.0.6 "repr" for "comp".
+std::string key_of_now(std::string key) {
+  std::replace(key.begin(), key.end(), '.', '_');
+  const std::size_t repr = key.find("_repr_");
+  if (key.starts_with("layer_") && repr != std::string::npos && repr < key.find("_comp_")) key.replace(repr, 6, "_comp_");
+  return key;
+}
+
+std::string archive_name(const std::string& key) { return "intkey_" + key + ".bin"; }
+
 }  // namespace
 
-std::string detail::pyvene_archive(const std::string& folder, const std::string& key) { return (fs::path(folder) / ("intkey_" + key + ".bin")).string(); }
+std::string detail::pyvene_archive(const std::string& folder, const IntervenableConfig& config, const std::string& key) {
+  for (const std::string& own : config.sorted_keys) {
+    // They need not stand in the order of the representations.
+    if (own.find('/') == std::string::npos && key_of_now(own) == key) return (fs::path(folder) / archive_name(own)).string();
+  }
+  return (fs::path(folder) / archive_name(key)).string();
+}
+
+IntervenableConfig detail::within_widths(IntervenableConfig config, const models::Model& model) {
+  for (std::size_t i = 0; i < config.intervention_dimensions.size(); ++i) {
+    std::optional<std::int64_t>& dimension = config.intervention_dimensions[i];
+    const RepresentationConfig& r = config.representations[i];
+    const std::int64_t width = detail::site_of(config, i, model).width * r.max_number_of_units;
+    if (dimension && width > 0) dimension = std::min(*dimension, std::max({width, r.low_rank_dimension.value_or(0), r.latent_dim.value_or(0)}));
+  }
+  return config;
+}
 
 void detail::read_pyvene_tensors(const IntervenableModelImpl& model, const std::string& folder) {
   for (std::size_t i = 0; i < model.keys().size(); ++i) {
     Intervention& intervention = *model.interventions()[i];
     const bool constant = model.config().representations[i].hidden_source_representation;
-    const std::string archive = detail::pyvene_archive(folder, model.keys()[i]);
+    const std::string archive = detail::pyvene_archive(folder, model.config(), model.keys()[i]);
     if (!intervention.traits().trainable && !constant) continue;
     restore_state(intervention, io::read_state_dict(archive), constant, archive);
   }
@@ -101,7 +130,10 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     const torch::Tensor& source = intervention.source_representation();
     const std::int64_t width = model_->sites().find(r.component, r.layer).width * r.max_number_of_units;
     const torch::Tensor dimension = intervention.pyvene_dimension(width);
-    config["representations"].push_back({r.layer, r.component, r.unit, r.max_number_of_units, optional_json(r.low_rank_dimension), nullptr, nullptr,
+    // pyvene builds this class from low_rank_dimension alone.
+    const bool sparse = dynamic_cast<const JumpReLUAutoencoder*>(&intervention) != nullptr;
+    const Json rank = sparse ? Json(intervention.subspace_width(0)) : optional_json(r.low_rank_dimension);
+    config["representations"].push_back({r.layer, r.component, r.unit, r.max_number_of_units, rank, nullptr, nullptr,
                                          partition_json(r.subspace_partition, where), key_json(r.group_key), key_json(r.intervention_link_key), key_json(r.moe_key), nullptr,
                                          source.defined() ? Json(true) : Json(), optional_json(r.latent_dim)});
     config["intervention_types"].push_back(pyvene_class(info, where));
@@ -122,7 +154,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     names.push_back(name);
   };
   for (const auto& [key, tensors] : archives) {
-    write(fs::path(detail::pyvene_archive(folder, key)).filename().string(), [&](const std::string& path) { io::write_state_dict(path, tensors); });
+    write(archive_name(key), [&](const std::string& path) { io::write_state_dict(path, tensors); });
   }
   write("config.json", [&](const std::string& path) { io::write_file(path, config.dump(2) + "\n"); });
   for (const std::string& name : names) stage.move(name);

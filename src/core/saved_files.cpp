@@ -177,7 +177,7 @@ SavedFiles find_saved(const std::string& folder) {
 
 IntervenableConfig parse_config(const SavedFiles& files, const InterventionRegistry& registry) {
   try {
-    return IntervenableConfig::parse(files.config, registry);
+    return IntervenableConfig::parse(files.config, registry, fs::path(files.config_path).parent_path().string());
   } catch (const ConfigError& error) {
     throw ConfigError(files.config_path + ": " + error.what());
   }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/core/saved_folder.h"
 
+#include <torch/types.h>
+
+#include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -26,12 +30,83 @@ bool is_parameter_of_pyvene(const std::string& name) {
   return !name.ends_with(".base");
 }
 
-std::vector<SavedTensor> pyvene_tensors(const std::string& archive) {
+// In pieces: parts of a model may be large.
+bool holds_no_numbers(const torch::Tensor& tensor) {
+  constexpr std::int64_t kPiece = std::int64_t{1} << 22;
+  const torch::ScalarType type = tensor.scalar_type();
+  if (type != torch::kFloat && type != torch::kDouble && type != torch::kHalf && type != torch::kBFloat16) return false;
+  const torch::Tensor values = tensor.detach().flatten();
+  for (std::int64_t at = 0; at < values.numel(); at += kPiece) {
+    if (values.slice(0, at, std::min(at + kPiece, values.numel())).isnan().any().item<bool>()) return true;
+  }
+  return false;
+}
+
+void check_values(const std::string& name, const torch::Tensor& tensor, std::vector<std::string>& problems) {
+  if (holds_no_numbers(tensor)) problems.push_back("'" + name + "' holds values that are not numbers");
+}
+
+// An intervention of a representation's type, of any size, for the names of its tensors; null where one cannot be made without the model.
+std::shared_ptr<Intervention> sample_of(const IntervenableConfig& config, std::size_t representation, const InterventionRegistry& registry) {
+  InterventionSettings settings{.width = 2, .low_rank_dimension = 1, .latent_dim = 1, .subspace_partition = {}, .source_representation = {}, .options = {}};
+  try {
+    const InterventionInfo& info = registry.at(config.type_of(representation));
+    settings.options = config.representations[representation].options;
+    for (const OptionInfo& option : info.options) {
+      if (option.default_value) settings.options[option.name] = *option.default_value;
+      if (option.name == "seed") settings.options["seed"] = std::int64_t{0};  // nothing is drawn from the generator of others
+    }
+    return info.build(settings);
+  } catch (const std::exception&) {
+    return nullptr;
+  }
+}
+
+// The tensors that loading a representation asks for. An archive of pyvene's need not have the buffers.
+std::set<std::string> expected_names(const Intervention* sample, bool constant, bool pyvene) {
+  std::set<std::string> names;
+  if (constant) names.insert("source_representation");
+  if (sample == nullptr) return names;
+  if (pyvene) {
+    for (const auto& item : sample->named_parameters()) names.insert(item.key());
+  } else {
+    for (const auto& [name, tensor] : sample->state()) names.insert(name);
+  }
+  return names;
+}
+
+std::vector<SavedTensor> pyvene_tensors(const std::string& archive, std::set<std::string> expected, std::vector<std::string>& problems) {
   std::vector<SavedTensor> tensors;
-  if (!fs::exists(archive)) return tensors;
+  const std::string file = fs::path(archive).filename().string();
+  if (!fs::exists(archive)) {
+    if (!expected.empty()) problems.push_back("'" + file + "' is missing");
+    return tensors;
+  }
   for (const auto& [name, tensor] : io::read_state_dict(archive)) {
     tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), static_cast<std::int64_t>(tensor.nbytes()), is_parameter_of_pyvene(name)});
+    check_values(file + ": " + name, tensor, problems);
+    expected.erase(name);
   }
+  for (const std::string& name : expected) problems.push_back("'" + file + ": " + name + "' is missing");
+  return tensors;
+}
+
+// The tensors of a representation in a file of vene's; what it names goes out of `unclaimed`.
+std::vector<SavedTensor> own_tensors(const std::optional<io::Safetensors>& file, const std::string& key, const std::set<std::string>& parameters, const Intervention* sample, bool constant,
+                                     std::set<std::string>& unclaimed, std::vector<std::string>& problems) {
+  std::vector<SavedTensor> tensors;
+  std::set<std::string> expected = expected_names(sample, constant, false);
+  const std::string prefix = key + ".";
+  for (const io::TensorInfo& info : file ? file->tensors() : std::vector<io::TensorInfo>{}) {
+    if (!info.name.starts_with(prefix)) continue;
+    const std::string name = info.name.substr(prefix.size());
+    tensors.push_back(described(info));
+    tensors.back().name = name;
+    tensors.back().parameter = parameters.contains(info.name);
+    check_values(info.name, file->tensor(info.name), problems);
+    if (expected.erase(name) > 0 || sample == nullptr || name == "source_representation") unclaimed.erase(info.name);
+  }
+  for (const std::string& name : expected) problems.push_back("'" + prefix + name + "' is missing");
   return tensors;
 }
 
@@ -91,7 +166,9 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
   check_is_saved(folder);
   const detail::SavedFiles files = detail::find_saved(folder);
   const Json json = Json::parse(files.config, nullptr, false);
-  if (json.is_object() && !json.contains("representations")) {
+  // The name of pyvene up to 0.0.6.
+  const char* list = json.is_object() && json.contains("intervenable_representations") ? "intervenable_representations" : "representations";
+  if (json.is_object() && !json.contains(list)) {
     const char* hint = json.contains("model_type") || json.contains("architectures") ? " (it is a model's: see vene info)" : "";
     throw IoError(files.config_path + ": says nothing of interventions, there are no 'representations'" + hint);
   }
@@ -100,11 +177,15 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
   if (json.is_object()) {
     if (const auto version = json.find("vene_version"); version != json.end() && version->is_string()) saved.vene_version = *version;
     if (const auto version = json.find("format_version"); version != json.end()) saved.format_version = *version;  // an integer, or the config was refused
-    const Json& representations = json["representations"];
+    const Json& representations = json[list];
     saved.pyvene = saved.vene_version.empty() && representations.is_array() && !representations.empty() && representations[0].is_array();
   }
   const std::vector<std::string> keys = representation_keys(saved.config);
   const std::set<std::string> parameters = files.tensors ? names_in(*files.tensors, "parameters") : std::set<std::string>{};
+  std::set<std::string> unclaimed;
+  if (files.tensors) {
+    for (const io::TensorInfo& info : files.tensors->tensors()) unclaimed.insert(info.name);
+  }
   std::map<ConfigKey, std::string> links;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const RepresentationConfig& config = saved.config.representations[i];
@@ -115,23 +196,20 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
       const auto [first, is_first] = links.emplace(*config.intervention_link_key, keys[i]);
       if (!is_first) entry.linked_to = first->second;
     }
-    const std::string prefix = keys[i] + ".";
+    const std::shared_ptr<Intervention> sample = sample_of(saved.config, i, registry);
     if (saved.pyvene) {
-      entry.tensors = pyvene_tensors(detail::pyvene_archive(folder, keys[i]));
-    } else if (files.tensors) {
-      for (const io::TensorInfo& info : files.tensors->tensors()) {
-        if (!info.name.starts_with(prefix)) continue;
-        entry.tensors.push_back(described(info));
-        entry.tensors.back().name = info.name.substr(prefix.size());
-        entry.tensors.back().parameter = parameters.contains(info.name);
-      }
+      entry.tensors = pyvene_tensors(detail::pyvene_archive(folder, saved.config, keys[i]), expected_names(sample.get(), config.hidden_source_representation, true), saved.problems);
+    } else if (entry.linked_to.empty()) {
+      entry.tensors = own_tensors(files.tensors, keys[i], parameters, sample.get(), config.hidden_source_representation, unclaimed, saved.problems);
     }
     saved.representations.push_back(std::move(entry));
   }
+  for (const std::string& name : unclaimed) saved.problems.push_back("extra tensor '" + name + "': no representation of config.json asks for it");
   if (files.parts) {
     for (const io::TensorInfo& info : files.parts->tensors()) {
       saved.model_parts.push_back(described(info));
       saved.model_parts.back().parameter = true;
+      check_values(info.name, files.parts->tensor(info.name), saved.problems);
     }
   }
   list_files(saved, folder, files);

@@ -116,8 +116,10 @@ std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::st
   std::set<std::string> part_names;
   for (const auto& [name, tensor] : parts) part_names.insert(name);
   check_model(config, *model, part_names, files.config_path, warning);
-  auto loaded = std::make_shared<IntervenableModelImpl>(config, std::move(model), registry);
-  if (!config.model_fingerprint && !files.tensors) {
+  const bool pyvene = !config.model_fingerprint && !files.tensors;
+  const IntervenableConfig fitting = pyvene && !config.sorted_keys.empty() ? detail::within_widths(config, *model) : config;
+  auto loaded = std::make_shared<IntervenableModelImpl>(fitting, std::move(model), registry);
+  if (pyvene) {
     detail::read_pyvene_tensors(*loaded, folder);
   } else {
     const io::NamedTensors all = tensors_of(files.tensors);

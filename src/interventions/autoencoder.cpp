@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/interventions/autoencoder.h"
 
+#include <c10/util/StringUtil.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -25,7 +26,13 @@ std::pair<Tensor, Tensor> linear(std::int64_t inputs, std::int64_t outputs, cons
 
 Tensor latents_option(const InterventionSettings& settings) {
   const Tensor value = std::get<Tensor>(settings.options.at("latents"));
-  return value.defined() ? value.detach().to(torch::kCPU, torch::kInt64).flatten() : torch::zeros({0}, torch::kInt64);
+  if (!value.defined()) return torch::zeros({0}, torch::kInt64);
+  const Tensor numbers = value.detach().to(torch::kCPU, torch::kFloat64).flatten();
+  for (std::int64_t i = 0; i < numbers.numel(); ++i) {
+    const double number = numbers[i].item<double>();
+    if (number != std::floor(number)) throw ConfigError("latents[" + std::to_string(i) + "]: expected an integer, got " + c10::str(number));
+  }
+  return numbers.to(torch::kInt64);
 }
 
 }  // namespace
@@ -33,6 +40,13 @@ Tensor latents_option(const InterventionSettings& settings) {
 LatentInterchange::LatentInterchange(const InterventionSettings& settings, const char* name) : Intervention(settings) {
   require_width(settings, name);
   latents = register_buffer("latents", latents_option(settings));
+}
+
+void LatentInterchange::check_latents() const {
+  for (const std::int64_t latent : chosen_latents()) {
+    if (latent >= -latent_width_ && latent < latent_width_) continue;
+    throw ConfigError("latents: " + std::to_string(latent) + " is out of range: there are " + std::to_string(latent_width_));
+  }
 }
 
 std::vector<std::int64_t> LatentInterchange::chosen_latents() const {
@@ -72,6 +86,7 @@ Tensor LatentInterchange::pyvene_dimension(std::int64_t) const {
 Autoencoder::Autoencoder(const InterventionSettings& settings) : LatentInterchange(settings, "autoencoder") {
   if (!settings.latent_dim) throw ConfigError("autoencoder needs latent_dim, its number of latents");
   latent_width_ = *settings.latent_dim;
+  check_latents();
   const std::int64_t seed = std::get<std::int64_t>(settings.options.at("seed"));
   std::optional<at::Generator> generator;
   if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
@@ -138,6 +153,7 @@ JumpReLUAutoencoder::JumpReLUAutoencoder(const InterventionSettings& settings) :
   if (!count && weights) count = weights->encoder.size(1);
   if (!count) throw ConfigError("jump_relu_autoencoder needs low_rank_dimension, its number of latents, or a file in weights");
   latent_width_ = *count;
+  check_latents();
   w_enc = register_parameter("W_enc", torch::zeros({width_, latent_width_}));
   w_dec = register_parameter("W_dec", torch::zeros({latent_width_, width_}));
   threshold = register_parameter("threshold", torch::zeros({latent_width_}));

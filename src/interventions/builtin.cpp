@@ -147,7 +147,7 @@ void register_builtin_interventions(InterventionRegistry& registry) {
   registry.add({"autoencoder", "Interchange of the latents (latent_dim of them) of a learned autoencoder.", {latents(), seed()}, build<Autoencoder>, {"AutoencoderIntervention"}});
   registry.add({"jump_relu_autoencoder",
                 "Interchange of the latents of a JumpReLU sparse autoencoder.",
-                {{"weights", OptionType::kString, OptionValue(std::string()), "A .safetensors or .npz file with W_enc, W_dec, b_enc, b_dec and threshold."}, latents()},
+                {{"weights", OptionType::kString, OptionValue(std::string()), "A .safetensors or .npz file with W_enc, W_dec, b_enc, b_dec and threshold, looked up from the folder of the config.", true}, latents()},
                 build<JumpReLUAutoencoder>,
                 {"JumpReLUAutoencoderIntervention"}});
 }

@@ -41,6 +41,7 @@ void PCARotatedSpace::fit(const Tensor& activations) {
     throw PlanError("pca_rotated_space: " + std::to_string(rows.size(0)) + " rows of activations for " + std::to_string(components) + " components; expected at least " +
                     std::to_string(std::max<std::int64_t>(components, 2)));
   }
+  if (!rows.isfinite().all().item<bool>()) throw PlanError("pca_rotated_space: the activations hold values that are not finite numbers");
   const Tensor mean = rows.mean(0);
   Tensor deviation = torch::ones_like(mean);
   if (standardize_) {

@@ -68,9 +68,10 @@ struct VENE_API IntervenableConfig {
   std::optional<ModelFingerprint> model_fingerprint;  ///< written by save
 
   /// A config object, a list of representations, or one representation. Throws ConfigError with every problem, a line
-  /// each: its path in the JSON, what was expected, what came, the nearest valid name.
-  static IntervenableConfig parse(std::string_view json, const InterventionRegistry& registry = InterventionRegistry::standard());
-  /// A file, or a folder with a config.json.
+  /// each: its path in the JSON, what was expected, what came, the nearest valid name. Options that name files are looked up from
+  /// `folder`; empty: from where the program runs.
+  static IntervenableConfig parse(std::string_view json, const InterventionRegistry& registry = InterventionRegistry::standard(), const std::string& folder = "");
+  /// A file, or a folder with a config.json; files that it names are looked up from its folder.
   static IntervenableConfig load(const std::string& path, const InterventionRegistry& registry = InterventionRegistry::standard());
   /// JSON that parses back to an equal config. Throws ConfigError for a representation with a ready instance (a lambda).
   std::string to_json(int indent = 2) const;

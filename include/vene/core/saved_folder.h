@@ -43,9 +43,10 @@ struct SavedFolder {
   std::vector<SavedRepresentation> representations;
   std::vector<SavedTensor> model_parts;  ///< parameters of the model that trained along
   std::vector<SavedFile> files;          ///< all of the folder's, hidden ones left out
+  std::vector<std::string> problems;     ///< a line each: tensors that are missing, that nothing asks for, or that hold what is no number
 };
 
-/// Reads a saved folder, headers only, without its model. IoError where it is none, ConfigError for a config that cannot be read.
+/// Reads a saved folder without its model. What would fail later, or compute nonsense, stands in `problems`. IoError where it is none, ConfigError for a config that cannot be read.
 VENE_API SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// Values of the parameters among some tensors.

@@ -27,6 +27,7 @@ class VENE_API LatentInterchange : public Intervention {
 
  protected:
   std::vector<std::int64_t> chosen_latents() const;
+  void check_latents() const;
   std::int64_t latent_width_ = 0;
 };
 

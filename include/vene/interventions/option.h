@@ -24,6 +24,7 @@ struct OptionInfo {
   OptionType type = OptionType::kNumber;
   std::optional<OptionValue> default_value;  ///< empty: the option must be given
   std::string doc;                           ///< one sentence
+  bool is_path = false;                      ///< a text that names a file, looked up from the folder of the config
 };
 
 /// "number", "integer" ...

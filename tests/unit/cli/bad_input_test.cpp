@@ -194,6 +194,8 @@ std::vector<BadExperiment> bad_experiments() {
       {"TextAndTokenIds", experiment(block, ids, R"({"input_ids": [[1, 2]], "text": "x"})"), "expected exactly one of"},
       {"EmptyText", experiment(block, ids, R"({"text": ""})"), "no tokens"},
       {"SubspaceOutOfRange", experiment(block, source + R"("unit_locations": {"base": 1}, "subspaces": [500])"), "500"},
+      {"SubspaceOfNothing", experiment(block, source + R"("unit_locations": {"base": 1}, "subspaces": [[[]]])"),
+       "subspaces[0]: expected at least one column or part in some row (null stands for all of them), got [[]]"},
       {"ConstantOfAnotherWidth", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": [1, 2, 3])"), "[3]"},
       {"ConstantForNobody", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"1": [1]})"), "no representation 1; there are 1"},
       {"ConstantFileMissing", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"file": "none.safetensors"})"), "none.safetensors"},

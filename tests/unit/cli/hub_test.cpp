@@ -13,6 +13,7 @@
 
 #include "unit/cli/child.h"
 #include "unit/cli/saved_folders.h"
+#include "vene/models/load.h"
 
 namespace {
 
@@ -111,9 +112,46 @@ TEST_F(HubTest, TheCardTellsWhatIsInsideAndHowToLoadIt) {
   write_text(saved_ + "/metrics.json", R"({"iia": 0.9375, "note": "text"})");
   fs::remove_all(folder_ / "uploaded");
   ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
+  write_text(saved_ + "/metrics.json", R"({"model": "m", "steps": 68, "train": {"loss": 3.5, "kl": null}, "test": {"accuracy": 0.0625}})");
+  fs::remove_all(folder_ / "uploaded");
+  ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
+  EXPECT_THAT(read_text(folder_ / "uploaded/README.md"), HasSubstr("| steps | 68 |\n| train.loss | 3.5 |\n| test.accuracy | 0.0625 |\n"));
+  write_text(saved_ + "/metrics.json", R"({"iia": 0.9375, "note": "text"})");
+  fs::remove_all(folder_ / "uploaded");
+  ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
   const std::string second = read_text(folder_ / "uploaded/README.md");
   EXPECT_THAT(second, HasSubstr("From `metrics.json`.\n\n| metric | value |\n|---|---|\n| iia | 0.9375 |\n\n"));
   EXPECT_THAT(second, Not(HasSubstr("base_model")));
+}
+
+// A pull of the card's own, then its commands.
+TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
+  const vene::models::LanguageModel lm = vene::models::load(vene_test::bundled_model());
+  for (const char* config : {R"([{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])",
+                             R"([{"layer": 0, "intervention_type": "directions", "count": 3}, {"layer": 1, "intervention_type": "directions", "count": 2}])",
+                             R"([{"layer": 0, "max_number_of_units": 2, "intervention_type": "rotated_space"}, {"layer": 1, "max_number_of_units": 2, "intervention_type": "zero"}])",
+                             R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})", R"([{"component": "head_attention_value_output", "unit": "h.pos"}])", R"([{"component": "head_attention_value_output", "unit": "h"}])",
+                             R"([{"layer": 1, "intervention_type": "zero"}])"}) {
+    SCOPED_TRACE(config);
+    fs::remove_all(folder_ / "bundled");
+    fs::remove_all(folder_ / "uploaded");
+    vene::IntervenableModel(vene::IntervenableConfig::parse(config), lm.model)->save(folder_ / "bundled");
+    ASSERT_EQ(vene_command({"push", folder_ / "bundled", "me/uploaded"}, with_stand_in()).status, 0);
+    const std::string card = read_text(folder_ / "uploaded/README.md"), fence = "```json\n";
+    const std::size_t at = card.find(fence);
+    if (at == std::string::npos) {
+      EXPECT_THAT(card, HasSubstr("vene generate -m MODEL -p 'Once upon a time' --config uploaded\n"));
+      const Outcome outcome = vene_command({"generate", "-m", vene_test::bundled_model(), "-p", "Once upon a time", "--config", folder_ / "uploaded", "-n", "2"});
+      EXPECT_EQ(outcome.status, 0) << outcome.err;
+      continue;
+    }
+    EXPECT_THAT(card, HasSubstr("vene run -m MODEL experiment.json -o out\n"));
+    EXPECT_THAT(card, HasSubstr("vene::run_experiment(vene::load_experiment(\"experiment.json\", lm), lm);\n"));
+    EXPECT_THAT(card, Not(HasSubstr("vene generate")));
+    write_text(folder_ / "experiment.json", card.substr(at + fence.size(), card.find("\n```", at + fence.size()) - at - fence.size()));
+    const Outcome outcome = vene_command({"run", "-m", vene_test::bundled_model(), folder_ / "experiment.json", "-o", folder_ / "out"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err << read_text(folder_ / "experiment.json");
+  }
 }
 
 TEST_F(HubTest, ACardThatIsThereIsKept) {

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "unit/cli/child.h"
 #include "unit/cli/saved_folders.h"
+#include "vene/io/safetensors.h"
 
 namespace {
 
@@ -97,6 +99,44 @@ TEST(Inspect, FoldersOfPyveneAreRead) {
   EXPECT_EQ(rotation["format"], "pyvene");
   EXPECT_EQ(rotation["representations"][0]["type"], "low_rank_rotated_space");
   EXPECT_GT(rotation["parameters"], 0);
+}
+
+TEST(Inspect, FoldersOfOlderVersionsOfPyveneTellTheirTensors) {
+  for (const char* version : {"names_of_0_0_6", "names_of_0_1_2", "names_of_0_1_8"}) {
+    const Json json = inspected(source_path("tests/golden/pyvene_old/") + version);
+    EXPECT_EQ(json["format"], "pyvene") << version;
+    EXPECT_EQ(json["parameters"], 48) << version;
+    EXPECT_THAT(json["problems"], IsEmpty()) << version;
+  }
+}
+
+TEST(Inspect, TensorsThatAreMissingExtraOrNotNumbersAreALineEach) {
+  const TestFolder folder;
+  vene_test::save_interventions(folder / "saved");
+  const std::string file = folder / "saved/interventions.safetensors";
+  vene::io::NamedTensors tensors = vene::io::read_tensors(file);
+  const std::map<std::string, std::string> metadata = vene::io::Safetensors::open(file).metadata();
+  EXPECT_THAT(inspected(folder / "saved")["problems"], IsEmpty());
+  std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with(".map"); });
+  for (auto& [name, tensor] : tensors) {
+    tensor = tensor.clone();
+    if (name.ends_with(".original")) tensor[0][0] = std::nan("");
+  }
+  tensors.emplace_back("zz", torch::ones({2}));
+  tensors.emplace_back(kFirst + ".more", torch::ones({2}));
+  vene::io::write_safetensors(file, tensors, metadata);
+  const Outcome outcome = vene_command({"inspect", folder / "saved"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  for (const std::string& line : {"problem        '" + kFirst + ".rotate_layer.parametrizations.weight.original' holds values that are not numbers\n",
+                                  "problem        '" + kFirst + ".rotate_layer.parametrizations.weight.0.map' is missing\n",
+                                  std::string("problem        extra tensor 'zz': no representation of config.json asks for it\n"),
+                                  "problem        extra tensor '" + kFirst + ".more': no representation of config.json asks for it\n"}) {
+    EXPECT_THAT(outcome.out, HasSubstr(line));
+  }
+  // An archive of pyvene's.
+  fs::create_directory(folder / "pyvene");
+  fs::copy_file(source_path("tests/golden/train/low_rank/config.json"), folder / "pyvene/config.json");
+  EXPECT_EQ(inspected(folder / "pyvene")["problems"], Json({"'intkey_layer_1_comp_block_output_unit_pos_nunit_1#0.bin' is missing"}));
 }
 
 TEST(Inspect, AFolderThatIsNoneIsOneLine) {

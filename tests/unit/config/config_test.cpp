@@ -162,8 +162,29 @@ TEST(ConfigTest, WrongThingsAreNamed) {
   expect_error(R"({"representations": [{}], "intervention_types": "zeroo"})", "intervention_types: unknown intervention type 'zeroo'; did you mean 'zero'?");
   expect_error(R"({"representations": [{}], "format_version": 9})", "format_version: this file has version 9");
   expect_error(R"({"representations": [{}], "intervention_dimensions": [0]})", "intervention_dimensions[0]: expected a positive integer or null");
+  expect_error(R"({"representations": [{}], "intervention_dimensions": [[1, 2]]})", "intervention_dimensions[0]: expected a positive integer or null, got [1,2]");
+  expect_error(R"({"representations": [{"intervention_type": "autoencoder", "latent_dim": 9}], "intervention_dimensions": [[1, 2]]})",
+               "intervention_dimensions[0]: expected a positive integer or null (latents are named in the representation's option 'latents'), got [1,2]");
+  expect_error(R"({"representations": [{}], "intervenable_representations": [[0, "block_output", "pos", 1, null, null, null, null]]})",
+               "intervenable_representations: stands beside 'representations', which is its name in newer files; give one of them");
   expect_error(R"({"representations": [{}], "sorted_keys": []})", "sorted_keys: expected a list with one entry a representation (1)");
   expect_error(std::string(200, '[') + std::string(200, ']'), "nested deeper than 64");
+}
+
+TEST(ConfigTest, TheOldestKeysOfPyveneAreReadUnderTheirNewNames) {
+  const auto config = IntervenableConfig::parse(R"({"intervenable_representations": [[4, "block_output", "pos", 1, 3, null, null, null]],
+      "intervenable_interventions_type": ["<class 'pyvene.models.interventions.LowRankRotatedSpaceIntervention'>"], "intervenable_interventions": [null],
+      "intervenable_model_type": "gpt2", "mode": "parallel", "intervention_dimensions": [null]})");
+  EXPECT_EQ(config, IntervenableConfig::parse(R"({"representations": [{"layer": 4, "low_rank_dimension": 3}], "intervention_types": ["low_rank_rotated_space"],
+      "model_type": "gpt2", "intervention_dimensions": [null]})"));
+}
+
+TEST(ConfigTest, FilesAreLookedUpFromTheFolderOfTheConfig) {
+  const std::string one = R"([{"intervention_type": "jump_relu_autoencoder", "weights": "sae.npz"}])";
+  const auto weights = [](const IntervenableConfig& config) { return std::get<std::string>(config.representations[0].options.at("weights")); };
+  EXPECT_EQ(weights(IntervenableConfig::parse(one)), "sae.npz");
+  EXPECT_EQ(weights(IntervenableConfig::parse(one, InterventionRegistry::standard(), "folder")), "folder/sae.npz");
+  EXPECT_EQ(weights(IntervenableConfig::parse(R"([{"intervention_type": "jump_relu_autoencoder", "weights": "/at/sae.npz"}])", InterventionRegistry::standard(), "folder")), "/at/sae.npz");
 }
 
 TEST(ConfigTest, LambdasCannotBeWritten) {

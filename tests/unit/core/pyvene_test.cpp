@@ -146,6 +146,42 @@ TEST(PyveneFolderTest, EveryMapAndReflectorsAreWrittenAsPyvenesOwnParametrisatio
   }
 }
 
+// tests/golden/pyvene_old/make_folders.py
+TEST(PyveneFolderTest, FoldersOfOlderVersionsGiveWhatTheNewestMakesOfTheirTensors) {
+  const fs::path root = kGolden / "../pyvene_old";
+  std::map<std::string, Tensor> expected;
+  for (auto& [key, tensor] : io::read_tensors((root / "expected.safetensors").string())) expected[key] = tensor;
+  RunRequest request;
+  request.base.input_ids = expected.at("base");
+  for (const char* name : {"source.0", "source.1"}) {
+    models::Batch source;
+    source.input_ids = expected.at(name);
+    request.sources.emplace_back(source);
+  }
+  request.locations = Locations::parse(R"({"sources->base": [[[[1], [1]], [[2], [2]]], [[[3], [3]], [[2], [2]]]]})");
+  const torch::NoGradGuard no_grad;
+  for (const char* version : {"names_of_0_0_6", "names_of_0_1_2", "names_of_0_1_8"}) {
+    const auto loaded = IntervenableModelImpl::load((root / version).string(), model());
+    EXPECT_LT(error(loaded->forward(request).intervened.logits, expected.at("logits")), 1e-5) << version;
+  }
+}
+
+TEST(PyveneFolderTest, AWidthThatPyveneThoughtLargerThanItIsIsTheSites) {
+  const fs::path folder = fs::path(testing::TempDir()) / "too_wide";
+  fs::create_directories(folder);
+  io::write_file((folder / "config.json").string(), R"({"representations": [[1, "block_output", "pos", 1, null, null, null, null, null, null, null, null, null]],
+      "intervention_types": ["VanillaIntervention"], "intervention_dimensions": [64], "sorted_keys": ["layer.1.comp.block_output.unit.pos.nunit.1#0"]})");
+  EXPECT_EQ(IntervenableModelImpl::load(folder.string(), model())->interventions()[0]->interchange_dim, 16);
+}
+
+TEST(PyveneFolderTest, ASparseAutoencoderIsWrittenWithTheRankThatPyveneBuildsItFrom) {
+  const fs::path folder = fs::path(testing::TempDir()) / "sparse";
+  fs::remove_all(folder);
+  IntervenableModel own(IntervenableConfig::parse(R"([{"layer": 1, "intervention_type": "jump_relu_autoencoder", "latent_dim": 20}])"), model());
+  own->save_pyvene(folder.string());
+  EXPECT_EQ(Json::parse(io::read_file((folder / "config.json").string()))["representations"][0][4], 20);
+}
+
 TEST(PyveneFolderTest, WhatPyveneHasNoFormForIsRefusedByName) {
   const std::string folder = (fs::path(testing::TempDir()) / "refused").string();
   fs::remove_all(folder);

@@ -131,6 +131,36 @@ TEST_F(SavingTest, PartsOfTheModelThatTrainAreSavedAndPutBack) {
   EXPECT_THAT([&] { loaded->save_pyvene(again.path()); }, ThrowsMessage<IoError>(HasSubstr("parts of the model were trained along (block_1.out.bias is the first)")));
 }
 
+TEST_F(SavingTest, LinkedInterventionsThatAskForDifferentThingsAreRefused) {
+  const auto message = [&](const std::string& first, const std::string& second, const std::string& field) {
+    const std::string config = R"([{"layer": 0, "intervention_link_key": "r", )" + first + R"(}, {"layer": 2, "intervention_link_key": "r", )" + second + "}]";
+    EXPECT_THAT([&] { make(config); }, ThrowsMessage<ConfigError>(HasSubstr("representations[1] shares the intervention of representations[0] (intervention_link_key), but its " + field + " differs")))
+        << config;
+  };
+  const std::string rotation = R"("intervention_type": "rotated_space")", low = R"("intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2)";
+  message(rotation, low, "intervention_type");
+  message(low, R"("intervention_type": "low_rank_rotated_space", "low_rank_dimension": 3)", "low_rank_dimension");
+  message(rotation + R"(, "map": "cayley")", rotation + R"(, "map": "householder")", "map");
+  message(rotation + R"(, "subspace_partition": [[0, 3]])", rotation + R"(, "subspace_partition": [[0, 4]])", "subspace_partition");
+  message(R"("source_representation": [1, 2, 3, 4, 5, 6])", R"("source_representation": [1, 2, 3, 4, 5, 7])", "source_representation");
+  message(rotation, rotation + R"(, "max_number_of_units": 2)", "width");
+  // What the second leaves out is the first's.
+  make(R"([{"layer": 0, "intervention_link_key": "r", "seed": 1, "map": "cayley", "intervention_type": "rotated_space"},
+           {"layer": 2, "intervention_link_key": "r", "intervention_type": "rotated_space"}])");
+}
+
+TEST_F(SavingTest, ColumnsAndSizesThatCannotBeAreRefusedWhenInterventionsAreBuilt) {
+  const auto message = [&](const std::string& config, const char* text) { EXPECT_THAT([&] { make(config); }, ThrowsMessage<ConfigError>(HasSubstr(text))) << config; };
+  message(R"({"representations": [{}, {"intervention_type": "rotated_space"}], "intervention_dimensions": [6, 7]})", "intervention_dimensions[1]: expected at most the width, 6, got 7");
+  message(R"([{"subspace_partition": [[0, 2], [2, 9]]}])", "representations[0].subspace_partition[1]: column 6 is out of range: there are 6");
+  message(R"([{"intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "subspace_partition": [[0, 3]]}])", "representations[0].subspace_partition[0]: column 2 is out of range: there are 2");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [1.5]}])", "latents[0]: expected an integer, got 1.5");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [9]}])", "latents: 9 is out of range: there are 9");
+  message(R"([{"intervention_type": "directions", "count": 10000000000000}])", "representations[0]: the tensors of 'directions' do not fit into memory at a width of 6");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 1000000000000000}])", "the tensors of 'autoencoder' do not fit into memory");
+  message(R"([{"intervention_type": "rotated_space", "max_number_of_units": 4000000000000000000}])", "representations[0].max_number_of_units: 4000000000000000000 units of width 6 are more than can be counted");
+}
+
 TEST_F(SavingTest, ErrorsNameTheFileAndTheTensor) {
   make(R"([{"layer": 1, "intervention_type": "sigmoid_mask"}])")->save(folder_.string());
   const std::string file = (folder_ / "interventions.safetensors").string();

@@ -182,6 +182,7 @@ TEST(LearnedTest, PcaFindsTheDirectionsOfItsActivations) {
   settings.options["standardize"] = false;
   const auto pca = build_as<PCARotatedSpace>("pca_rotated_space", settings);
   EXPECT_THAT([&] { pca->forward(rows, rows, {}); }, ThrowsMessage<PlanError>(HasSubstr("ran before it was fitted")));
+  EXPECT_THAT([&] { pca->fit(torch::full({400, 6}, std::nan(""))); }, ThrowsMessage<PlanError>(HasSubstr("the activations hold values that are not finite numbers")));
   pca->fit(rows.view({400, 10, 6}));
   for (std::int64_t i = 0; i < 3; ++i) EXPECT_GT(pca->pca_components[i].dot(axes.select(1, i)).abs().item<double>(), 0.99) << i;
   EXPECT_NEAR(pca->explained_variance_ratio.sum().item<double>(), 35.0 / 35.03, 1e-3);
