@@ -95,9 +95,9 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
 void match_rows(const PlanData& plan, Placement& placement, const RowTexts& target) {
   const Site& site = placement.site;
   const bool by_step = placement.unit == Unit::kStep;
-  const bool has_positions = by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward
-                                     : std::find(site.axes.begin(), site.axes.end(), Axis::kPos) != site.axes.end();
-  const bool whole = !placement.base.selection && !placement.source.selection, heads = placement.unit == Unit::kHead;
+  const auto has = [&](Axis axis) { return std::find(site.axes.begin(), site.axes.end(), axis) != site.axes.end(); };
+  const bool has_positions = by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward : has(Axis::kPos);
+  const bool whole = !placement.base.selection && !placement.source.selection, heads = placement.unit == Unit::kHead && has(Axis::kHead);
   if (!has_positions || (!whole && !heads)) return;
   const bool ragged = std::any_of(target.begin.begin(), target.begin.end(), [](std::int64_t begin) { return begin != 0; }) ||
                       std::any_of(target.end.begin(), target.end.end(), [&](std::int64_t end) { return end != target.positions; });
@@ -193,7 +193,8 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
       }
       placement.source.texts = texts;
     }
-    if (placement.when.acts(0)) match_rows(plan, placement, target);
+    const bool target_runs = into_base || next != source_texts.end();  // else the passes say what is missing
+    if (placement.when.acts(0) && target_runs) match_rows(plan, placement, target);
     if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
     if (placement.unit == Unit::kStep) {
       if (placement.when.acts(0)) placement.steps = make_steps(placement, placement.base, placement.source, device);

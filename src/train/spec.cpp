@@ -210,7 +210,7 @@ TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& m
     spec.config_folder = (fs::path(folder) / json["config"].get<std::string>()).string();
     spec.config = IntervenableConfig::load(spec.config_folder, registry);
   } else {
-    spec.config = IntervenableConfig::parse(json["config"].dump(), registry);
+    spec.config = IntervenableConfig::parse(json["config"].dump(), registry, folder);
   }
   if (json.contains("training")) read_options(json["training"], "training", spec.options);
   Common common;

@@ -34,7 +34,7 @@ TEST(BadExperiments, AreAnsweredWithOneSentenceEach) {
       {R"([{"layer": 0, "intervention_type": "addition", "source_representation": [1]}])", R"(@, "source_representations": [1])", "has a constant source of its own, and another is given"},
       {vanilla, R"($, "source_representations": [1, 2, 3])", "a source is given, but no intervention takes one"},
       {vanilla, R"(@, "unit_locations": {"base": 1}, "source_representations": [1, 2, 3])", "source of shape [3] does not fit a base of shape [2, 1, 16]"},
-      {vanilla, R"($, "unit_locations": {"sources->base": [[0, 1], [0, 1, 2]]})", "source of shape [2, 2, 16] does not fit a base of shape [2, 3, 16]"},
+      {vanilla, R"($, "unit_locations": {"sources->base": [[0, 1], [0, 1, 2]]})", "row 0: 2 source units for 3 base units; expected as many, or one for all"},
       {vanilla, R"(@, "sources": [{"input_ids": [[1, 2], [1, 2], [1, 2]]}])", "its source has 3 rows, what it writes into has 2 (a source of one row serves all)"},
       {serial, R"(@, "sources": [{"input_ids": [[1, 2]]}, null])", "in serial mode it acts on the run of source 1, which is null"},
       // Hops.
@@ -57,7 +57,7 @@ TEST(BadExperiments, AreAnsweredWithOneSentenceEach) {
       {zero, R"(@, "unit_locations": {"base": -6})", "position -6 is out of range"},
       {zero, R"(@, "unit_locations": {"base": [[1], [7]]})", "row 1: position 7 is out of range"},
       {vanilla, R"($, "unit_locations": {"sources->base": [9, 1]})", ", source, row 0: position 9 is out of range"},
-      {zero, R"("base": {"input_ids": [[1, 2]], "attention_mask": [[0.5, 1]]})", "base.attention_mask: expected only 0 and 1"},
+      {zero, R"( "base": {"input_ids": [[1, 2]], "attention_mask": [[0.5, 1]]})", "base.attention_mask: expected only 0 and 1"},
       {zero, R"(@, "unit_locations": {"base": 1.5})", "unit_locations.base"},
       {zero, R"(@, "unit_locations": {"base": "lst"})", "unknown position 'lst'; did you mean 'last'"},
       {zero, R"(@, "unit_locations": {"base": []})", "the locations select no unit in any row"},
@@ -80,7 +80,7 @@ TEST(BadExperiments, AreAnsweredWithOneSentenceEach) {
   };
   for (const BadExperiment& bad : table) {
     std::string members = bad.members;
-    members = (members[0] == '$' ? kInputMembers : kBaseMember) + members.substr(1);
+    members = (members[0] == '$' ? kInputMembers : members[0] == '@' ? kBaseMember : "") + members.substr(1);
     try {
       run_members(R"("config": )" + std::string(bad.config) + ", " + members);
       ADD_FAILURE() << "accepted: " << bad.config << ", " << members;
