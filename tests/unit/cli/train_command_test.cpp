@@ -5,7 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "child.h"
+#include "unit/cli/child.h"
+#include "tests/data_folder.h"
 
 namespace vene_test {
 namespace {
@@ -84,7 +85,6 @@ TEST_F(TrainCommand, AJointLossKeepsTheModelsTask) {
 
 // A tokenizer may cut a word otherwise by itself than behind a text; places may be named by their token.
 TEST_F(TrainCommand, LabelsAndPlacesAreFoundInTheText) {
-  const fs::path data = fs::path(VENE_SOURCE_DIR) / "../shared/data/stories260k";
   const auto run = [&](const std::string& model, const std::string& label) {
     write_text(folder_ / "text.json", R"({"config": [{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 1}], "unit_locations": {"base": {"token": " was"}},
       "examples": [{"base": "Tim was happy because", "sources": ["Lily was happy because"], "label": ")" + label + R"(", "rival": " he"}], "training": {"epochs": 1}})");
@@ -92,11 +92,8 @@ TEST_F(TrainCommand, LabelsAndPlacesAreFoundInTheText) {
   };
   const Outcome bytes = run(bundled_model(), " she");
   EXPECT_EQ(bytes.status, 0) << bytes.err;
-  if (!fs::exists(data)) {
-    std::fprintf(stderr, "stories260k is not here: its tokenizer is not tried\n");
-    return;
-  }
-  const Outcome pieces = run(data.string(), " she");
+  VENE_REQUIRE_DATA(data);
+  const Outcome pieces = run((*data / "stories260k").string(), " she");
   EXPECT_EQ(pieces.status, 0) << pieces.err;
 }
 
