@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Further interventions for an experiment: everything that is listed a representation gets an empty entry for each of them.
+#include "src/core/plan_data.h"
 #include "vene/base/error.h"
 #include "vene/core/experiment.h"
 
@@ -18,17 +19,6 @@ void widen(SideSelection& side, std::size_t before, std::size_t after) {
   if (side.for_all && !side.units.empty()) side.units.resize(before, side.units[0]);
   side.for_all = false;
   side.units.resize(after);
-}
-
-std::size_t group_count(const IntervenableConfig& config) {
-  std::size_t groups = 0;
-  const std::optional<ConfigKey>* last = nullptr;
-  for (const RepresentationConfig& representation : config.representations) {
-    const auto& key = representation.group_key;
-    if (!key || last == nullptr || *last != key) ++groups;  // those of one group stand together
-    last = &key;
-  }
-  return groups;
 }
 
 // A saved folder is of its own config: what is read from it goes on as ready interventions.
@@ -65,7 +55,11 @@ void append_interventions(Experiment& experiment, const std::vector<Representati
   }
   const std::size_t after = config.representations.size();
   RunRequest& request = experiment.request;
-  if (request.sources.size() > 1) request.sources.resize(group_count(config));  // a single one is for all, also for those that take none
+  if (request.sources.size() > 1) {  // a single one is for all, also for those that take none
+    std::size_t groups = 0;
+    detail::group_of_representations(config, groups);
+    request.sources.resize(groups);
+  }
   widen(request.subspaces, before, after);
   widen(request.source_representations, before, after);
   for (auto& [name, hop] : request.locations.hops) {

@@ -22,15 +22,6 @@ OptionValues with_defaults(const RepresentationConfig& representation, const Int
   return options;
 }
 
-bool same_option(const OptionValues& first, const std::string& name, const OptionValue& value) {
-  const auto found = first.find(name);
-  if (found == first.end()) return false;
-  RepresentationConfig left, right;
-  left.options[name] = found->second;
-  right.options[name] = value;
-  return left == right;
-}
-
 bool same_source(const RepresentationConfig& a, const RepresentationConfig& b) {
   RepresentationConfig left, right;
   left.source_representation = a.source_representation;
@@ -57,7 +48,8 @@ std::string differing_field(const IntervenableConfig& config, std::size_t first,
   if (dimension_of(config, other) && dimension_of(config, first) != dimension_of(config, other)) return "intervention_dimensions";
   const OptionValues options = with_defaults(a, info);
   for (const auto& [name, value] : b.options) {
-    if (!same_option(options, name, value)) return name;
+    const auto found = options.find(name);
+    if (found == options.end() || !detail::same_value(found->second, value)) return name;
   }
   return "";
 }
@@ -110,6 +102,13 @@ void check_dimension(const Intervention& intervention, std::int64_t width, std::
 }
 
 }  // namespace
+
+bool detail::same_value(const OptionValue& a, const OptionValue& b) {
+  RepresentationConfig left, right;
+  left.options["value"] = a;
+  right.options["value"] = b;
+  return left == right;
+}
 
 std::vector<std::shared_ptr<Intervention>> build_interventions(const IntervenableConfig& config, const models::Model& model,
                                                                const InterventionRegistry& registry) {

@@ -8,24 +8,6 @@ namespace vene {
 namespace detail {
 namespace {
 
-// Groups in order of first appearance; without group keys each representation is its own.
-std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups) {
-  std::vector<ConfigKey> seen;
-  std::vector<std::size_t> group;
-  for (std::size_t i = 0; i < config.representations.size(); ++i) {
-    const auto& key = config.representations[i].group_key;
-    if (!key) {
-      group.push_back(i);
-      continue;
-    }
-    const auto found = std::find(seen.begin(), seen.end(), *key);
-    group.push_back(static_cast<std::size_t>(found - seen.begin()));
-    if (found == seen.end()) seen.push_back(*key);
-  }
-  groups = seen.empty() ? config.representations.size() : seen.size();
-  return group;
-}
-
 RowTexts texts_of(const models::Batch& batch, const text::Tokenizer* tokenizer) {
   return RowTexts::of(batch.primary(), batch.attention_mask, batch.input_ids, tokenizer);
 }
@@ -48,6 +30,23 @@ void set_subspaces(PlanData& plan, const RunRequest& request) {
 }
 
 }  // namespace
+
+std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups) {
+  std::vector<ConfigKey> seen;
+  std::vector<std::size_t> group;
+  for (std::size_t i = 0; i < config.representations.size(); ++i) {
+    const auto& key = config.representations[i].group_key;
+    if (!key) {
+      group.push_back(i);
+      continue;
+    }
+    const auto found = std::find(seen.begin(), seen.end(), *key);
+    group.push_back(static_cast<std::size_t>(found - seen.begin()));
+    if (found == seen.end()) seen.push_back(*key);
+  }
+  groups = seen.empty() ? config.representations.size() : seen.size();
+  return group;
+}
 
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
   try {

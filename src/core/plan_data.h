@@ -108,6 +108,11 @@ inline std::string name_of(const Placement& placement) { return placement.where 
 /// The site that a representation names; PlanError with its index and the nearest names.
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model);
 
+/// The group of each representation, in order of first appearance; without group keys each is its own. Sets how many there are.
+std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups);
+/// Whether two values of an option are the same, tensors number by number.
+bool same_value(const OptionValue& a, const OptionValue& b);
+
 // What `compile` does, in order.
 /// Which representations get their source from a run, which from a constant, which go without; which groups share a run.
 void set_sources(PlanData& plan, const RunRequest& request);

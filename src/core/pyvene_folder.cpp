@@ -57,19 +57,12 @@ Json partition_json(const SubspacePartition& partition, const std::string& where
   return parts;
 }
 
-bool same_value(const OptionValue& a, const OptionValue& b) {
-  RepresentationConfig left, right;
-  left.options["value"] = a;
-  right.options["value"] = b;
-  return left == right;
-}
-
 // Options that pyvene has no field for, where they are not the default and nothing else carries them.
 void check_options(const InterventionInfo& info, const RepresentationConfig& representation, const Traits& traits, const std::string& where) {
   if (traits.trainable) return;  // those say how training starts; the tensors say the rest
   for (const OptionInfo& option : info.options) {
     const auto given = representation.options.find(option.name);
-    if (given == representation.options.end() || (option.default_value && same_value(given->second, *option.default_value))) continue;
+    if (given == representation.options.end() || (option.default_value && detail::same_value(given->second, *option.default_value))) continue;
     throw IoError(where + ": pyvene has no place for the option '" + option.name + "' of '" + info.name + "'");
   }
 }
