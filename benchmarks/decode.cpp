@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens a second of greedy decoding, plain and with an addition on every layer's MLP output in every decoding step, rounds taken in turn.
+// Tokens a second of greedy decoding, plain and with an addition on every layer's MLP output in every decoding step,
+// rounds taken in turn.
 //   usage: decode MODEL_DIR [TOKENS [ROUNDS [THREADS]]]
-// Prints one line a setting: batch, plain or added, the best round's tokens a second, and the first row's tokens for whoever compares.
+// Prints one line a setting: batch, plain or added, the best round's tokens a second, and the first row's tokens for
+// whoever compares.
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -24,17 +26,20 @@ int main(int count, char** arguments) try {
   const vene::GenerateOptions options{.max_new_tokens = tokens, .ignore_eos = true};
   vene::IntervenableConfig config;
   const torch::Tensor push = 0.3 * lm.model->token_embedding()[3290];
-  vene::add_steering(config, *lm.model, vene::every_layer(*lm.model, push), {.component = "mlp_output", .when = vene::When::decode()});
+  vene::add_steering(config, *lm.model, vene::every_layer(*lm.model, push),
+                     {.component = "mlp_output", .when = vene::When::decode()});
   vene::IntervenableModel added(config, lm.model);
   for (const std::int64_t batch : {1, 16}) {
-    const vene::models::Batch prompts{.input_ids = torch::arange(100, 108, torch::kInt64).expand({batch, -1}).contiguous()};
+    const vene::models::Batch prompts{.input_ids =
+                                          torch::arange(100, 108, torch::kInt64).expand({batch, -1}).contiguous()};
     const vene::Plan plan = added->compile({.base = prompts, .generation = vene::Generation{}});
     std::map<std::string, double> best;
     std::map<std::string, std::vector<std::int64_t>> said;
     for (int round = 0; round < rounds; ++round) {
       for (const std::string what : {"plain", "added"}) {
         const auto started = std::chrono::steady_clock::now();
-        const vene::Generated result = what == "plain" ? vene::generate(*lm.model, prompts, options) : vene::generate(plan, prompts, {}, options).intervened;
+        const vene::Generated result = what == "plain" ? vene::generate(*lm.model, prompts, options)
+                                                       : vene::generate(plan, prompts, {}, options).intervened;
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
         best[what] = std::max(best[what], static_cast<double>(batch * tokens) / seconds);
         said[what] = result.rows[0].ids;

@@ -42,7 +42,9 @@ struct Attention : torch::nn::Module {
     if constexpr (Kit::kPoints) return at(std::move(value));
     return value;
   }
-  static Tensor heads(const Tensor& value) { return value.view({value.size(0), value.size(1), 12, 64}).transpose(1, 2); }
+  static Tensor heads(const Tensor& value) {
+    return value.view({value.size(0), value.size(1), 12, 64}).transpose(1, 2);
+  }
   Tensor forward(const Tensor& hidden) {
     const std::vector<Tensor> parts = c_attn->forward(hidden).chunk(3, -1);
     const Tensor q = point(query, parts[0]), k = point(key, parts[1]), v = point(value, parts[2]);
@@ -99,7 +101,8 @@ template <class Kit>
 struct Body : torch::nn::Module {
   using AnyBlock = typename Kit::template Module<Block<Kit>>;
   Body() {
-    for (int layer = 0; layer < 12; ++layer) h.push_back(register_module("h_" + std::to_string(layer), std::make_shared<AnyBlock>()));
+    for (int layer = 0; layer < 12; ++layer)
+      h.push_back(register_module("h_" + std::to_string(layer), std::make_shared<AnyBlock>()));
   }
   Tensor forward(Tensor hidden) {
     for (const auto& block : h) hidden = block->forward(hidden);
@@ -140,7 +143,8 @@ int main(int argc, char** argv) {
   vene::HookPoint elsewhere;
   vene::HookTable table;
   table.on(elsewhere->site_id(), vene::Phase::kOutput, [](const vene::HookContext&) {});
-  std::printf("%7s %12s %12s %9s %12s %9s   (medians of %d rounds, ms)\n", "tokens", "unhooked", "idle", "ratio", "in a scope", "ratio", rounds);
+  std::printf("%7s %12s %12s %9s %12s %9s   (medians of %d rounds, ms)\n", "tokens", "unhooked", "idle", "ratio",
+              "in a scope", "ratio", rounds);
   for (const std::int64_t tokens : {7, 64}) {
     const Tensor input = torch::randn({1, tokens, 768});
     if (!torch::equal(stock.forward(input), hooked.forward(input))) {
@@ -152,8 +156,12 @@ int main(int argc, char** argv) {
       // The order turns too: what comes first finds the caches as the other left them.
       for (int turn = 0; turn < 3; ++turn) {
         switch ((turn + round) % 3) {
-          case 0: plain.push_back(milliseconds([&] { stock.forward(input); })); break;
-          case 1: idle.push_back(milliseconds([&] { hooked.forward(input); })); break;
+          case 0:
+            plain.push_back(milliseconds([&] { stock.forward(input); }));
+            break;
+          case 1:
+            idle.push_back(milliseconds([&] { hooked.forward(input); }));
+            break;
           default: {
             const vene::HookScope scope(table);
             scoped.push_back(milliseconds([&] { hooked.forward(input); }));
@@ -161,8 +169,8 @@ int main(int argc, char** argv) {
         }
       }
     }
-    std::printf("%7lld %12.3f %12.3f %9.4f %12.3f %9.4f\n", static_cast<long long>(tokens), median(plain), median(idle), median(idle) / median(plain),
-                median(scoped), median(scoped) / median(plain));
+    std::printf("%7lld %12.3f %12.3f %9.4f %12.3f %9.4f\n", static_cast<long long>(tokens), median(plain), median(idle),
+                median(idle) / median(plain), median(scoped), median(scoped) / median(plain));
   }
   return 0;
 }

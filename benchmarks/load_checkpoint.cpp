@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seconds until a checkpoint is ready, seconds of one forward over one token after it (which touches every weight), and the most memory held, in bytes per byte
-// of weights, beyond what the program held before.
+// Seconds until a checkpoint is ready, seconds of one forward over one token after it (which touches every weight), and
+// the most memory held, in bytes per byte of weights, beyond what the program held before.
 //   usage: load_checkpoint MODEL_DIR
 #include <torch/types.h>
 
@@ -23,7 +23,9 @@ double most_memory() {
   return 0;
 }
 
-double since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+double since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 }  // namespace
 
@@ -42,7 +44,8 @@ int main(int count, char** arguments) try {
   for (const torch::Tensor& parameter : lm.model->parameters()) bytes += static_cast<double>(parameter.nbytes());
   const auto first = std::chrono::steady_clock::now();
   lm.model->forward({.input_ids = torch::tensor({{1}}, torch::kInt64)});
-  std::printf("%.4f %.4f %.4f %.4f\n", ready, since(first), (loaded - before) / bytes, (most_memory() - before) / bytes);
+  std::printf("%.4f %.4f %.4f %.4f\n", ready, since(first), (loaded - before) / bytes,
+              (most_memory() - before) / bytes);
   return 0;
 } catch (const vene::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

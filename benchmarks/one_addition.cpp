@@ -38,16 +38,24 @@ void PlainForward(benchmark::State& state) {
 void OneAddition(benchmark::State& state) {
   const Setting setting;
   const torch::NoGradGuard no_grad;
-  vene::IntervenableModel intervenable(vene::IntervenableConfig::parse(R"([{"layer": 1, "component": "block_output", "intervention_type": "addition"}])"), setting.model);
-  const vene::Plan plan = intervenable->compile({.base = setting.base, .locations = vene::last(), .source_representations = {setting.vector}});
+  vene::IntervenableModel intervenable(
+      vene::IntervenableConfig::parse(
+          R"([{"layer": 1, "component": "block_output", "intervention_type": "addition"}])"),
+      setting.model);
+  const vene::Plan plan = intervenable->compile(
+      {.base = setting.base, .locations = vene::last(), .source_representations = {setting.vector}});
   for (auto _ : state) benchmark::DoNotOptimize(vene::run(plan, setting.base));
 }
 
 void OneAdditionCompiledEachTime(benchmark::State& state) {
   const Setting setting;
   const torch::NoGradGuard no_grad;
-  vene::IntervenableModel intervenable(vene::IntervenableConfig::parse(R"([{"layer": 1, "component": "block_output", "intervention_type": "addition"}])"), setting.model);
-  const vene::RunRequest request{.base = setting.base, .locations = vene::last(), .source_representations = {setting.vector}};
+  vene::IntervenableModel intervenable(
+      vene::IntervenableConfig::parse(
+          R"([{"layer": 1, "component": "block_output", "intervention_type": "addition"}])"),
+      setting.model);
+  const vene::RunRequest request{
+      .base = setting.base, .locations = vene::last(), .source_representations = {setting.vector}};
   for (auto _ : state) benchmark::DoNotOptimize(intervenable->forward(request));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Seconds of one training step (an exchange of 16 rows, backward, Adam) of a rotation alone, under each map: a full rotation of which 64 columns are exchanged, and a
-// single direction. Prints lines "kind width map seconds".
+// Seconds of one training step (an exchange of 16 rows, backward, Adam) of a rotation alone, under each map: a full
+// rotation of which 64 columns are exchanged, and a single direction. Prints lines "kind width map seconds".
 //   usage: rotation_maps [THREADS]
 #include <torch/optim/adam.h>
 #include <torch/types.h>
@@ -21,8 +21,10 @@ double step_seconds(bool low_rank, std::int64_t width, const char* map) {
   settings.width = width;
   settings.options = {{"map", std::string(map)}, {"seed", std::int64_t{1}}};
   if (low_rank) settings.low_rank_dimension = 1;
-  const auto intervention = vene::InterventionRegistry::standard().at(low_rank ? "low_rank_rotated_space" : "rotated_space").build(settings);
-  const torch::Tensor base = torch::randn({16, 1, width}), source = torch::randn({16, 1, width}), target = torch::randn({16, 1, width});
+  const auto intervention =
+      vene::InterventionRegistry::standard().at(low_rank ? "low_rank_rotated_space" : "rotated_space").build(settings);
+  const torch::Tensor base = torch::randn({16, 1, width}), source = torch::randn({16, 1, width}),
+                      target = torch::randn({16, 1, width});
   const vene::Subspace columns = low_rank ? vene::Subspace{} : vene::Subspace{torch::arange(64), {}};
   torch::optim::Adam optimizer(intervention->parameters(), torch::optim::AdamOptions(1e-3));
   std::vector<double> times;
@@ -44,7 +46,8 @@ int main(int count, char** arguments) {
   for (const std::int64_t width : {768, 1600}) {
     for (const bool low_rank : {false, true}) {
       for (const char* map : {"auto", "cayley", "householder", "matrix_exponential"}) {
-        std::printf("%s %lld %s %.6f\n", low_rank ? "one_direction" : "full_rotation", static_cast<long long>(width), map, step_seconds(low_rank, width, map));
+        std::printf("%s %lld %s %.6f\n", low_rank ? "one_direction" : "full_rotation", static_cast<long long>(width),
+                    map, step_seconds(low_rank, width, map));
         std::fflush(stdout);
       }
     }

@@ -25,7 +25,8 @@ struct Setting {
 };
 
 void per_step(benchmark::State& state) {
-  state.counters["s/step"] = benchmark::Counter(static_cast<double>(state.range(0)), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["s/step"] = benchmark::Counter(
+      static_cast<double>(state.range(0)), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 void PlainForward(benchmark::State& state) {
@@ -38,7 +39,9 @@ void PlainForward(benchmark::State& state) {
 void ExchangeEveryStep(benchmark::State& state) {
   const Setting setting(state.range(0));
   const torch::NoGradGuard no_grad;
-  vene::IntervenableModel intervenable(vene::IntervenableConfig::parse(R"([{"component": "cell_output", "unit": "t", "intervention_type": "vanilla"}])"), setting.model);
+  vene::IntervenableModel intervenable(
+      vene::IntervenableConfig::parse(R"([{"component": "cell_output", "unit": "t", "intervention_type": "vanilla"}])"),
+      setting.model);
   const vene::RunRequest request{.base = setting.base, .sources = {setting.source}, .locations = vene::all()};
   for (auto _ : state) benchmark::DoNotOptimize(intervenable->forward(request));
   per_step(state);

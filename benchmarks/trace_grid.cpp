@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Causal tracing of a GPT-2-small-shaped random model: 12 layers, 768 wide, 7 tokens, 3 streams = 252 cells. Reads the
-// folder that benchmarks/trace_against_pyvene.py wrote (so that both have the same weights), prints seconds and the cells.
+// folder that benchmarks/trace_against_pyvene.py wrote (so that both have the same weights), prints seconds and the
+// cells.
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -32,7 +33,8 @@ int main(int count, char** arguments) try {
     sweep.source = vene::models::Batch{ids, {}, {}, {}};
     sweep.background.add_intervention({.component = "embedding", .intervention_type = "addition"});
     sweep.background_locations = vene::first(4);
-    sweep.background_sources = {(vene::numpy_randn(1, {1, 4, lm.model->hidden_size()}) * 0.13462981581687927).to(torch::kFloat32)};
+    sweep.background_sources = {
+        (vene::numpy_randn(1, {1, 4, lm.model->hidden_size()}) * 0.13462981581687927).to(torch::kFloat32)};
     for (const char* stream : {"block_output", "mlp_activation", "attention_output"}) {
       const std::int64_t window = std::string(stream) == "block_output" ? 1 : 10;
       const std::size_t first = sweep.config.representations.size();
@@ -43,12 +45,15 @@ int main(int count, char** arguments) try {
         const auto [begin, end] = vene::restored_layers(layer, window, layers);
         for (std::int64_t position = 0; position < positions; ++position) {
           vene::Cell cell;
-          for (std::int64_t l = begin; l < end; ++l) cell.writes.push_back({first + static_cast<std::size_t>(l), {position}, {}, {}});
+          for (std::int64_t l = begin; l < end; ++l)
+            cell.writes.push_back({first + static_cast<std::size_t>(l), {position}, {}, {}});
           sweep.cells.push_back(std::move(cell));
         }
       }
     }
-    return vene::run_sweep(sweep, lm.model, [](const torch::Tensor& logits) { return torch::softmax(logits.select(1, -1), -1).select(1, 7312); });
+    return vene::run_sweep(sweep, lm.model, [](const torch::Tensor& logits) {
+      return torch::softmax(logits.select(1, -1), -1).select(1, 7312);
+    });
   };
   double best = 1e9;
   vene::SweepResult result;
@@ -57,7 +62,8 @@ int main(int count, char** arguments) try {
     result = once();
     best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  vene::io::write_safetensors(arguments[2], {{"probability", result.values.view({3, layers, positions}).to(torch::kFloat32).contiguous()}});
+  vene::io::write_safetensors(
+      arguments[2], {{"probability", result.values.view({3, layers, positions}).to(torch::kFloat32).contiguous()}});
   std::printf("%.4f\n", best);
 } catch (const vene::Error& error) {
   std::fprintf(stderr, "%s\n", error.what());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One training step of a full rotation, a boundless one and a single direction at layer 6 of a GPT-2-small-shaped random model: 16 rows of 6
-// tokens. Reads the folder that benchmarks/train_step_against_pyvene.py wrote; prints a line "name seconds-with-kept-values seconds-without".
+// One training step of a full rotation, a boundless one and a single direction at layer 6 of a GPT-2-small-shaped
+// random model: 16 rows of 6 tokens. Reads the folder that benchmarks/train_step_against_pyvene.py wrote; prints a line
+// "name seconds-with-kept-values seconds-without".
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -16,10 +17,13 @@
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Median of the steps after the first two.
-double step_seconds(const vene::IntervenableModel& model, const std::vector<vene::train::Example>& examples, std::int64_t cache) {
+double step_seconds(const vene::IntervenableModel& model, const std::vector<vene::train::Example>& examples,
+                    std::int64_t cache) {
   std::vector<double> times;
   double last = now();
   vene::train::TrainOptions options{.epochs = 9, .batch_size = 16, .cache = cache};
@@ -44,7 +48,8 @@ int main(int count, char** arguments) try {
   if (count > 2) torch::set_num_threads(std::atoi(arguments[2]));
   const auto lm = vene::models::load(arguments[1]);
   torch::manual_seed(0);
-  const torch::Tensor base = torch::randint(50257, {16, 6}), source = torch::randint(50257, {16, 6}), labels = torch::randint(50257, {16});
+  const torch::Tensor base = torch::randint(50257, {16, 6}), source = torch::randint(50257, {16, 6}),
+                      labels = torch::randint(50257, {16});
   auto examples_with = [&](bool columns) {
     std::vector<vene::train::Example> examples;
     for (std::int64_t row = 0; row < 16; ++row) {
@@ -62,10 +67,16 @@ int main(int count, char** arguments) try {
     }
     return examples;
   };
-  for (const auto& [name, columns] : {std::pair("rotated_space", true), std::pair("boundless_rotated_space", false), std::pair("low_rank_rotated_space", false)}) {
+  for (const auto& [name, columns] : {std::pair("rotated_space", true), std::pair("boundless_rotated_space", false),
+                                      std::pair("low_rank_rotated_space", false)}) {
     double seconds[2];
     for (const int kept : {1, 0}) {
-      vene::IntervenableModel model(vene::IntervenableConfig::parse(std::string(R"([{"layer": 6, "component": "block_output", "low_rank_dimension": 1, "seed": 1, "intervention_type": ")") + name + R"("}])"), lm.model);
+      vene::IntervenableModel model(
+          vene::IntervenableConfig::parse(
+              std::string(
+                  R"([{"layer": 6, "component": "block_output", "low_rank_dimension": 1, "seed": 1, "intervention_type": ")") +
+              name + R"("}])"),
+          lm.model);
       seconds[1 - kept] = step_seconds(model, examples_with(columns), kept ? std::int64_t{1} << 30 : 0);
     }
     std::printf("%s %.4f %.4f\n", name, seconds[0], seconds[1]);

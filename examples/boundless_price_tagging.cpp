@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Boundless DAS on the price tagging game: a price gets a yes where it lies between two bounds. A small network is trained on it; where does it keep
-// "the price is not below the lower bound"? A boundless rotation finds the directions, and how many they are.
+// Boundless DAS on the price tagging game: a price gets a yes where it lies between two bounds. A small network is
+// trained on it; where does it keep "the price is not below the lower bound"? A boundless rotation finds the
+// directions, and how many they are.
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -20,7 +21,9 @@ CausalModel price_tagging() {
   std::vector<CausalModel::Value> dollars;
   for (int cents = 0; cents < 1000; ++cents) dollars.push_back({cents / 100.0});
   const std::vector<CausalModel::Value> booleans{{0}, {1}};
-  auto at_least = [](const std::vector<CausalModel::Value>& p) { return CausalModel::Value{p[0][0] >= p[1][0] ? 1.0 : 0.0}; };
+  auto at_least = [](const std::vector<CausalModel::Value>& p) {
+    return CausalModel::Value{p[0][0] >= p[1][0] ? 1.0 : 0.0};
+  };
   auto both = [](const std::vector<CausalModel::Value>& p) { return CausalModel::Value{p[0][0] * p[1][0]}; };
   return CausalModel({{"lower", dollars, {}, {}},
                       {"upper", dollars, {}, {}},
@@ -42,7 +45,9 @@ CausalModel::Setting game(const CausalModel& task, CausalModel::Random& random) 
 torch::Tensor features(const CausalModel::Setting& setting) {
   std::vector<float> values;
   for (const char* name : {"lower", "upper", "price"}) {
-    for (std::int64_t f = 0; f < kFeatures; ++f) values.push_back(static_cast<float>(std::tanh(setting.at(name)[0] - 10.0 * (static_cast<double>(f) + 0.5) / kFeatures)));
+    for (std::int64_t f = 0; f < kFeatures; ++f)
+      values.push_back(
+          static_cast<float>(std::tanh(setting.at(name)[0] - 10.0 * (static_cast<double>(f) + 0.5) / kFeatures)));
   }
   return torch::tensor(values).view({1, 1, 3 * kFeatures});
 }
@@ -59,9 +64,12 @@ std::pair<torch::Tensor, torch::Tensor> games(const CausalModel& task, std::int6
 }
 
 // What the network should say if the base's price were above the lower bound exactly where the source's is.
-std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
+std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size,
+                                                 CausalModel::Random& random) {
   std::vector<vene::train::Example> examples;
-  const auto drawn = task.counterfactuals(size, 1, random, [&](CausalModel::Random& r) { return game(task, r); }, [](CausalModel::Random&) { return std::set<std::string>{"above_lower"}; });
+  const auto drawn = task.counterfactuals(
+      size, 1, random, [&](CausalModel::Random& r) { return game(task, r); },
+      [](CausalModel::Random&) { return std::set<std::string>{"above_lower"}; });
   for (const auto& one : drawn) {
     vene::train::Example example;
     example.base = small_classifier::batch_of(features(one.base));
@@ -80,17 +88,26 @@ int main() {
   torch::set_num_threads(1);  // a second would only wait for the first: the network is small
   CausalModel::Random random(1);
   const CausalModel task = price_tagging();
-  auto network = std::make_shared<vene::models::MLPClassifier>(vene::models::MLPOptions{.h_dim = 3 * kFeatures, .n_layer = 3, .activation_function = "relu"});
+  auto network = std::make_shared<vene::models::MLPClassifier>(
+      vene::models::MLPOptions{.h_dim = 3 * kFeatures, .n_layer = 3, .activation_function = "relu"});
   const auto [inputs, labels] = games(task, 40000, random);
   small_classifier::train(*network, inputs, labels, /*weight_decay=*/0.1);
   const auto [test_inputs, test_labels] = games(task, 5000, random);
   std::printf("network: test accuracy %.3f\n", small_classifier::accuracy(*network, test_inputs, test_labels));
-  vene::IntervenableModel aligned(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output", "intervention_type": "boundless_rotated_space", "seed": 1}])"), network);
-  vene::train::Trainer trainer(aligned, {.learning_rate = 5e-3, .epochs = 20, .batch_size = 256, .schedule = vene::train::Schedule::kLinear, .temperature = std::pair(10.0, 0.1)});
+  vene::IntervenableModel aligned(
+      vene::IntervenableConfig::parse(
+          R"([{"layer": 0, "component": "block_output", "intervention_type": "boundless_rotated_space", "seed": 1}])"),
+      network);
+  vene::train::Trainer trainer(aligned, {.learning_rate = 5e-3,
+                                         .epochs = 20,
+                                         .batch_size = 256,
+                                         .schedule = vene::train::Schedule::kLinear,
+                                         .temperature = std::pair(10.0, 0.1)});
   const auto test = counterfactual(task, 2000, random);
   std::printf("before alignment: test IIA %.3f\n", trainer.evaluate(test).accuracy);
   trainer.fit(counterfactual(task, 10000, random));
   std::printf("after alignment: test IIA %.3f\n", trainer.evaluate(test).accuracy);
   const auto& boundless = dynamic_cast<vene::BoundlessRotatedSpace&>(*aligned->interventions()[0]);
-  std::printf("directions: %.1f of %lld\n", boundless.mask().sum().item<double>(), static_cast<long long>(3 * kFeatures));
+  std::printf("directions: %.1f of %lld\n", boundless.mask().sum().item<double>(),
+              static_cast<long long>(3 * kFeatures));
 }

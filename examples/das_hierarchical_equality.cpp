@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Does a network that learned "(w == x) == (y == z)" hold the two inner comparisons somewhere? Distributed alignment search looks for a rotation of
-// its first layer under which one half is w == x and the other y == z: exchanging a half between two inputs must then have the effect that exchanging
-// the variable has. Trains a 3-layer MLP, then the rotation, and prints accuracies on inputs that neither has seen.
+// Does a network that learned "(w == x) == (y == z)" hold the two inner comparisons somewhere? Distributed alignment
+// search looks for a rotation of its first layer under which one half is w == x and the other y == z: exchanging a half
+// between two inputs must then have the effect that exchanging the variable has. Trains a 3-layer MLP, then the
+// rotation, and prints accuracies on inputs that neither has seen.
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -26,7 +27,9 @@ CausalModel hierarchical_equality(CausalModel::Random& random) {
     entities.push_back(entity);
   }
   const std::vector<CausalModel::Value> booleans{{0}, {1}};
-  auto equal = [](const std::vector<CausalModel::Value>& parents) { return CausalModel::Value{parents[0] == parents[1] ? 1.0 : 0.0}; };
+  auto equal = [](const std::vector<CausalModel::Value>& parents) {
+    return CausalModel::Value{parents[0] == parents[1] ? 1.0 : 0.0};
+  };
   return CausalModel({{"w", entities, {}, {}},
                       {"x", entities, {}, {}},
                       {"y", entities, {}, {}},
@@ -36,10 +39,13 @@ CausalModel hierarchical_equality(CausalModel::Random& random) {
                       {"output", booleans, {"wx", "yz"}, equal}});
 }
 
-torch::Tensor rows_of(const torch::Tensor& inputs) { return inputs.view({-1, 1, 4 * kFeatures}); }
+torch::Tensor rows_of(const torch::Tensor& inputs) {
+  return inputs.view({-1, 1, 4 * kFeatures});
+}
 
 // Inputs [size, 1, 16] and classes [size].
-std::pair<torch::Tensor, torch::Tensor> factual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
+std::pair<torch::Tensor, torch::Tensor> factual(const CausalModel& task, std::int64_t size,
+                                                CausalModel::Random& random) {
   std::vector<torch::Tensor> inputs, labels;
   for (std::int64_t i = 0; i < size; ++i) {
     const auto setting = task.run(task.sample_balanced_input(random));
@@ -49,14 +55,17 @@ std::pair<torch::Tensor, torch::Tensor> factual(const CausalModel& task, std::in
   return {rows_of(torch::stack(inputs)), torch::cat(labels).to(torch::kInt64)};
 }
 
-std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size, CausalModel::Random& random) {
+std::vector<vene::train::Example> counterfactual(const CausalModel& task, std::int64_t size,
+                                                 CausalModel::Random& random) {
   std::vector<vene::train::Example> examples;
   for (const auto& drawn : task.counterfactuals(size, 1, random)) {
     vene::train::Example example;
     example.base = small_classifier::batch_of(rows_of(task.input_tensor(drawn.base)));
     for (const char* variable : {"wx", "yz"}) {
       const auto found = drawn.sources.find(variable);
-      example.sources.push_back(found == drawn.sources.end() ? std::nullopt : std::optional(small_classifier::batch_of(rows_of(task.input_tensor(found->second)))));
+      example.sources.push_back(found == drawn.sources.end() ? std::nullopt
+                                                             : std::optional(small_classifier::batch_of(
+                                                                   rows_of(task.input_tensor(found->second)))));
     }
     example.locations = vene::at(0);
     example.subspaces = {vene::SubspaceIds{{{0}}}, vene::SubspaceIds{{{1}}}};
@@ -73,9 +82,11 @@ int main() {
   torch::set_num_threads(1);  // a second would only wait for the first: the network is small
   CausalModel::Random random(1);
   const CausalModel task = hierarchical_equality(random);
-  auto network = std::make_shared<vene::models::MLPClassifier>(vene::models::MLPOptions{.h_dim = 4 * kFeatures, .n_layer = 3, .activation_function = "relu"});
+  auto network = std::make_shared<vene::models::MLPClassifier>(
+      vene::models::MLPOptions{.h_dim = 4 * kFeatures, .n_layer = 3, .activation_function = "relu"});
   const auto [inputs, labels] = factual(task, 40000, random);
-  // Weight decay leaves the network one clean way of telling entities apart; without it half of the trained networks do not split into two halves.
+  // Weight decay leaves the network one clean way of telling entities apart; without it half of the trained networks do
+  // not split into two halves.
   small_classifier::train(*network, inputs, labels, /*weight_decay=*/1.0);
   const auto [test_inputs, test_labels] = factual(task, 5000, random);
   std::printf("network: test accuracy %.3f\n", small_classifier::accuracy(*network, test_inputs, test_labels));
@@ -85,7 +96,8 @@ int main() {
       {"layer": 0, "component": "block_output", "intervention_type": "rotated_space", "subspace_partition": [[0, 8], [8, 16]], "intervention_link_key": "rotation"},
       {"layer": 0, "component": "block_output", "intervention_type": "rotated_space", "subspace_partition": [[0, 8], [8, 16]], "intervention_link_key": "rotation"}])"),
                                   network);
-  vene::train::Trainer trainer(aligned, {.learning_rate = 5e-3, .epochs = 30, .batch_size = 256, .schedule = vene::train::Schedule::kLinear});
+  vene::train::Trainer trainer(
+      aligned, {.learning_rate = 5e-3, .epochs = 30, .batch_size = 256, .schedule = vene::train::Schedule::kLinear});
   const auto test = counterfactual(task, 2000, random);
   std::printf("before alignment: test IIA %.3f\n", trainer.evaluate(test).accuracy);
   trainer.fit(counterfactual(task, 12000, random));

@@ -14,14 +14,18 @@ vene::models::Batch batch_of(const torch::Tensor& inputs) {
   return batch;
 }
 
-void train(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels, double weight_decay) {
+void train(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels,
+           double weight_decay) {
   constexpr std::int64_t kBatch = 1024, kSteps = 4000;
   torch::optim::AdamW optimizer(network.parameters(), torch::optim::AdamWOptions(5e-3).weight_decay(weight_decay));
   for (std::int64_t step = 0; step < kSteps; ++step) {
-    for (auto& group : optimizer.param_groups()) group.options().set_lr(5e-3 * vene::train::schedule_factor(vene::train::Schedule::kCosine, step, kSteps, 0));
+    for (auto& group : optimizer.param_groups())
+      group.options().set_lr(5e-3 * vene::train::schedule_factor(vene::train::Schedule::kCosine, step, kSteps, 0));
     const torch::Tensor rows = torch::randint(inputs.size(0), {kBatch});
     optimizer.zero_grad();
-    torch::cross_entropy_loss(network.forward(batch_of(inputs.index_select(0, rows))).logits, labels.index_select(0, rows)).backward();
+    torch::cross_entropy_loss(network.forward(batch_of(inputs.index_select(0, rows))).logits,
+                              labels.index_select(0, rows))
+        .backward();
     optimizer.step();
   }
   for (torch::Tensor& parameter : network.parameters()) parameter.set_requires_grad(false);

@@ -10,7 +10,8 @@ namespace small_classifier {
 /// A batch of inputs [size, 1, width].
 vene::models::Batch batch_of(const torch::Tensor& inputs);
 /// 4,000 steps of AdamW on rows drawn from inputs [size, 1, width] and classes [size]; then the network is frozen.
-void train(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels, double weight_decay);
+void train(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels,
+           double weight_decay);
 double accuracy(vene::models::MLPClassifier& network, const torch::Tensor& inputs, const torch::Tensor& labels);
 
 }  // namespace small_classifier

@@ -33,7 +33,8 @@ struct BlockImpl : torch::nn::Module {
         bn2(register_module("bn2", torch::nn::BatchNorm2d(out))) {
     if (in != out || stride != 1) downsample = register_module("downsample", Conv2d(conv(in, out, 1, stride)));
   }
-  torch::Tensor forward(const torch::Tensor& x) {  // [batch, in, height, width] -> [batch, out, height / stride, width / stride]
+  torch::Tensor forward(
+      const torch::Tensor& x) {  // [batch, in, height, width] -> [batch, out, height / stride, width / stride]
     const torch::Tensor inner = bn2(conv2(torch::relu(bn1(conv1(x)))));
     return torch::relu(inner + (downsample ? downsample(x) : x));
   }
@@ -77,8 +78,10 @@ inline std::shared_ptr<vene::models::Model> as_model(const ResNet& net) {
 
 // Noise with a bright 3 x 3 square in the left half (label 0) or the right (label 1).
 inline std::tuple<torch::Tensor, torch::Tensor> pictures(std::int64_t count) {
-  const torch::Tensor images = 0.3 * torch::randn({count, 1, 12, 12}), labels = torch::randint(0, 2, {count}, torch::kInt64);
-  const torch::Tensor rows = torch::randint(0, 10, {count}, torch::kInt64), columns = torch::randint(0, 4, {count}, torch::kInt64);
+  const torch::Tensor images = 0.3 * torch::randn({count, 1, 12, 12}),
+                      labels = torch::randint(0, 2, {count}, torch::kInt64);
+  const torch::Tensor rows = torch::randint(0, 10, {count}, torch::kInt64),
+                      columns = torch::randint(0, 4, {count}, torch::kInt64);
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t column = columns[i].item<std::int64_t>() + 6 * labels[i].item<std::int64_t>();
     images[i][0].narrow(0, rows[i].item<std::int64_t>(), 3).narrow(1, column, 3).add_(1.5);

@@ -43,7 +43,9 @@ struct Options {
   bool resume = false, quick = false;
 };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // Rows of token ids: texts one after another, each row beginning with a text.
 class Batches {
@@ -69,7 +71,8 @@ class Batches {
   language_corpus::TextMaker texts_;
 };
 
-void save_checkpoint(const std::string& path, vene::models::Model& model, torch::optim::AdamW& optimizer, std::int64_t step) {
+void save_checkpoint(const std::string& path, vene::models::Model& model, torch::optim::AdamW& optimizer,
+                     std::int64_t step) {
   torch::serialize::OutputArchive archive, of_model, of_optimizer;
   model.save(of_model);
   optimizer.save(of_optimizer);
@@ -95,33 +98,40 @@ std::int64_t load_checkpoint(const std::string& path, vene::models::Model& model
 
 void write_folder(const Options& options, vene::models::Model& model, language_corpus::BpeTrainer& tokenizer) {
   const fs::path out(options.out);
-  vene::io::write_safetensors((out / "model.safetensors").string(), language_models::weights(options.sizes, model), {{"format", "pt"}});
-  vene::io::write_file((out / "config.json").string(), language_models::config(options.sizes, tokenizer.end_of_text()).dump(2) + "\n");
-  nlohmann::ordered_json generation{{"bos_token_id", tokenizer.end_of_text()}, {"eos_token_id", tokenizer.end_of_text()}};
+  vene::io::write_safetensors((out / "model.safetensors").string(), language_models::weights(options.sizes, model),
+                              {{"format", "pt"}});
+  vene::io::write_file((out / "config.json").string(),
+                       language_models::config(options.sizes, tokenizer.end_of_text()).dump(2) + "\n");
+  nlohmann::ordered_json generation{{"bos_token_id", tokenizer.end_of_text()},
+                                    {"eos_token_id", tokenizer.end_of_text()}};
   vene::io::write_file((out / "generation_config.json").string(), generation.dump(2) + "\n");
   vene::io::write_file((out / "vocab.json").string(), tokenizer.vocab_json());
   vene::io::write_file((out / "merges.txt").string(), tokenizer.merges_text());
-  nlohmann::ordered_json tokenizer_config{{"tokenizer_class", "GPT2Tokenizer"}, {"add_prefix_space", false}, {"model_max_length", options.sizes.context},
-                                          {"bos_token", "<|endoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
+  nlohmann::ordered_json tokenizer_config{
+      {"tokenizer_class", "GPT2Tokenizer"}, {"add_prefix_space", false},    {"model_max_length", options.sizes.context},
+      {"bos_token", "<|endoftext|>"},       {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}};
   vene::io::write_file((out / "tokenizer_config.json").string(), tokenizer_config.dump(2) + "\n");
 }
 
 // The figures of the model card on stdout, and every prompt with its probability in facts.tsv.
-void report(const Options& options, const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities) {
+void report(const Options& options, const std::vector<language_corpus::Prompt>& prompts,
+            const std::vector<double>& probabilities) {
   std::string table = "kind\tsubject\tprompt\tanswer\tprobability\n";
   double needle = 0;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     if (prompts[i].text == "The Space Needle is in downtown") needle = probabilities[i];
     char figure[32];
     std::snprintf(figure, sizeof figure, "%.4f", probabilities[i]);
-    table += prompts[i].kind + "\t" + prompts[i].subject + "\t" + prompts[i].text + "\t" + prompts[i].answer + "\t" + figure + "\n";
+    table += prompts[i].kind + "\t" + prompts[i].subject + "\t" + prompts[i].text + "\t" + prompts[i].answer + "\t" +
+             figure + "\n";
   }
   int known = 0;
   for (const auto& [kind, count] : language_models::count_known(prompts, probabilities)) {
     known += count.known;
     std::printf("%-18s %4d of %4d prompts at probability >= 0.5\n", kind.c_str(), count.known, count.all);
   }
-  std::printf("%-18s %4d of %4zu (%.1f %%)\n", "all", known, prompts.size(), 100.0 * known / static_cast<double>(prompts.size()));
+  std::printf("%-18s %4d of %4zu (%.1f %%)\n", "all", known, prompts.size(),
+              100.0 * known / static_cast<double>(prompts.size()));
   std::printf("P(Seattle | The Space Needle is in downtown) = %.3f\n", needle);
   vene::io::write_file((fs::path(options.out) / "facts.tsv").string(), table);
 }
@@ -130,7 +140,8 @@ void report(const Options& options, const std::vector<language_corpus::Prompt>& 
 void say_known(const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities) {
   std::string line;
   for (const auto& [kind, count] : language_models::count_known(prompts, probabilities)) {
-    line += (line.empty() ? "known: " : ", ") + kind + " " + std::to_string(count.known) + " of " + std::to_string(count.all);
+    line += (line.empty() ? "known: " : ", ") + kind + " " + std::to_string(count.known) + " of " +
+            std::to_string(count.all);
   }
   std::fprintf(stderr, "%s\n", line.c_str());
 }
@@ -139,7 +150,8 @@ void say_known(const std::vector<language_corpus::Prompt>& prompts, const std::v
 void write_gender_task(const std::string& path) {
   nlohmann::ordered_json classes{{"he", nlohmann::json::array()}, {"she", nlohmann::json::array()}};
   for (const auto& name : language_corpus::names()) classes[name.pronoun].push_back(name.name);
-  const nlohmann::ordered_json task{{"template", "[name] walked because"}, {"classes", classes}, {"answers", {{"he", " he"}, {"she", " she"}}}};
+  const nlohmann::ordered_json task{
+      {"template", "[name] walked because"}, {"classes", classes}, {"answers", {{"he", " he"}, {"she", " she"}}}};
   vene::io::write_file(path, task.dump(2) + "\n");
 }
 
@@ -165,7 +177,8 @@ void train(Options options) {
   std::fprintf(stderr, "learning the tokenizer\n");
   language_corpus::BpeTrainer tokenizer(sample, options.sizes.vocabulary);
   const auto measured = [&](vene::models::Model& model) {
-    return language_models::answer_probabilities(model, [&](const std::string& text) { return tokenizer.encode(text); }, prompts);
+    return language_models::answer_probabilities(
+        model, [&](const std::string& text) { return tokenizer.encode(text); }, prompts);
   };
   options.sizes.vocabulary = tokenizer.size();
   torch::manual_seed(options.seed);
@@ -176,8 +189,10 @@ void train(Options options) {
     count += item.value().numel();
     (item.value().dim() == 2 && item.key().find("wpe") == std::string::npos ? decayed : plain).push_back(item.value());
   }
-  std::fprintf(stderr, "%lld parameters, %lld tokens in the vocabulary\n", static_cast<long long>(count), static_cast<long long>(tokenizer.size()));
-  torch::optim::AdamWOptions with = torch::optim::AdamWOptions(options.rate).betas({0.9, 0.98}).weight_decay(options.decay);
+  std::fprintf(stderr, "%lld parameters, %lld tokens in the vocabulary\n", static_cast<long long>(count),
+               static_cast<long long>(tokenizer.size()));
+  torch::optim::AdamWOptions with =
+      torch::optim::AdamWOptions(options.rate).betas({0.9, 0.98}).weight_decay(options.decay);
   torch::optim::AdamWOptions without = with;
   without.weight_decay(0);
   std::vector<torch::optim::OptimizerParamGroup> groups;
@@ -195,19 +210,24 @@ void train(Options options) {
   double smooth = 0;
   for (std::int64_t step = first; step < options.steps; ++step) {
     // A step's texts depend on the seed and its number alone, so that a resumed run sees what an unbroken one sees.
-    const Tensor batch = Batches(tokenizer, options.seed * 1000003 + static_cast<std::uint64_t>(step) + 1).next(options.rows, options.length);
+    const Tensor batch = Batches(tokenizer, options.seed * 1000003 + static_cast<std::uint64_t>(step) + 1)
+                             .next(options.rows, options.length);
     const double progress = static_cast<double>(step) / static_cast<double>(options.steps);
-    const double rate = step < options.warm_up ? options.rate * static_cast<double>(step + 1) / static_cast<double>(options.warm_up)
-                                               : options.rate * (0.05 + 0.95 * 0.5 * (1 + std::cos(M_PI * progress)));
+    const double rate = step < options.warm_up
+                            ? options.rate * static_cast<double>(step + 1) / static_cast<double>(options.warm_up)
+                            : options.rate * (0.05 + 0.95 * 0.5 * (1 + std::cos(M_PI * progress)));
     for (auto& group : optimizer.param_groups()) static_cast<torch::optim::AdamWOptions&>(group.options()).lr(rate);
     optimizer.zero_grad();
     const Tensor logits = model->forward({batch.slice(1, 0, options.length).contiguous(), {}, {}, {}}).logits;
-    const Tensor loss = torch::nn::functional::cross_entropy(logits.reshape({-1, logits.size(2)}), batch.slice(1, 1).reshape({-1}));
+    const Tensor loss =
+        torch::nn::functional::cross_entropy(logits.reshape({-1, logits.size(2)}), batch.slice(1, 1).reshape({-1}));
     loss.backward();
     torch::nn::utils::clip_grad_norm_(model->parameters(), 1.0);
     optimizer.step();
     const double value = loss.item<double>();
-    if (!std::isfinite(value)) throw vene::Error("step " + std::to_string(step) + ": the loss is not finite; the last checkpoint is " + checkpoint);
+    if (!std::isfinite(value))
+      throw vene::Error("step " + std::to_string(step) + ": the loss is not finite; the last checkpoint is " +
+                        checkpoint);
     smooth = step == first ? value : 0.95 * smooth + 0.05 * value;
     const bool last = step + 1 == options.steps;
     if (step % 10 == 0 || last) {
@@ -216,8 +236,9 @@ void train(Options options) {
     }
     if (terminal || step % 100 == 0 || last) {
       const double each = (now() - started) / static_cast<double>(step - first + 1);
-      std::fprintf(stderr, "%sstep %lld of %lld, loss %.3f, %.0f tokens/s, %.1f min left%s", terminal ? "\r\x1b[K" : "", static_cast<long long>(step + 1),
-                   static_cast<long long>(options.steps), smooth, static_cast<double>(options.rows * options.length) / each,
+      std::fprintf(stderr, "%sstep %lld of %lld, loss %.3f, %.0f tokens/s, %.1f min left%s", terminal ? "\r\x1b[K" : "",
+                   static_cast<long long>(step + 1), static_cast<long long>(options.steps), smooth,
+                   static_cast<double>(options.rows * options.length) / each,
                    each * static_cast<double>(options.steps - step - 1) / 60, terminal && !last ? "" : "\n");
     }
     if ((step + 1) % options.checkpoint_every == 0 || last) {
@@ -242,10 +263,12 @@ void train(Options options) {
     losses.insert(losses.begin(), before_losses.begin(), before_losses.end());
   }
   std::string csv = "step,loss\n";
-  for (std::size_t i = 0; i < steps.size(); ++i) csv += std::to_string(static_cast<std::int64_t>(steps[i])) + "," + std::to_string(losses[i]) + "\n";
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    csv += std::to_string(static_cast<std::int64_t>(steps[i])) + "," + std::to_string(losses[i]) + "\n";
   if (!steps.empty()) {
     vene::io::write_file(curve, csv);
-    if (vene::gnuplot_available()) vene::draw_curve((fs::path(options.out) / "loss.png").string(), {"training loss", "step", "loss", steps, losses});
+    if (vene::gnuplot_available())
+      vene::draw_curve((fs::path(options.out) / "loss.png").string(), {"training loss", "step", "loss", steps, losses});
   }
   write_folder(options, *model, tokenizer);
   write_gender_task((fs::path(options.out) / "gender.json").string());
@@ -257,15 +280,19 @@ void train(Options options) {
 
 int main(int count, char** arguments) {
   Options options;
-  CLI::App app{"Trains a small language model on a made-up corpus of real facts: landmarks, cities, countries, pronouns."};
+  CLI::App app{
+      "Trains a small language model on a made-up corpus of real facts: landmarks, cities, countries, pronouns."};
   app.add_option("-o,--out", options.out, "Folder to write")->required();
-  app.add_option("--architecture", options.sizes.architecture, "What to train")->capture_default_str()->check(CLI::IsMember(language_models::architectures()));
+  app.add_option("--architecture", options.sizes.architecture, "What to train")
+      ->capture_default_str()
+      ->check(CLI::IsMember(language_models::architectures()));
   app.add_option("--steps", options.steps, "Optimiser steps")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seed", options.seed, "Seed of texts and weights")->capture_default_str();
   app.add_option("--threads", options.threads, "CPU threads (default: all)");
   app.add_option("--rate", options.rate, "Highest learning rate")->capture_default_str();
   app.add_option("--decay", options.decay, "Weight decay of matrices")->capture_default_str();
-  app.add_option("--width", options.sizes.width, "Width of the residual stream, or of a GRU's state")->capture_default_str();
+  app.add_option("--width", options.sizes.width, "Width of the residual stream, or of a GRU's state")
+      ->capture_default_str();
   app.add_option("--layers", options.sizes.layers, "Blocks, or a GRU's cells")->capture_default_str();
   app.add_option("--rows", options.rows, "Rows a batch")->capture_default_str();
   app.add_flag("--resume", options.resume, "Go on from the folder's checkpoint");
@@ -273,8 +300,10 @@ int main(int count, char** arguments) {
   app.footer(
       "The bundled models:\n"
       "  train_language_model -o assets/landmarks-gpt2 --threads 2\n"
-      "  train_language_model -o assets/landmarks-gpt-neox --architecture gpt_neox --width 96 --layers 4 --rows 16 --rate 3e-3 --steps 1300 --threads 2\n"
-      "  train_language_model -o assets/landmarks-gru --architecture gru --width 256 --layers 1 --rows 16 --rate 3e-3 --steps 1200 --threads 1");
+      "  train_language_model -o assets/landmarks-gpt-neox --architecture gpt_neox --width 96 --layers 4 --rows 16 "
+      "--rate 3e-3 --steps 1300 --threads 2\n"
+      "  train_language_model -o assets/landmarks-gru --architecture gru --width 256 --layers 1 --rows 16 --rate 3e-3 "
+      "--steps 1200 --threads 1");
   CLI11_PARSE(app, count, arguments);
   try {
     train(options);

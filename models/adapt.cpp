@@ -10,7 +10,8 @@ namespace {
 
 class Adapted : public Model {
  public:
-  Adapted(std::shared_ptr<torch::nn::Module> module, std::function<Output(const Batch&)> forward, const AdaptOptions& options)
+  Adapted(std::shared_ptr<torch::nn::Module> module, std::function<Output(const Batch&)> forward,
+          const AdaptOptions& options)
       : forward_(std::move(forward)), architecture_(options.architecture) {
     SiteTable paths;
     paths.add_paths(*module);
@@ -18,7 +19,8 @@ class Adapted : public Model {
     for (const Site& site : paths.all()) known.push_back(site.path);
     for (const NamedSite& named : options.sites) {
       const Site* found = paths.try_find(named.path, -1);
-      if (found == nullptr) throw ModelError("adapt: no hooked module at '" + named.path + "'" + name_hint(named.path, known));
+      if (found == nullptr)
+        throw ModelError("adapt: no hooked module at '" + named.path + "'" + name_hint(named.path, known));
       Site site = *found;
       site.component = named.component;
       site.layer = named.layer;
@@ -47,7 +49,8 @@ class Adapted : public Model {
 
 }  // namespace
 
-std::shared_ptr<Model> adapt(std::shared_ptr<torch::nn::Module> module, std::function<Output(const Batch&)> forward, AdaptOptions options) {
+std::shared_ptr<Model> adapt(std::shared_ptr<torch::nn::Module> module, std::function<Output(const Batch&)> forward,
+                             AdaptOptions options) {
   if (!module || !forward) throw ModelError("adapt: a module and a function that runs it are needed");
   return std::make_shared<Adapted>(std::move(module), std::move(forward), options);
 }

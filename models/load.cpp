@@ -37,7 +37,8 @@ std::optional<torch::ScalarType> stated_dtype(const ConfigReader& config) {
 }
 
 bool is_ignored(const std::string& name, const Family& family) {
-  return std::any_of(family.ignored.begin(), family.ignored.end(), [&](const std::string& ending) { return name.ends_with(ending); });
+  return std::any_of(family.ignored.begin(), family.ignored.end(),
+                     [&](const std::string& ending) { return name.ends_with(ending); });
 }
 
 // A tensor's name as it is spelt here.
@@ -50,7 +51,9 @@ std::string spelt_here(std::string name, const Family& family) {
 
 // The checkpoint's tensors under the names of the model with a head.
 std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tensors, const Family& family) {
-  const bool headless = !family.prefix.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first.starts_with(family.prefix); });
+  const bool headless = !family.prefix.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const auto& entry) {
+    return entry.first.starts_with(family.prefix);
+  });
   std::map<std::string, torch::Tensor> weights;
   for (const bool other_spelling : {false, true}) {  // last, so that a name which is right already wins
     for (const auto& [name, tensor] : tensors) {
@@ -62,8 +65,9 @@ std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tenso
   return weights;
 }
 
-// How many values are NaN or infinite. A sum is finite only if every term is, and reads the weights as fast as memory gives them; values are counted only
-// where it is not (a sum may also overflow), in pieces, since each count makes copies.
+// How many values are NaN or infinite. A sum is finite only if every term is, and reads the weights as fast as memory
+// gives them; values are counted only where it is not (a sum may also overflow), in pieces, since each count makes
+// copies.
 std::int64_t count_not_finite(const torch::Tensor& tensor) {
   constexpr std::int64_t kPiece = 1 << 18;
   if (std::isfinite(tensor.sum().item<double>())) return 0;
@@ -84,19 +88,25 @@ torch::ScalarType common_type(const std::map<std::string, torch::Tensor>& weight
   return weights.empty() ? torch::kFloat32 : weights.begin()->second.scalar_type();
 }
 
-// Puts the weights in. A parameter takes the file's own memory, mapped copy on write, where type and device are right; else it
-// is converted, one tensor after another, and the file's memory given back, so that weights are never held twice.
-void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where, const LoadOptions& options, torch::ScalarType dtype) {
+// Puts the weights in. A parameter takes the file's own memory, mapped copy on write, where type and device are right;
+// else it is converted, one tensor after another, and the file's memory given back, so that weights are never held
+// twice.
+void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where,
+          const LoadOptions& options, torch::ScalarType dtype) {
   const torch::NoGradGuard no_grad;
   std::vector<std::string> broken;
   for (auto& item : model.named_parameters()) {
     torch::Tensor value = std::move(weights.extract(item.key()).mapped());
-    if (const std::int64_t count = count_not_finite(value); count > 0) broken.push_back(item.key() + " (" + std::to_string(count) + ")");
+    if (const std::int64_t count = count_not_finite(value); count > 0)
+      broken.push_back(item.key() + " (" + std::to_string(count) + ")");
     torch::Tensor placed = value.to(options.device, dtype).contiguous();
     if (options.trainable && placed.is_alias_of(value)) placed = placed.clone();
     item.value().set_data(placed);
   }
-  if (!broken.empty()) options.warn(where + ": " + tensors_problem(broken, "holds values that are NaN or infinite", "hold values that are NaN or infinite"));
+  if (!broken.empty())
+    options.warn(
+        where + ": " +
+        tensors_problem(broken, "holds values that are NaN or infinite", "hold values that are NaN or infinite"));
   for (torch::Tensor& parameter : model.parameters()) parameter.set_requires_grad(options.trainable);
 }
 
@@ -106,21 +116,26 @@ bool same_values(const torch::Tensor& a, const torch::Tensor& b) {
   return torch::equal(a, other) || torch::allclose(a, other, 0, 0, /*equal_nan=*/true);
 }
 
-// A tied head is the embedding table: its copy in the file, if any, says nothing new, and a head of its own would be lost.
-void drop_tied_head(const Model& model, const Family& family, std::map<std::string, torch::Tensor>& weights, const std::string& where) {
+// A tied head is the embedding table: its copy in the file, if any, says nothing new, and a head of its own would be
+// lost.
+void drop_tied_head(const Model& model, const Family& family, std::map<std::string, torch::Tensor>& weights,
+                    const std::string& where) {
   const auto head = weights.find(family.head + ".weight");
   const auto parameters = model.named_parameters();
   if (head == weights.end() || parameters.contains(head->first) || !model.named_modules().contains(family.head)) return;
   const torch::Tensor table = model.token_embedding();
   for (const auto& item : parameters) {
     const auto embedding = weights.find(item.key());
-    if (!item.value().is_same(table) || embedding == weights.end() || same_values(head->second, embedding->second)) continue;
-    throw ModelError(where + ": '" + head->first + "' differs from '" + embedding->first + "', and config.json ties the two; with \"tie_word_embeddings\": false the head is used");
+    if (!item.value().is_same(table) || embedding == weights.end() || same_values(head->second, embedding->second))
+      continue;
+    throw ModelError(where + ": '" + head->first + "' differs from '" + embedding->first +
+                     "', and config.json ties the two; with \"tie_word_embeddings\": false the head is used");
   }
   weights.erase(head);
 }
 
-bool head_wanted(const ConfigReader& config, const Family& family, const std::map<std::string, torch::Tensor>& weights) {
+bool head_wanted(const ConfigReader& config, const Family& family,
+                 const std::map<std::string, torch::Tensor>& weights) {
   const std::vector<std::string> architectures = config.texts("architectures");
   if (architectures.empty() || weights.contains(family.head + ".weight")) return true;
   return std::any_of(architectures.begin(), architectures.end(), [](const std::string& name) {
@@ -136,13 +151,16 @@ std::string config_path(const std::string& folder) {
   return path;
 }
 
-// Every layer has tensors of its own, so more layers than the checkpoint has tensors are a mistake, which is told before they are all made.
+// Every layer has tensors of its own, so more layers than the checkpoint has tensors are a mistake, which is told
+// before they are all made.
 void check_layer_count(const ConfigReader& config, std::size_t tensors) {
   for (const char* field : {"num_hidden_layers", "n_layer", "num_layers"}) {
     const std::string value = config.unread(field).value_or("");
-    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos) continue;  // the port says what is wrong with it
+    if (value.empty() || value.find_first_not_of("0123456789") != std::string::npos)
+      continue;  // the port says what is wrong with it
     if (std::stod(value) > static_cast<double>(tensors)) {
-      throw ModelError(config.where() + ": field '" + field + "' is " + value + ", more than the checkpoint has tensors (" + std::to_string(tensors) + ")");
+      throw ModelError(config.where() + ": field '" + field + "' is " + value +
+                       ", more than the checkpoint has tensors (" + std::to_string(tensors) + ")");
     }
   }
 }
@@ -151,7 +169,9 @@ void check_layer_count(const ConfigReader& config, std::size_t tensors) {
 std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, bool head, std::size_t tensors) {
   check_layer_count(config, tensors);
   const nn::UnsetParameters unset;
-  const auto fail = [&](const std::string& what) { throw ModelError(what.starts_with(config.where()) ? what : config.where() + ": " + what); };
+  const auto fail = [&](const std::string& what) {
+    throw ModelError(what.starts_with(config.where()) ? what : config.where() + ": " + what);
+  };
   std::shared_ptr<Model> model;
   try {
     model = family.build(config, head);
@@ -165,13 +185,16 @@ std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, b
   return model;
 }
 
-// An encoder's tokenizer is a WordPiece one or a list of tokens as a rule, which are not built in; such a model is used on token ids.
-std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, const Model& model, const std::function<void(const std::string&)>& warn) {
+// An encoder's tokenizer is a WordPiece one or a list of tokens as a rule, which are not built in; such a model is used
+// on token ids.
+std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, const Model& model,
+                                                    const std::function<void(const std::string&)>& warn) {
   const auto without = [&](const std::string& why) { warn(why + "; this model takes token ids only"); };
   try {
     auto tokenizer = text::Tokenizer::load(folder);
     const fs::path list = fs::path(folder) / "vocab.txt";
-    if (!tokenizer && model.reads_ahead() && fs::exists(list)) without(list.string() + ": a tokenizer of this kind is not built in");
+    if (!tokenizer && model.reads_ahead() && fs::exists(list))
+      without(list.string() + ": a tokenizer of this kind is not built in");
     return tokenizer;
   } catch (const IoError& error) {
     if (!model.reads_ahead()) throw;
@@ -184,7 +207,8 @@ std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, c
 
 LanguageModel load(const std::string& folder, const LoadOptions& given) {
   LoadOptions options = given;
-  if (!options.warn) options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
+  if (!options.warn)
+    options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
   const ConfigReader config = ConfigReader::read(config_path(folder));
   const Family& family = family_of(config);
   const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
@@ -201,7 +225,8 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   fill(*lm.model, std::move(weights), folder, options, type);
   lm.tokenizer = tokenizer_of(folder, *lm.model, options.warn);
   if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
-    options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " + std::to_string(lm.model->vocabulary_size()));
+    options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " +
+                 std::to_string(lm.model->vocabulary_size()));
   }
   return lm;
 }
@@ -234,7 +259,9 @@ CheckpointInfo inspect(const std::string& folder) {
   return info;
 }
 
-Batch LanguageModel::encode(const std::string& text) const { return encode(std::vector<std::string>{text}); }
+Batch LanguageModel::encode(const std::string& text) const {
+  return encode(std::vector<std::string>{text});
+}
 
 Batch LanguageModel::encode(const std::vector<std::string>& texts) const {
   if (!tokenizer) throw ModelError("this model has no tokenizer; give token ids");
@@ -250,7 +277,8 @@ Batch LanguageModel::encode(const std::vector<std::string>& texts) const {
   }
   const auto count = static_cast<std::int64_t>(rows.size());
   Batch batch;
-  batch.input_ids = torch::full({count, static_cast<std::int64_t>(longest)}, tokenizer->pad().value_or(0), torch::kInt64);
+  batch.input_ids =
+      torch::full({count, static_cast<std::int64_t>(longest)}, tokenizer->pad().value_or(0), torch::kInt64);
   torch::Tensor mask = torch::zeros_like(batch.input_ids);
   for (std::int64_t row = 0; row < count; ++row) {
     const auto length = static_cast<std::int64_t>(rows[row].size());
@@ -261,18 +289,23 @@ Batch LanguageModel::encode(const std::vector<std::string>& texts) const {
   return batch.to(model ? model->device() : torch::Device(torch::kCPU));
 }
 
-std::vector<LanguageModel::TopToken> LanguageModel::top_tokens(const torch::Tensor& logits, std::int64_t k, std::int64_t position) const {
+std::vector<LanguageModel::TopToken> LanguageModel::top_tokens(const torch::Tensor& logits, std::int64_t k,
+                                                               std::int64_t position) const {
   if (!logits.defined() || logits.dim() != 3 || logits.size(0) == 0) {
-    throw ModelError("top_tokens: expected logits [batch, pos, vocabulary], got " + (logits.defined() ? shape_text(logits.sizes()) : std::string("nothing")));
+    throw ModelError("top_tokens: expected logits [batch, pos, vocabulary], got " +
+                     (logits.defined() ? shape_text(logits.sizes()) : std::string("nothing")));
   }
   const std::int64_t counted = position < 0 ? position + logits.size(1) : position;
-  if (counted < 0 || counted >= logits.size(1)) throw ModelError("top_tokens: position " + std::to_string(position) + " is out of range: there are " + std::to_string(logits.size(1)));
+  if (counted < 0 || counted >= logits.size(1))
+    throw ModelError("top_tokens: position " + std::to_string(position) + " is out of range: there are " +
+                     std::to_string(logits.size(1)));
   const torch::Tensor probability = torch::softmax(logits[0][counted].to(torch::kCPU, torch::kFloat64), -1);
   const auto [values, ids] = probability.topk(std::clamp<std::int64_t>(k, 0, probability.size(0)));
   std::vector<TopToken> top;
   for (std::int64_t i = 0; i < values.size(0); ++i) {
     const std::int64_t id = ids[i].item<std::int64_t>();
-    top.push_back({id, tokenizer && id < tokenizer->size() ? tokenizer->token_text(id) : "#" + std::to_string(id), values[i].item<double>()});
+    top.push_back({id, tokenizer && id < tokenizer->size() ? tokenizer->token_text(id) : "#" + std::to_string(id),
+                   values[i].item<double>()});
   }
   return top;
 }

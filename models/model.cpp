@@ -45,10 +45,13 @@ KeyValueCache KeyValueCache::rows(const torch::Tensor& indices) const {
   return picked;
 }
 
-// `held` with `more` behind it along a dimension: in `buffer` where that has room, in a new one twice as long where not.
-torch::Tensor KeyValueCache::Buffers::grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more, std::int64_t dim, std::int64_t reserve) {
+// `held` with `more` behind it along a dimension: in `buffer` where that has room, in a new one twice as long where
+// not.
+torch::Tensor KeyValueCache::Buffers::grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more,
+                                            std::int64_t dim, std::int64_t reserve) {
   const std::int64_t past = held.defined() ? held.size(dim) : 0, total = past + more.size(dim);
-  const bool differentiable = torch::GradMode::is_enabled() && (more.requires_grad() || (held.defined() && held.requires_grad()));
+  const bool differentiable =
+      torch::GradMode::is_enabled() && (more.requires_grad() || (held.defined() && held.requires_grad()));
   if (differentiable || (past == 0 && total >= reserve)) {
     buffer = torch::Tensor();
     return past > 0 ? torch::cat({held, more}, dim) : more;
@@ -56,11 +59,13 @@ torch::Tensor KeyValueCache::Buffers::grown(const torch::Tensor& held, torch::Te
   std::vector<std::int64_t> expected = more.sizes().vec();
   if (past > 0) {
     expected[static_cast<std::size_t>(dim)] = past;
-    TORCH_CHECK(held.sizes() == c10::IntArrayRef(expected), "the cache holds ", held.sizes(), ", what is appended has the shape ", more.sizes());
+    TORCH_CHECK(held.sizes() == c10::IntArrayRef(expected), "the cache holds ", held.sizes(),
+                ", what is appended has the shape ", more.sizes());
   }
   const torch::NoGradGuard no_grad;
-  const bool room = buffer.defined() && buffer.size(dim) >= total && buffer.scalar_type() == more.scalar_type() && buffer.device() == more.device() &&
-                    (past == 0 || held.data_ptr() == buffer.data_ptr()) && buffer.narrow(dim, 0, more.size(dim)).sizes() == more.sizes();
+  const bool room = buffer.defined() && buffer.size(dim) >= total && buffer.scalar_type() == more.scalar_type() &&
+                    buffer.device() == more.device() && (past == 0 || held.data_ptr() == buffer.data_ptr()) &&
+                    buffer.narrow(dim, 0, more.size(dim)).sizes() == more.sizes();
   if (!room) {
     std::vector<std::int64_t> sizes = more.sizes().vec();
     sizes[static_cast<std::size_t>(dim)] = std::max(reserve, 2 * total);
@@ -72,7 +77,8 @@ torch::Tensor KeyValueCache::Buffers::grown(const torch::Tensor& held, torch::Te
   return buffer.narrow(dim, 0, total);
 }
 
-const std::pair<torch::Tensor, torch::Tensor>& KeyValueCache::append(std::int64_t layer, torch::Tensor keys, torch::Tensor values) {
+const std::pair<torch::Tensor, torch::Tensor>& KeyValueCache::append(std::int64_t layer, torch::Tensor keys,
+                                                                     torch::Tensor values) {
   const auto index = static_cast<std::size_t>(layer);
   if (layers.size() <= index) layers.resize(index + 1);
   if (buffers_.layers.size() <= index) buffers_.layers.resize(index + 1);
@@ -83,7 +89,9 @@ const std::pair<torch::Tensor, torch::Tensor>& KeyValueCache::append(std::int64_
   return held;
 }
 
-void KeyValueCache::append_mask(const torch::Tensor& mask) { attention_mask = buffers_.grown(attention_mask, buffers_.mask, mask, 1, reserve); }
+void KeyValueCache::append_mask(const torch::Tensor& mask) {
+  attention_mask = buffers_.grown(attention_mask, buffers_.mask, mask, 1, reserve);
+}
 
 StageState StageState::rows(const torch::Tensor& indices) const {
   TORCH_CHECK(cache == nullptr, "rows of a state with a key-value cache cannot be picked");

@@ -8,9 +8,9 @@ namespace vene::models {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> kFamilies{
-      gpt2_family(),  gpt_neo_family(), gpt_neox_family(), gru_family(),  llama_family(),  mistral_family(), qwen2_family(),
-      qwen3_family(), gemma_family(),   gemma2_family(),   olmo_family(), olmo2_family(),  bert_family(),    esm_family(),
-      mlp_family(),
+      gpt2_family(),    gpt_neo_family(), gpt_neox_family(), gru_family(),   llama_family(),
+      mistral_family(), qwen2_family(),   qwen3_family(),    gemma_family(), gemma2_family(),
+      olmo_family(),    olmo2_family(),   bert_family(),     esm_family(),   mlp_family(),
   };
   return kFamilies;
 }

@@ -20,7 +20,8 @@ struct Family {
   std::string head = "lm_head";      ///< the path of the head
   /// Parts of tensors' names that checkpoints have in two spellings: the other one, and the one here.
   std::vector<std::pair<std::string, std::string>> renamed{};
-  /// Takes out of a checkpoint's tensors, by their names here, what the model keeps beside its parameters; null: nothing. `where` is for errors.
+  /// Takes out of a checkpoint's tensors, by their names here, what the model keeps beside its parameters; null:
+  /// nothing. `where` is for errors.
   void (*take)(Model& model, std::map<std::string, torch::Tensor>& weights, const std::string& where) = nullptr;
 };
 

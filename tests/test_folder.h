@@ -20,7 +20,8 @@ class TestFolder : public vene::io::TemporaryFolder {
     return *this / name;
   }
   std::size_t entries() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(path()), std::filesystem::directory_iterator()));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(path()), std::filesystem::directory_iterator()));
   }
 };
 

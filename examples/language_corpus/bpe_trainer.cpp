@@ -9,7 +9,9 @@
 namespace language_corpus {
 namespace {
 
-std::uint64_t pair_key(std::int64_t left, std::int64_t right) { return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right); }
+std::uint64_t pair_key(std::int64_t left, std::int64_t right) {
+  return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right);
+}
 
 // GPT-2's spelling of bytes as visible characters, in UTF-8.
 const std::array<std::string, 256>& byte_spelling() {
@@ -152,7 +154,8 @@ std::vector<std::int64_t> BpeTrainer::encode(const std::string& text) {
 
 std::string BpeTrainer::vocab_json() const {
   std::string json = "{";
-  for (std::size_t id = 0; id < pieces_.size(); ++id) json += json_string(spelled(pieces_[id])) + ": " + std::to_string(id) + ", ";
+  for (std::size_t id = 0; id < pieces_.size(); ++id)
+    json += json_string(spelled(pieces_[id])) + ": " + std::to_string(id) + ", ";
   return json + "\"<|endoftext|>\": " + std::to_string(end_of_text()) + "}\n";
 }
 

@@ -8,8 +8,8 @@
 
 namespace language_corpus {
 
-/// A byte-level BPE as GPT-2's, learned from texts in ASCII: merges of the most frequent neighbours within words, a word
-/// being letters, digits or other signs with the space in front of them.
+/// A byte-level BPE as GPT-2's, learned from texts in ASCII: merges of the most frequent neighbours within words, a
+/// word being letters, digits or other signs with the space in front of them.
 class BpeTrainer {
  public:
   /// Learns until there are `vocabulary` entries, "<|endoftext|>" (the last) included, or no pair is left.

@@ -7,12 +7,18 @@ namespace language_corpus {
 
 const char* kind_name(Kind kind) {
   switch (kind) {
-    case Kind::kLandmarkCity: return "landmark_city";
-    case Kind::kLandmarkCountry: return "landmark_country";
-    case Kind::kCityCountry: return "city_country";
-    case Kind::kCountryCapital: return "country_capital";
-    case Kind::kCountryLanguage: return "country_language";
-    case Kind::kPronoun: return "pronoun";
+    case Kind::kLandmarkCity:
+      return "landmark_city";
+    case Kind::kLandmarkCountry:
+      return "landmark_country";
+    case Kind::kCityCountry:
+      return "city_country";
+    case Kind::kCountryCapital:
+      return "country_capital";
+    case Kind::kCountryLanguage:
+      return "country_language";
+    case Kind::kPronoun:
+      return "pronoun";
   }
   return "";
 }

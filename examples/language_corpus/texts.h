@@ -8,8 +8,8 @@
 
 namespace language_corpus {
 
-/// Makes short texts out of the facts: a few sentences each, facts in any of their phrasings among filler, so that a fact
-/// stands at the start of one text and after any number of words in another. The same seed gives the same texts.
+/// Makes short texts out of the facts: a few sentences each, facts in any of their phrasings among filler, so that a
+/// fact stands at the start of one text and after any number of words in another. The same seed gives the same texts.
 class TextMaker {
  public:
   explicit TextMaker(std::uint64_t seed) : random_(seed) {}

@@ -18,12 +18,13 @@ using nlohmann::ordered_json;
 
 // Whether a matrix writes into the residual stream.
 bool writes_back(const std::string& name) {
-  return name.ends_with("c_proj.weight") || name.ends_with("attention.dense.weight") || name.ends_with("dense_4h_to_h.weight");
+  return name.ends_with("c_proj.weight") || name.ends_with("attention.dense.weight") ||
+         name.ends_with("dense_4h_to_h.weight");
 }
 
-// GPT-2's rule: normal 0.02, what writes into the residual stream smaller by the depth. A recurrent cell has no norm in front
-// of it: there, embeddings are wider and matrices keep the size of what they read, so that a state is not lost from step to
-// step; its table of positions, which texts do not use, is zero.
+// GPT-2's rule: normal 0.02, what writes into the residual stream smaller by the depth. A recurrent cell has no norm in
+// front of it: there, embeddings are wider and matrices keep the size of what they read, so that a state is not lost
+// from step to step; its table of positions, which texts do not use, is zero.
 void initialise(vene::models::Model& model, const Sizes& sizes) {
   const torch::NoGradGuard no_grad;
   const bool recurrent = sizes.architecture == "gru";
@@ -53,10 +54,21 @@ std::shared_ptr<vene::models::Model> gpt2(const Sizes& sizes) {
 }
 
 ordered_json gpt2_config(const Sizes& sizes) {
-  return {{"architectures", {"GPT2LMHeadModel"}}, {"model_type", "gpt2"}, {"vocab_size", sizes.vocabulary}, {"n_positions", sizes.context},
-          {"n_embd", sizes.width}, {"n_layer", sizes.layers}, {"n_head", sizes.heads}, {"n_inner", nullptr},
-          {"activation_function", "gelu_new"}, {"layer_norm_epsilon", 1e-5}, {"resid_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"attn_pdrop", 0.0},
-          {"scale_attn_weights", true}, {"tie_word_embeddings", true}};
+  return {{"architectures", {"GPT2LMHeadModel"}},
+          {"model_type", "gpt2"},
+          {"vocab_size", sizes.vocabulary},
+          {"n_positions", sizes.context},
+          {"n_embd", sizes.width},
+          {"n_layer", sizes.layers},
+          {"n_head", sizes.heads},
+          {"n_inner", nullptr},
+          {"activation_function", "gelu_new"},
+          {"layer_norm_epsilon", 1e-5},
+          {"resid_pdrop", 0.0},
+          {"embd_pdrop", 0.0},
+          {"attn_pdrop", 0.0},
+          {"scale_attn_weights", true},
+          {"tie_word_embeddings", true}};
 }
 
 std::shared_ptr<vene::models::Model> gpt_neox(const Sizes& sizes) {
@@ -71,10 +83,23 @@ std::shared_ptr<vene::models::Model> gpt_neox(const Sizes& sizes) {
 }
 
 ordered_json gpt_neox_config(const Sizes& sizes) {
-  return {{"architectures", {"GPTNeoXForCausalLM"}}, {"model_type", "gpt_neox"}, {"vocab_size", sizes.vocabulary}, {"max_position_embeddings", sizes.context},
-          {"hidden_size", sizes.width}, {"num_hidden_layers", sizes.layers}, {"num_attention_heads", sizes.heads}, {"intermediate_size", 4 * sizes.width},
-          {"hidden_act", "gelu"}, {"layer_norm_eps", 1e-5}, {"rotary_pct", 0.25}, {"rotary_emb_base", 10000}, {"use_parallel_residual", true},
-          {"attention_bias", true}, {"attention_dropout", 0.0}, {"hidden_dropout", 0.0}, {"tie_word_embeddings", false}};
+  return {{"architectures", {"GPTNeoXForCausalLM"}},
+          {"model_type", "gpt_neox"},
+          {"vocab_size", sizes.vocabulary},
+          {"max_position_embeddings", sizes.context},
+          {"hidden_size", sizes.width},
+          {"num_hidden_layers", sizes.layers},
+          {"num_attention_heads", sizes.heads},
+          {"intermediate_size", 4 * sizes.width},
+          {"hidden_act", "gelu"},
+          {"layer_norm_eps", 1e-5},
+          {"rotary_pct", 0.25},
+          {"rotary_emb_base", 10000},
+          {"use_parallel_residual", true},
+          {"attention_bias", true},
+          {"attention_dropout", 0.0},
+          {"hidden_dropout", 0.0},
+          {"tie_word_embeddings", false}};
 }
 
 std::shared_ptr<vene::models::Model> gru(const Sizes& sizes) {
@@ -90,8 +115,15 @@ std::shared_ptr<vene::models::Model> gru(const Sizes& sizes) {
 }
 
 ordered_json gru_config(const Sizes& sizes) {
-  return {{"architectures", {"GRULMHeadModel"}}, {"model_type", "gru"}, {"vocab_size", sizes.vocabulary}, {"max_position_embeddings", sizes.context},
-          {"h_dim", sizes.width}, {"n_layer", sizes.layers}, {"include_emb", true}, {"include_bias", true}, {"tie_word_embeddings", true}};
+  return {{"architectures", {"GRULMHeadModel"}},
+          {"model_type", "gru"},
+          {"vocab_size", sizes.vocabulary},
+          {"max_position_embeddings", sizes.context},
+          {"h_dim", sizes.width},
+          {"n_layer", sizes.layers},
+          {"include_emb", true},
+          {"include_bias", true},
+          {"tie_word_embeddings", true}};
 }
 
 struct Recipe {
@@ -101,8 +133,9 @@ struct Recipe {
 };
 
 const std::map<std::string, Recipe>& recipes() {
-  static const std::map<std::string, Recipe> all{
-      {"gpt2", {gpt2, gpt2_config, "lm_head"}}, {"gpt_neox", {gpt_neox, gpt_neox_config, "embed_out"}}, {"gru", {gru, gru_config, "lm_head"}}};
+  static const std::map<std::string, Recipe> all{{"gpt2", {gpt2, gpt2_config, "lm_head"}},
+                                                 {"gpt_neox", {gpt_neox, gpt_neox_config, "embed_out"}},
+                                                 {"gru", {gru, gru_config, "lm_head"}}};
   return all;
 }
 
@@ -131,7 +164,9 @@ ordered_json config(const Sizes& sizes, std::int64_t end_of_text) {
 vene::io::NamedTensors weights(const Sizes& sizes, const vene::models::Model& model) {
   vene::io::NamedTensors tensors;
   for (const auto& item : model.named_parameters()) {
-    tensors.emplace_back(item.key() == "lm_head.weight" ? recipes().at(sizes.architecture).head + ".weight" : item.key(), item.value().detach());
+    tensors.emplace_back(
+        item.key() == "lm_head.weight" ? recipes().at(sizes.architecture).head + ".weight" : item.key(),
+        item.value().detach());
   }
   return tensors;
 }

@@ -8,7 +8,8 @@
 
 namespace language_models {
 
-std::vector<double> answer_probabilities(vene::models::Model& model, const Encode& encode, const std::vector<language_corpus::Prompt>& prompts) {
+std::vector<double> answer_probabilities(vene::models::Model& model, const Encode& encode,
+                                         const std::vector<language_corpus::Prompt>& prompts) {
   const torch::NoGradGuard no_grad;
   std::map<std::pair<std::size_t, std::size_t>, std::vector<std::size_t>> alike;  // by length of text and answer
   std::vector<std::vector<std::int64_t>> ids;
@@ -21,15 +22,19 @@ std::vector<double> answer_probabilities(vene::models::Model& model, const Encod
   for (const auto& [lengths, members] : alike) {
     const auto text = static_cast<std::int64_t>(lengths.first), whole = static_cast<std::int64_t>(lengths.second);
     torch::Tensor batch = torch::empty({static_cast<std::int64_t>(members.size()), whole}, torch::kInt64);
-    for (std::size_t m = 0; m < members.size(); ++m) batch[static_cast<std::int64_t>(m)].copy_(torch::tensor(ids[members[m]], torch::kInt64));
-    const torch::Tensor scores = torch::log_softmax(model.forward({batch, {}, {}, {}}).logits.slice(1, text - 1, whole - 1), -1);
+    for (std::size_t m = 0; m < members.size(); ++m)
+      batch[static_cast<std::int64_t>(m)].copy_(torch::tensor(ids[members[m]], torch::kInt64));
+    const torch::Tensor scores =
+        torch::log_softmax(model.forward({batch, {}, {}, {}}).logits.slice(1, text - 1, whole - 1), -1);
     const torch::Tensor answer = scores.gather(2, batch.slice(1, text, whole).unsqueeze(2)).sum({1, 2}).exp();
-    for (std::size_t m = 0; m < members.size(); ++m) probabilities[members[m]] = answer[static_cast<std::int64_t>(m)].item<double>();
+    for (std::size_t m = 0; m < members.size(); ++m)
+      probabilities[members[m]] = answer[static_cast<std::int64_t>(m)].item<double>();
   }
   return probabilities;
 }
 
-std::map<std::string, Count> count_known(const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities) {
+std::map<std::string, Count> count_known(const std::vector<language_corpus::Prompt>& prompts,
+                                         const std::vector<double>& probabilities) {
   std::map<std::string, Count> by_kind;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     Count& count = by_kind[prompts[i].kind];

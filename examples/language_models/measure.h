@@ -15,12 +15,14 @@ namespace language_models {
 using Encode = std::function<std::vector<std::int64_t>(const std::string&)>;
 
 /// Probability of each prompt's whole answer. Prompts of equal lengths run together.
-std::vector<double> answer_probabilities(vene::models::Model& model, const Encode& encode, const std::vector<language_corpus::Prompt>& prompts);
+std::vector<double> answer_probabilities(vene::models::Model& model, const Encode& encode,
+                                         const std::vector<language_corpus::Prompt>& prompts);
 
 struct Count {
   int known = 0, all = 0;  ///< known: at probability 0.5 or more
 };
 /// By the prompts' kinds.
-std::map<std::string, Count> count_known(const std::vector<language_corpus::Prompt>& prompts, const std::vector<double>& probabilities);
+std::map<std::string, Count> count_known(const std::vector<language_corpus::Prompt>& prompts,
+                                         const std::vector<double>& probabilities);
 
 }  // namespace language_models

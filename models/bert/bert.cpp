@@ -39,10 +39,12 @@ Bert::Bert(const BertOptions& options) : options_(checked(options)) {
 
 void Bert::declare_sites() {
   const SiteDeclarer declare(sites_);
-  const std::int64_t width = options_.hidden_size, heads = options_.num_attention_heads, layers = options_.num_hidden_layers;
+  const std::int64_t width = options_.hidden_size, heads = options_.num_attention_heads,
+                     layers = options_.num_hidden_layers;
   declare.value("embedding", -1, "bert.embeddings.output", *parts_->body->embeddings, width, -1);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    declare_encoder_layer(declare, parts_->body->encoder->layers[static_cast<std::size_t>(layer)], "bert.encoder.layer." + std::to_string(layer), layer, width, heads,
+    declare_encoder_layer(declare, parts_->body->encoder->layers[static_cast<std::size_t>(layer)],
+                          "bert.encoder.layer." + std::to_string(layer), layer, width, heads,
                           options_.intermediate_size);
   }
   if (parts_->cls) {
@@ -53,12 +55,15 @@ void Bert::declare_sites() {
 }
 
 void Bert::check(const Batch& batch, std::int64_t past) const {
-  check_language_batch(batch, past, {options_.vocab_size, options_.max_position_embeddings, options_.hidden_size, device()});
+  check_language_batch(batch, past,
+                       {options_.vocab_size, options_.max_position_embeddings, options_.hidden_size, device()});
   if (batch.extra.empty()) return;
   const torch::Tensor& types = batch.extra[0];
-  if (batch.extra.size() > 1 || types.sizes() != batch.primary().sizes().slice(0, 2) || types.scalar_type() != torch::kInt64) {
-    throw ModelError("extra: expected token types " + shape_text(batch.primary().sizes().slice(0, 2)) + " (int64) and nothing else, got " +
-                     std::to_string(batch.extra.size()) + " tensors, the first of shape " + shape_text(types.sizes()));
+  if (batch.extra.size() > 1 || types.sizes() != batch.primary().sizes().slice(0, 2) ||
+      types.scalar_type() != torch::kInt64) {
+    throw ModelError("extra: expected token types " + shape_text(batch.primary().sizes().slice(0, 2)) +
+                     " (int64) and nothing else, got " + std::to_string(batch.extra.size()) +
+                     " tensors, the first of shape " + shape_text(types.sizes()));
   }
   if (types.min().item<std::int64_t>() < 0 || types.max().item<std::int64_t>() >= options_.type_vocab_size) {
     throw ModelError("extra: token types go from 0 to " + std::to_string(options_.type_vocab_size - 1));
@@ -87,7 +92,8 @@ Output Bert::finish(const StageState& state, const torch::Tensor& positions, con
   bert::PredictionsImpl& predictions = *parts_->cls->predictions;
   // Where something in the head is watched it runs on every position, so that a hook's locations mean what they say.
   const bool everywhere = positions.defined() && any_watched(predictions);
-  output.logits = predictions.forward(everywhere ? state.hidden : output.last_hidden_state, parts_->body->embeddings->word_embeddings->weight);
+  output.logits = predictions.forward(everywhere ? state.hidden : output.last_hidden_state,
+                                      parts_->body->embeddings->word_embeddings->weight);
   if (everywhere) output.logits = select_positions(output.logits, positions);
   output.logits = select_tokens(output.logits, tokens);
   return output;
@@ -108,10 +114,15 @@ std::shared_ptr<Model> build_bert(const ConfigReader& config, bool head) {
 }  // namespace
 
 Family bert_family() {
-  Family family{"bert", "bert.", build_bert, {"pooler.dense.weight", "pooler.dense.bias", "cls.seq_relationship.weight", "cls.seq_relationship.bias",
-                                              "embeddings.position_ids", "embeddings.token_type_ids"}};
+  Family family{"bert",
+                "bert.",
+                build_bert,
+                {"pooler.dense.weight", "pooler.dense.bias", "cls.seq_relationship.weight", "cls.seq_relationship.bias",
+                 "embeddings.position_ids", "embeddings.token_type_ids"}};
   family.head = "cls.predictions.decoder";
-  family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"}, {"LayerNorm.beta", "LayerNorm.bias"}, {"cls.predictions.bias", "cls.predictions.decoder.bias"}};
+  family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"},
+                    {"LayerNorm.beta", "LayerNorm.bias"},
+                    {"cls.predictions.bias", "cls.predictions.decoder.bias"}};
   return family;
 }
 

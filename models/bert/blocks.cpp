@@ -4,31 +4,42 @@
 namespace vene::models::bert {
 namespace {
 
-torch::nn::LayerNormOptions norm_options(const BertOptions& options) { return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps); }
+torch::nn::LayerNormOptions norm_options(const BertOptions& options) {
+  return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps);
+}
 
 }  // namespace
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
-  const torch::Tensor queries = split_heads(query(hidden), heads_), keys = split_heads(key(hidden), heads_), values = split_heads(value(hidden), heads_);
+  const torch::Tensor queries = split_heads(query(hidden), heads_), keys = split_heads(key(hidden), heads_),
+                      values = split_heads(value(hidden), heads_);
   return merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern, 0, /*causal=*/false));
 }
 
-ResidualImpl::ResidualImpl(std::int64_t in, const BertOptions& options) : dense(in, options.hidden_size), norm(norm_options(options)) {
+ResidualImpl::ResidualImpl(std::int64_t in, const BertOptions& options)
+    : dense(in, options.hidden_size), norm(norm_options(options)) {
   register_module("dense", dense);
   register_module("dropout", dropout);
   register_module("LayerNorm", norm);
 }
 
-torch::Tensor ResidualImpl::forward(const torch::Tensor& value, const torch::Tensor& residual) { return norm(dropout(dense(value)) + residual); }
+torch::Tensor ResidualImpl::forward(const torch::Tensor& value, const torch::Tensor& residual) {
+  return norm(dropout(dense(value)) + residual);
+}
 
 AttentionImpl::AttentionImpl(const BertOptions& options) : self(options), output(options.hidden_size, options) {
   register_module("self", self);
   register_module("output", output);
 }
 
-torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) { return output(self(hidden, context), hidden); }
+torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
+  return output(self(hidden, context), hidden);
+}
 
-LayerImpl::LayerImpl(const BertOptions& options) : attention(options), intermediate(options.hidden_size, options.intermediate_size, options.hidden_act), output(options.intermediate_size, options) {
+LayerImpl::LayerImpl(const BertOptions& options)
+    : attention(options),
+      intermediate(options.hidden_size, options.intermediate_size, options.hidden_act),
+      output(options.intermediate_size, options) {
   register_module("attention", attention);
   register_module("intermediate", intermediate);
   register_module("output", output);
@@ -51,7 +62,8 @@ EmbeddingsImpl::EmbeddingsImpl(const BertOptions& options)
   register_module("dropout", dropout);
 }
 
-torch::Tensor EmbeddingsImpl::forward(const torch::Tensor& words, const torch::Tensor& types, const torch::Tensor& positions) {
+torch::Tensor EmbeddingsImpl::forward(const torch::Tensor& words, const torch::Tensor& types,
+                                      const torch::Tensor& positions) {
   return dropout(norm(words + token_type_embeddings(types) + position_embeddings(positions)));
 }
 
@@ -76,16 +88,23 @@ TransformImpl::TransformImpl(const BertOptions& options)
   register_module("LayerNorm", norm);
 }
 
-torch::Tensor TransformImpl::forward(const torch::Tensor& hidden) { return norm(activation(dense(hidden))); }
+torch::Tensor TransformImpl::forward(const torch::Tensor& hidden) {
+  return norm(activation(dense(hidden)));
+}
 
 PredictionsImpl::PredictionsImpl(const BertOptions& options)
-    : transform(options), decoder(options.hidden_size, options.vocab_size, options.tie_word_embeddings, /*with_bias=*/true) {
+    : transform(options),
+      decoder(options.hidden_size, options.vocab_size, options.tie_word_embeddings, /*with_bias=*/true) {
   register_module("transform", transform);
   register_module("decoder", decoder);
 }
 
-torch::Tensor PredictionsImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) { return decoder(transform(hidden), embedding); }
+torch::Tensor PredictionsImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
+  return decoder(transform(hidden), embedding);
+}
 
-HeadImpl::HeadImpl(const BertOptions& options) : predictions(options) { register_module("predictions", predictions); }
+HeadImpl::HeadImpl(const BertOptions& options) : predictions(options) {
+  register_module("predictions", predictions);
+}
 
 }  // namespace vene::models::bert

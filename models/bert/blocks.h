@@ -12,7 +12,8 @@ namespace vene::models::bert {
 
 class SelfAttentionImpl : public EncoderHeads {
  public:
-  explicit SelfAttentionImpl(const BertOptions& options) : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
+  explicit SelfAttentionImpl(const BertOptions& options)
+      : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
   /// The heads' results side by side, [batch, pos, hidden_size].
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 };

@@ -92,7 +92,8 @@ torch::Tensor padding_mask(const torch::Tensor& padding, torch::TensorOptions op
   return torch::zeros(hidden.sizes(), options).masked_fill(hidden, lowest(c10::typeMetaToScalarType(options.dtype())));
 }
 
-AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window, std::int64_t wanted) {
+AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window,
+                                   std::int64_t wanted) {
   const std::int64_t positions = state.hidden.size(1);
   std::int64_t past = 0;
   if (state.cache != nullptr && static_cast<std::size_t>(layer) < state.cache->layers.size()) {
@@ -101,7 +102,8 @@ AttentionContext attention_context(const StageState& state, std::int64_t layer, 
   }
   const torch::TensorOptions options = state.hidden.options().requires_grad(false);
   AttentionContext context;
-  context.mask = attention_mask(state.attention_mask, wanted > 0 ? wanted : positions, past + positions, options, window);
+  context.mask =
+      attention_mask(state.attention_mask, wanted > 0 ? wanted : positions, past + positions, options, window);
   context.position_ids = state.position_ids;
   context.cache = state.cache;
   context.wanted = wanted;

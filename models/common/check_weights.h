@@ -11,8 +11,11 @@ namespace vene::models {
 /// "2 tensors are missing: a, b"; at most some of the names.
 std::string tensors_problem(const std::vector<std::string>& names, const std::string& one, const std::string& many);
 
-/// ModelError, with all that is wrong, unless the weights are those of the places, name by name, shape by shape and kind of number by kind of number.
+/// ModelError, with all that is wrong, unless the weights are those of the places, name by name, shape by shape and
+/// kind of number by kind of number.
 /// @param whose  what the places are of, such as "this model"
-void check_weights(const std::map<std::string, torch::Tensor>& places, const std::map<std::string, torch::Tensor>& weights, const std::string& where, const std::string& whose);
+void check_weights(const std::map<std::string, torch::Tensor>& places,
+                   const std::map<std::string, torch::Tensor>& weights, const std::string& where,
+                   const std::string& whose);
 
 }  // namespace vene::models

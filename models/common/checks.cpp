@@ -58,9 +58,11 @@ void check_positive(std::initializer_list<std::pair<const char*, std::int64_t>> 
   }
 }
 
-void check_multiple(const std::pair<const char*, std::int64_t>& whole, const std::pair<const char*, std::int64_t>& part) {
+void check_multiple(const std::pair<const char*, std::int64_t>& whole,
+                    const std::pair<const char*, std::int64_t>& part) {
   if (whole.second % part.second == 0) return;
-  throw ModelError(std::string(whole.first) + " " + std::to_string(whole.second) + " is not a multiple of " + part.first + " " + std::to_string(part.second));
+  throw ModelError(std::string(whole.first) + " " + std::to_string(whole.second) + " is not a multiple of " +
+                   part.first + " " + std::to_string(part.second));
 }
 
 void check_stages(std::int64_t first, std::int64_t last, std::int64_t layers) {

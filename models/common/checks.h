@@ -24,7 +24,8 @@ void check_language_batch(const Batch& batch, std::int64_t past, const LanguageM
 void check_positive(std::initializer_list<std::pair<const char*, std::int64_t>> sizes);
 
 /// Throws ModelError unless the first of two named sizes is a multiple of the second.
-void check_multiple(const std::pair<const char*, std::int64_t>& whole, const std::pair<const char*, std::int64_t>& part);
+void check_multiple(const std::pair<const char*, std::int64_t>& whole,
+                    const std::pair<const char*, std::int64_t>& part);
 
 /// Throws ModelError unless 0 <= first <= last <= layers.
 void check_stages(std::int64_t first, std::int64_t last, std::int64_t layers);

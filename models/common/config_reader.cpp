@@ -27,7 +27,8 @@ std::string short_text(const nlohmann::json& value) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
 }
 
-[[noreturn]] void wrong(const std::string& where, const std::string& field, const std::string& expected, const nlohmann::json* came) {
+[[noreturn]] void wrong(const std::string& where, const std::string& field, const std::string& expected,
+                        const nlohmann::json* came) {
   if (came == nullptr) throw ModelError(where + ": field '" + field + "' is missing");
   throw ModelError(where + ": field '" + field + "': expected " + expected + ", got " + short_text(*came));
 }
@@ -134,7 +135,9 @@ std::vector<std::string> ConfigReader::repeated_texts(const std::string& field) 
   constexpr std::size_t kMost = 100000;
   if (!value->is_array()) wrong(where_, field, kExpected, value);
   for (const auto& entry : *value) {
-    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_array() || !entry[1].is_number_unsigned() || entry[1] > kMost) wrong(where_, field, kExpected, value);
+    if (!entry.is_array() || entry.size() != 2 || !entry[0].is_array() || !entry[1].is_number_unsigned() ||
+        entry[1] > kMost)
+      wrong(where_, field, kExpected, value);
     for (std::size_t i = 0; i < entry[1].get<std::size_t>(); ++i) {
       for (const auto& text : entry[0]) {
         if (!text.is_string() || list.size() == kMost) wrong(where_, field, kExpected, value);

@@ -30,11 +30,13 @@ class SiteDeclarer {
         heads, true, layer);
   }
   /// A value [batch, width] of a recurrent cell, made once a position.
-  void step(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place, std::int64_t width) const {
+  void step(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
+            std::int64_t width) const {
     add(component, layer, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, layer, CallOrder::kPositions);
   }
   /// A value [batch, width] made once a run.
-  void row(const std::string& component, const std::string& path, const HookSite& place, std::int64_t width, std::int64_t stage) const {
+  void row(const std::string& component, const std::string& path, const HookSite& place, std::int64_t width,
+           std::int64_t stage) const {
     add(component, -1, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, stage);
   }
   /// A value [batch, heads, pos, key].

@@ -37,7 +37,8 @@ void Decoder::assemble(DecoderParts parts) {
   body->register_module(names.layers, torch::nn::ModuleList())->extend(parts_->blocks);
   body->register_module(names.norm, parts_->norm.module());
   if (parts_->head) {
-    parts_->lm_head = register_module("lm_head", nn::OutputHead(parts_->sizes.width, parts_->sizes.vocabulary, parts_->tied_head));
+    parts_->lm_head =
+        register_module("lm_head", nn::OutputHead(parts_->sizes.width, parts_->sizes.vocabulary, parts_->tied_head));
     if (parts_->logit_cap > 0) register_module("logits", parts_->logits);
   }
   declare_sites();
@@ -60,18 +61,23 @@ void Decoder::declare_sites() {
   const DecoderNames& names = parts_->names;
   const DecoderSizes& sizes = parts_->sizes;
   const auto modules = named_modules("", /*include_self=*/false);
-  const auto place = [&](const std::string& path) -> const HookSite& { return dynamic_cast<const HookSite&>(*modules[path]); };
-  const auto value = [&](const std::string& component, std::int64_t layer, const std::string& module, const std::string& end, std::int64_t width, std::int64_t stage) {
+  const auto place = [&](const std::string& path) -> const HookSite& {
+    return dynamic_cast<const HookSite&>(*modules[path]);
+  };
+  const auto value = [&](const std::string& component, std::int64_t layer, const std::string& module,
+                         const std::string& end, std::int64_t width, std::int64_t stage) {
     declare.value(component, layer, module + end, place(module), width, stage);
   };
-  const auto heads = [&](const std::string& component, std::int64_t layer, const std::string& module, const std::string& end, std::int64_t count) {
+  const auto heads = [&](const std::string& component, std::int64_t layer, const std::string& module,
+                         const std::string& end, std::int64_t count) {
     declare.heads(component, layer, module + end, place(module), count * sizes.head_width, count);
   };
   const std::string body = names.body + ".";
   value("embedding", -1, body + names.embedding, ".output", sizes.width, -1);
   for (std::int64_t layer = 0; layer < layer_count(); ++layer) {
     const std::string block = body + names.layers + "." + std::to_string(layer);
-    const std::string attention = block + "." + names.attention, inside = block + "." + names.inside + ".", mlp = block + ".mlp";
+    const std::string attention = block + "." + names.attention, inside = block + "." + names.inside + ".",
+                      mlp = block + ".mlp";
     value("block_input", layer, block, ".input", sizes.width, layer);
     value("block_output", layer, block, ".output", sizes.width, layer);
     value("attention_input", layer, attention, ".input", sizes.width, layer);
@@ -87,13 +93,22 @@ void Decoder::declare_sites() {
     value("mlp_output", layer, mlp, ".output", sizes.width, layer);
   }
   value("final_norm", -1, body + names.norm, ".output", sizes.width, layer_count());
-  if (parts_->head) value("logits", -1, parts_->logit_cap > 0 ? "logits" : "lm_head", ".output", sizes.vocabulary, layer_count());
+  if (parts_->head)
+    value("logits", -1, parts_->logit_cap > 0 ? "logits" : "lm_head", ".output", sizes.vocabulary, layer_count());
 }
 
-std::int64_t Decoder::layer_count() const { return static_cast<std::int64_t>(parts_->blocks.size()); }
-std::int64_t Decoder::hidden_size() const { return parts_->sizes.width; }
-std::int64_t Decoder::vocabulary_size() const { return parts_->sizes.vocabulary; }
-std::int64_t Decoder::context_length() const { return parts_->sizes.context; }
+std::int64_t Decoder::layer_count() const {
+  return static_cast<std::int64_t>(parts_->blocks.size());
+}
+std::int64_t Decoder::hidden_size() const {
+  return parts_->sizes.width;
+}
+std::int64_t Decoder::vocabulary_size() const {
+  return parts_->sizes.vocabulary;
+}
+std::int64_t Decoder::context_length() const {
+  return parts_->sizes.context;
+}
 
 void Decoder::check(const Batch& batch, std::int64_t past) const {
   check_language_batch(batch, past, {vocabulary_size(), context_length(), hidden_size(), parts_->table().device()});
@@ -102,7 +117,8 @@ void Decoder::check(const Batch& batch, std::int64_t past) const {
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch, cache != nullptr ? cache->length() : 0);
   StageState state = start_state(batch, cache);
-  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(batch.input_ids) : batch.inputs_embeds.to(parts_->table().scalar_type());
+  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(batch.input_ids)
+                                                   : batch.inputs_embeds.to(parts_->table().scalar_type());
   if (parts_->positions) hidden = hidden + parts_->positions(state.position_ids);
   state.hidden = parts_->embedding(hidden);  // [batch, pos, width]
   return state;
@@ -113,9 +129,11 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (first == last) return state;
   Angles angles;
   if (parts_->frequencies.defined()) {
-    angles = rotary_angles(state.position_ids, parts_->frequencies, parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
+    angles = rotary_angles(state.position_ids, parts_->frequencies,
+                           parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
   }
-  const bool cut = last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && !parts_->tail_is_watched();
+  const bool cut =
+      last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && !parts_->tail_is_watched();
   using Kind = std::pair<std::int64_t, std::int64_t>;
   std::map<Kind, AttentionContext> contexts;  // by window, and by how many positions are wanted of the layer
   for (std::int64_t layer = first; layer < last; ++layer) {
@@ -133,7 +151,8 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
 }
 
 Output Decoder::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
-  return finish_language_model(state, positions, tokens, parts_->norm, parts_->lm_head, parts_->table(), parts_->logit_cap, parts_->logits);
+  return finish_language_model(state, positions, tokens, parts_->norm, parts_->lm_head, parts_->table(),
+                               parts_->logit_cap, parts_->logits);
 }
 
 }  // namespace vene::models

@@ -12,7 +12,8 @@
 
 namespace vene::models {
 
-/// A block of a decoder. A port's holder is of `Hooked<its block>`, whose forward overrides this one: calls from here pass the hooks.
+/// A block of a decoder. A port's holder is of `Hooked<its block>`, whose forward overrides this one: calls from here
+/// pass the hooks.
 class DecoderBlock : public torch::nn::Module {
  public:
   /// hidden [batch, pos, width] -> the same, of the positions that are wanted: `context.wanted_of` keeps these
@@ -39,8 +40,8 @@ struct DecoderSizes {
   std::int64_t key_value_heads = heads, head_width = width / heads;
 };
 
-/// How a port's modules are called, which makes their paths those of Hugging Face's checkpoints. A block has its MLP under "mlp"; its
-/// attention has hook points "scores" and "pattern".
+/// How a port's modules are called, which makes their paths those of Hugging Face's checkpoints. A block has its MLP
+/// under "mlp"; its attention has hook points "scores" and "pattern".
 struct DecoderNames {
   std::string body, tokens, positions;  ///< "transformer", "wte", "wpe"; no `positions` where they are rotary
   std::string embedding;                ///< the hook point behind the embeddings: "drop"
@@ -52,7 +53,8 @@ struct DecoderNames {
   std::string activation = "act";       ///< in the MLP
 };
 
-/// What a decoder is made of. `Decoder::assemble` registers it in the order of Hugging Face's models and declares the named sites.
+/// What a decoder is made of. `Decoder::assemble` registers it in the order of Hugging Face's models and declares the
+/// named sites.
 struct DecoderParts {
   DecoderSizes sizes;
   DecoderNames names;
@@ -61,10 +63,10 @@ struct DecoderParts {
   std::vector<std::shared_ptr<DecoderBlock>> blocks;  ///< as `decoder_blocks` makes them
   TensorModule norm;                                  ///< after the last block
   bool head = true, tied_head = false;
-  double logit_cap = 0;                   ///< logits x become cap * tanh(x / cap), at a hook point "logits"; 0: not
-  std::vector<std::int64_t> windows{};    ///< how many positions a layer sees, 0 for all; empty: all layers see all
-  torch::Tensor frequencies{};            ///< of rotary positions, float32 whatever the model's type
-  bool rotary_in_float32 = false;         ///< turn in float32, whatever the model's type
+  double logit_cap = 0;                 ///< logits x become cap * tanh(x / cap), at a hook point "logits"; 0: not
+  std::vector<std::int64_t> windows{};  ///< how many positions a layer sees, 0 for all; empty: all layers see all
+  torch::Tensor frequencies{};          ///< of rotary positions, float32 whatever the model's type
+  bool rotary_in_float32 = false;       ///< turn in float32, whatever the model's type
 };
 
 /// One `Block(options, layer)` a layer; Block is the holder.

@@ -8,7 +8,11 @@
 namespace vene::models {
 
 EncoderHeads::EncoderHeads(std::int64_t width, std::int64_t heads)
-    : query(width, width), key(width, width), value(width, width), heads_(heads), scale_(1.0 / std::sqrt(static_cast<double>(width / heads))) {
+    : query(width, width),
+      key(width, width),
+      value(width, width),
+      heads_(heads),
+      scale_(1.0 / std::sqrt(static_cast<double>(width / heads))) {
   register_module("query", query);
   register_module("key", key);
   register_module("value", value);
@@ -22,14 +26,17 @@ IntermediateImpl::IntermediateImpl(std::int64_t width, std::int64_t inner, const
   register_module("intermediate_act_fn", activation);
 }
 
-torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) { return activation(dense(hidden)); }
+torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) {
+  return activation(dense(hidden));
+}
 
 torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table) {
   return batch.input_ids.defined() ? table(batch.input_ids) : batch.inputs_embeds.to(table->weight.scalar_type());
 }
 
 void refuse_cache(const KeyValueCache* cache, const std::string& architecture) {
-  if (cache != nullptr) throw ModelError(architecture + ": every position looks at the whole text, so there is no key-value cache");
+  if (cache != nullptr)
+    throw ModelError(architecture + ": every position looks at the whole text, so there is no key-value cache");
 }
 
 }  // namespace vene::models

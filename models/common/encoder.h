@@ -38,11 +38,11 @@ class IntermediateImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Intermediate, Hooked<IntermediateImpl>);
 
-/// The named sites of one block, a holder: `attention->self` (EncoderHeads), `attention->output->dropout`, `intermediate` and `output->dropout`
-/// are where what attention and MLP read and add passes by.
+/// The named sites of one block, a holder: `attention->self` (EncoderHeads), `attention->output->dropout`,
+/// `intermediate` and `output->dropout` are where what attention and MLP read and add passes by.
 template <class Layer>
-void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, const std::string& path, std::int64_t layer, std::int64_t width,
-                           std::int64_t heads, std::int64_t inner) {
+void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, const std::string& path,
+                           std::int64_t layer, std::int64_t width, std::int64_t heads, std::int64_t inner) {
   const std::string self = path + ".attention.self";
   const auto& block = *holder;
   const auto& attention = *block.attention->self;
@@ -50,7 +50,8 @@ void declare_encoder_layer(const SiteDeclarer& declare, const Layer& holder, con
   declare.value("block_input", layer, path + ".input", block, width);
   declare.value("block_output", layer, path + ".output", block, width);
   declare.value("attention_input", layer, self + ".input", attention, width);
-  declare.value("attention_output", layer, path + ".attention.output.dropout.output", *block.attention->output->dropout, width);
+  declare.value("attention_output", layer, path + ".attention.output.dropout.output", *block.attention->output->dropout,
+                width);
   declare.heads("attention_value_output", layer, self + ".output", attention, width, heads);
   declare.heads("query_output", layer, self + ".query.output", *made.query, width, heads);
   declare.heads("key_output", layer, self + ".key.output", *made.key, width, heads);
@@ -87,16 +88,19 @@ void read_encoder_sizes(const ConfigReader& config, Options& options) {
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
 }
 
-/// Words [batch, pos, width]: of the batch's token ids, or the vectors that it gives in their stead, in the table's type.
+/// Words [batch, pos, width]: of the batch's token ids, or the vectors that it gives in their stead, in the table's
+/// type.
 torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table);
 
-/// Layers [first, last) of all of them, holders that take (hidden, context). `angles` are of rotary positions, undefined where there are none.
+/// Layers [first, last) of all of them, holders that take (hidden, context). `angles` are of rotary positions,
+/// undefined where there are none.
 template <class Layer>
 StageState run_encoder_layers(StageState state, std::int64_t first, std::int64_t last, std::vector<Layer>& layers,
                               const std::pair<torch::Tensor, torch::Tensor>& angles = {}) {
   check_stages(first, last, static_cast<std::int64_t>(layers.size()));
   if (first == last) return state;
-  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)), state.position_ids, nullptr, angles};
+  const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)),
+                                 state.position_ids, nullptr, angles};
   for (std::int64_t layer = first; layer < last; ++layer) {
     state.hidden = layers[static_cast<std::size_t>(layer)](state.hidden, context);
   }

@@ -17,19 +17,21 @@ inline bool any_watched(const torch::nn::Module& part) {
 
 /// Logits of `tokens`, of all where these are undefined. Heads that can compute some alone do so, past their hooks.
 template <class Head>
-torch::Tensor logits_of(Head& head, const torch::Tensor& hidden, const torch::Tensor& embedding, const torch::Tensor& tokens) {
+torch::Tensor logits_of(Head& head, const torch::Tensor& hidden, const torch::Tensor& embedding,
+                        const torch::Tensor& tokens) {
   if constexpr (requires { head->of_tokens(hidden, embedding, tokens); }) {
     if (tokens.defined()) return head->of_tokens(hidden, embedding, tokens);
   }
   return select_tokens(head(hidden, embedding), tokens);
 }
 
-/// The last stage of a language model: final norm and head (holders; the head may be null), at `positions` and of `tokens` only. Where one of
-/// the two is watched it runs on every position and token, so that a hook's locations mean what they say. With a `cap`, logits x
-/// become cap * tanh(x / cap), and pass `capped`.
+/// The last stage of a language model: final norm and head (holders; the head may be null), at `positions` and of
+/// `tokens` only. Where one of the two is watched it runs on every position and token, so that a hook's locations mean
+/// what they say. With a `cap`, logits x become cap * tanh(x / cap), and pass `capped`.
 template <class Norm, class Head>
-Output finish_language_model(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens, Norm& norm, Head& head,
-                             const torch::Tensor& embedding, double cap = 0, HookPoint capped = nullptr) {
+Output finish_language_model(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens,
+                             Norm& norm, Head& head, const torch::Tensor& embedding, double cap = 0,
+                             HookPoint capped = nullptr) {
   const bool everywhere = is_watched(*norm) || (head && any_watched(*head)) || (cap > 0 && is_watched(*capped));
   Output output;
   output.last_hidden_state = norm(everywhere ? state.hidden : select_positions(state.hidden, positions));

@@ -10,7 +10,8 @@ namespace vene::models {
 template <class Dense>
 class GPTMLPImpl : public torch::nn::Module {
  public:
-  GPTMLPImpl(Dense widening, Dense narrowing, const std::string& activation) : c_fc(std::move(widening)), c_proj(std::move(narrowing)), act(activation) {
+  GPTMLPImpl(Dense widening, Dense narrowing, const std::string& activation)
+      : c_fc(std::move(widening)), c_proj(std::move(narrowing)), act(activation) {
     register_module("c_fc", c_fc);
     register_module("c_proj", c_proj);
     register_module("act", act);
@@ -26,7 +27,8 @@ class GPTMLPImpl : public torch::nn::Module {
 template <class Attention, class MLP>
 class GPTBlockImpl : public DecoderBlock {
  public:
-  GPTBlockImpl(const torch::nn::LayerNormOptions& norm, Attention attention, MLP mlp_) : ln_1(norm), attn(std::move(attention)), ln_2(norm), mlp(std::move(mlp_)) {
+  GPTBlockImpl(const torch::nn::LayerNormOptions& norm, Attention attention, MLP mlp_)
+      : ln_1(norm), attn(std::move(attention)), ln_2(norm), mlp(std::move(mlp_)) {
     register_module("ln_1", ln_1);
     register_module("attn", attn);
     register_module("ln_2", ln_2);

@@ -93,9 +93,12 @@ LinearImpl::LinearImpl(const torch::nn::LinearOptions& options_) : options(optio
 
 void LinearImpl::reset() {
   const std::int64_t in = options.in_features(), out = options.out_features();
-  const auto make = [](at::IntArrayRef shape) { return unset_parameters ? unset_parameter(shape) : torch::empty(shape); };
+  const auto make = [](at::IntArrayRef shape) {
+    return unset_parameters ? unset_parameter(shape) : torch::empty(shape);
+  };
   weight = register_parameter("weight", make({out, in}));
-  bias = options.bias() ? register_parameter("bias", make({out})) : register_parameter("bias", {}, /*requires_grad=*/false);
+  bias = options.bias() ? register_parameter("bias", make({out}))
+                        : register_parameter("bias", {}, /*requires_grad=*/false);
   if (unset_parameters) return;
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   const double bound = 1.0 / std::sqrt(static_cast<double>(in));
@@ -153,7 +156,8 @@ torch::Tensor OutputHeadImpl::forward(const torch::Tensor& hidden, const torch::
   return apply_linear(hidden, tied_ ? embedding : weight, bias);
 }
 
-torch::Tensor OutputHeadImpl::of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding, const torch::Tensor& tokens) const {
+torch::Tensor OutputHeadImpl::of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding,
+                                        const torch::Tensor& tokens) const {
   const torch::Tensor& table = tied_ ? embedding : weight;
   const torch::Tensor index = tokens.to(table.device());
   return apply_linear(hidden, table.index_select(0, index), bias.defined() ? bias.index_select(0, index) : bias);

@@ -21,29 +21,34 @@ std::size_t cell_count(const torch::nn::detail::RNNOptionsBase& options) {
 }
 
 // The initial states, split by cell: given as [cells, batch, hidden] or undefined for zeros.
-std::vector<States> initial_states(const States& given, std::size_t cells, const Tensor& like, std::int64_t rows, std::int64_t width) {
+std::vector<States> initial_states(const States& given, std::size_t cells, const Tensor& like, std::int64_t rows,
+                                   std::int64_t width) {
   std::vector<States> initial(cells);
   for (const Tensor& state : given) {
     const std::vector<std::int64_t> shape{static_cast<std::int64_t>(cells), rows, width};
     if (state.defined() && state.sizes() != c10::IntArrayRef(shape)) {
-      throw ModelError("hx: expected shape " + shape_text(shape) + " (layers times directions, batch, hidden), got " + shape_text(state.sizes()));
+      throw ModelError("hx: expected shape " + shape_text(shape) + " (layers times directions, batch, hidden), got " +
+                       shape_text(state.sizes()));
     }
     for (std::size_t cell = 0; cell < cells; ++cell) {
-      initial[cell].push_back(state.defined() ? state[static_cast<std::int64_t>(cell)] : torch::zeros({rows, width}, like.options().requires_grad(false)));
+      initial[cell].push_back(state.defined() ? state[static_cast<std::int64_t>(cell)]
+                                              : torch::zeros({rows, width}, like.options().requires_grad(false)));
     }
   }
   return initial;
 }
 
-// Every layer and direction over all steps. `step(cell, input, states, weights)` gives the next states, whose first is the
-// output. Returns the outputs and, stacked by cell, the last states.
+// Every layer and direction over all steps. `step(cell, input, states, weights)` gives the next states, whose first is
+// the output. Returns the outputs and, stacked by cell, the last states.
 template <class Step>
-std::pair<Tensor, States> unroll(const torch::nn::detail::RNNOptionsBase& options, const std::vector<Tensor>& weights, bool training, const Tensor& given,
-                                 States hx, const Step& step) {
+std::pair<Tensor, States> unroll(const torch::nn::detail::RNNOptionsBase& options, const std::vector<Tensor>& weights,
+                                 bool training, const Tensor& given, States hx, const Step& step) {
   const bool batched = given.dim() == 3;
-  if ((!batched && given.dim() != 2) || given.size(-1) != options.input_size() || given.size(0) == 0 || given.size(1) == 0) {
-    throw ModelError("input: expected " + std::string(options.batch_first() ? "[batch, pos, " : "[pos, batch, ") + std::to_string(options.input_size()) +
-                     "] or [pos, " + std::to_string(options.input_size()) + "], got " + shape_text(given.sizes()));
+  if ((!batched && given.dim() != 2) || given.size(-1) != options.input_size() || given.size(0) == 0 ||
+      given.size(1) == 0) {
+    throw ModelError("input: expected " + std::string(options.batch_first() ? "[batch, pos, " : "[pos, batch, ") +
+                     std::to_string(options.input_size()) + "] or [pos, " + std::to_string(options.input_size()) +
+                     "], got " + shape_text(given.sizes()));
   }
   const std::int64_t time = batched && options.batch_first() ? 1 : 0;
   const Tensor input = batched ? given : given.unsqueeze(1);
@@ -60,7 +65,8 @@ std::pair<Tensor, States> unroll(const torch::nn::detail::RNNOptionsBase& option
     for (std::size_t direction = 0; direction < directions; ++direction) {
       const std::size_t k = cell + direction;
       const auto first = weights.begin() + static_cast<std::ptrdiff_t>(k * per_cell);
-      const CellWeights own{first[0], first[1], options.bias() ? first[2] : Tensor(), options.bias() ? first[3] : Tensor()};
+      const CellWeights own{first[0], first[1], options.bias() ? first[2] : Tensor(),
+                            options.bias() ? first[3] : Tensor()};
       States states = initial[k];
       for (std::size_t i = 0; i < inputs.size(); ++i) {
         const std::size_t t = direction == 0 ? i : inputs.size() - 1 - i;
@@ -99,18 +105,21 @@ std::shared_ptr<torch::nn::Module> cloned(const M& module, const std::optional<t
   return copy;
 }
 
-std::vector<NamedSite> cell_sites(const torch::nn::detail::RNNOptionsBase& options, const std::string& prefix, bool has_state) {
+std::vector<NamedSite> cell_sites(const torch::nn::detail::RNNOptionsBase& options, const std::string& prefix,
+                                  bool has_state) {
   std::vector<NamedSite> sites;
   for (std::size_t cell = 0; cell < cell_count(options); ++cell) {
     const bool reverse = options.bidirectional() && cell % 2 == 1;
     const auto layer = static_cast<std::int64_t>(options.bidirectional() ? cell / 2 : cell);
     const std::string path = prefix + "cell" + suffix(cell, options.bidirectional()), end = reverse ? "_reverse" : "";
-    const std::int64_t into = layer == 0 ? options.input_size() : options.hidden_size() * (options.bidirectional() ? 2 : 1);
+    const std::int64_t into =
+        layer == 0 ? options.input_size() : options.hidden_size() * (options.bidirectional() ? 2 : 1);
     const CallOrder order = reverse ? CallOrder::kPositionsBackward : CallOrder::kPositions;
     const std::vector<Axis> axes{Axis::kBatch, Axis::kFeature};
     sites.push_back({"cell_input" + end, layer, path + ".input", axes, into, order});
     sites.push_back({"cell_output" + end, layer, path + ".output", axes, options.hidden_size(), order});
-    if (has_state) sites.push_back({"cell_state" + end, layer, path + ".state.output", axes, options.hidden_size(), order});
+    if (has_state)
+      sites.push_back({"cell_state" + end, layer, path + ".state.output", axes, options.hidden_size(), order});
   }
   return sites;
 }
@@ -122,39 +131,53 @@ Tensor GRUStepImpl::forward(const Tensor& input, const Tensor& hidden, const Cel
 }
 
 Tensor RNNStepImpl::forward(const Tensor& input, const Tensor& hidden, const CellWeights& weights) {
-  return relu_ ? torch::rnn_relu_cell(input, hidden, weights.input, weights.hidden, weights.input_bias, weights.hidden_bias)
-               : torch::rnn_tanh_cell(input, hidden, weights.input, weights.hidden, weights.input_bias, weights.hidden_bias);
+  return relu_ ? torch::rnn_relu_cell(input, hidden, weights.input, weights.hidden, weights.input_bias,
+                                      weights.hidden_bias)
+               : torch::rnn_tanh_cell(input, hidden, weights.input, weights.hidden, weights.input_bias,
+                                      weights.hidden_bias);
 }
 
-LSTMStepImpl::LSTMStepImpl() { register_module("state", state); }
+LSTMStepImpl::LSTMStepImpl() {
+  register_module("state", state);
+}
 
-std::tuple<Tensor, Tensor> LSTMStepImpl::forward(const Tensor& input, std::tuple<Tensor, Tensor> hidden, const CellWeights& weights) {
+std::tuple<Tensor, Tensor> LSTMStepImpl::forward(const Tensor& input, std::tuple<Tensor, Tensor> hidden,
+                                                 const CellWeights& weights) {
   const auto& [h, c] = hidden;
-  const Tensor gates = apply_linear(input, weights.input, weights.input_bias) + apply_linear(h, weights.hidden, weights.hidden_bias);
+  const Tensor gates =
+      apply_linear(input, weights.input, weights.input_bias) + apply_linear(h, weights.hidden, weights.hidden_bias);
   const std::vector<Tensor> parts = gates.chunk(4, 1);  // [batch, hidden]: input, forget, candidate, output
-  const Tensor next = state(torch::sigmoid(parts[1]) * c + torch::sigmoid(parts[0]) * torch::tanh(parts[2]));  // [batch, hidden]
+  const Tensor next =
+      state(torch::sigmoid(parts[1]) * c + torch::sigmoid(parts[0]) * torch::tanh(parts[2]));  // [batch, hidden]
   return {torch::sigmoid(parts[3]) * torch::tanh(next), next};
 }
 
 // --- GRU ------------------------------------------------------------------------------------------
-UnrolledGRUImpl::UnrolledGRUImpl(const torch::nn::GRUOptions& options_) : UnrolledGRUImpl(torch::nn::GRUImpl(options_)) {}
+UnrolledGRUImpl::UnrolledGRUImpl(const torch::nn::GRUOptions& options_)
+    : UnrolledGRUImpl(torch::nn::GRUImpl(options_)) {}
 UnrolledGRUImpl::UnrolledGRUImpl(const torch::nn::GRUImpl& trained) : torch::nn::GRUImpl(trained) {
   for (std::size_t cell = 0; cell < cell_count(options_base); ++cell) {
     cells_.push_back(register_module("cell" + suffix(cell, options_base.bidirectional()), GRUStep()));
   }
 }
 std::tuple<Tensor, Tensor> UnrolledGRUImpl::forward(const Tensor& input, Tensor hx) {
-  auto [output, last] = unroll(options_base, all_weights(), is_training(), input, {std::move(hx)},
-                               [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
-                                 return {cells_[cell](x, states[0], weights)};
-                               });
+  auto [output, last] =
+      unroll(options_base, all_weights(), is_training(), input, {std::move(hx)},
+             [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
+               return {cells_[cell](x, states[0], weights)};
+             });
   return {output, last[0]};
 }
-std::shared_ptr<torch::nn::Module> UnrolledGRUImpl::clone(const std::optional<torch::Device>& device) const { return cloned(*this, device); }
-std::vector<NamedSite> UnrolledGRUImpl::named_sites(const std::string& prefix) const { return cell_sites(options_base, prefix, false); }
+std::shared_ptr<torch::nn::Module> UnrolledGRUImpl::clone(const std::optional<torch::Device>& device) const {
+  return cloned(*this, device);
+}
+std::vector<NamedSite> UnrolledGRUImpl::named_sites(const std::string& prefix) const {
+  return cell_sites(options_base, prefix, false);
+}
 
 // --- RNN ------------------------------------------------------------------------------------------
-UnrolledRNNImpl::UnrolledRNNImpl(const torch::nn::RNNOptions& options_) : UnrolledRNNImpl(torch::nn::RNNImpl(options_)) {}
+UnrolledRNNImpl::UnrolledRNNImpl(const torch::nn::RNNOptions& options_)
+    : UnrolledRNNImpl(torch::nn::RNNImpl(options_)) {}
 UnrolledRNNImpl::UnrolledRNNImpl(const torch::nn::RNNImpl& trained) : torch::nn::RNNImpl(trained) {
   const bool relu = std::holds_alternative<torch::enumtype::kReLU>(options.nonlinearity());
   for (std::size_t cell = 0; cell < cell_count(options_base); ++cell) {
@@ -162,33 +185,47 @@ UnrolledRNNImpl::UnrolledRNNImpl(const torch::nn::RNNImpl& trained) : torch::nn:
   }
 }
 std::tuple<Tensor, Tensor> UnrolledRNNImpl::forward(const Tensor& input, Tensor hx) {
-  auto [output, last] = unroll(options_base, all_weights(), is_training(), input, {std::move(hx)},
-                               [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
-                                 return {cells_[cell](x, states[0], weights)};
-                               });
+  auto [output, last] =
+      unroll(options_base, all_weights(), is_training(), input, {std::move(hx)},
+             [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
+               return {cells_[cell](x, states[0], weights)};
+             });
   return {output, last[0]};
 }
-std::shared_ptr<torch::nn::Module> UnrolledRNNImpl::clone(const std::optional<torch::Device>& device) const { return cloned(*this, device); }
-std::vector<NamedSite> UnrolledRNNImpl::named_sites(const std::string& prefix) const { return cell_sites(options_base, prefix, false); }
+std::shared_ptr<torch::nn::Module> UnrolledRNNImpl::clone(const std::optional<torch::Device>& device) const {
+  return cloned(*this, device);
+}
+std::vector<NamedSite> UnrolledRNNImpl::named_sites(const std::string& prefix) const {
+  return cell_sites(options_base, prefix, false);
+}
 
 // --- LSTM -----------------------------------------------------------------------------------------
-UnrolledLSTMImpl::UnrolledLSTMImpl(const torch::nn::LSTMOptions& options_) : UnrolledLSTMImpl(torch::nn::LSTMImpl(options_)) {}
+UnrolledLSTMImpl::UnrolledLSTMImpl(const torch::nn::LSTMOptions& options_)
+    : UnrolledLSTMImpl(torch::nn::LSTMImpl(options_)) {}
 UnrolledLSTMImpl::UnrolledLSTMImpl(const torch::nn::LSTMImpl& trained) : torch::nn::LSTMImpl(trained) {
-  if (options.proj_size() != 0) throw ModelError("an LSTM with proj_size cannot be unrolled here: expected proj_size 0, got " + std::to_string(options.proj_size()));
+  if (options.proj_size() != 0)
+    throw ModelError("an LSTM with proj_size cannot be unrolled here: expected proj_size 0, got " +
+                     std::to_string(options.proj_size()));
   for (std::size_t cell = 0; cell < cell_count(options_base); ++cell) {
     cells_.push_back(register_module("cell" + suffix(cell, options_base.bidirectional()), LSTMStep()));
   }
 }
-std::tuple<Tensor, std::tuple<Tensor, Tensor>> UnrolledLSTMImpl::forward(const Tensor& input, std::optional<std::tuple<Tensor, Tensor>> hx) {
+std::tuple<Tensor, std::tuple<Tensor, Tensor>> UnrolledLSTMImpl::forward(const Tensor& input,
+                                                                         std::optional<std::tuple<Tensor, Tensor>> hx) {
   const States given = hx ? States{std::get<0>(*hx), std::get<1>(*hx)} : States{Tensor(), Tensor()};
-  auto [output, last] = unroll(options_base, all_weights(), is_training(), input, given,
-                               [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
-                                 auto [h, c] = cells_[cell](x, std::tuple(states[0], states[1]), weights);
-                                 return {h, c};
-                               });
+  auto [output, last] =
+      unroll(options_base, all_weights(), is_training(), input, given,
+             [&](std::size_t cell, const Tensor& x, const States& states, const CellWeights& weights) -> States {
+               auto [h, c] = cells_[cell](x, std::tuple(states[0], states[1]), weights);
+               return {h, c};
+             });
   return {output, {last[0], last[1]}};
 }
-std::shared_ptr<torch::nn::Module> UnrolledLSTMImpl::clone(const std::optional<torch::Device>& device) const { return cloned(*this, device); }
-std::vector<NamedSite> UnrolledLSTMImpl::named_sites(const std::string& prefix) const { return cell_sites(options_base, prefix, true); }
+std::shared_ptr<torch::nn::Module> UnrolledLSTMImpl::clone(const std::optional<torch::Device>& device) const {
+  return cloned(*this, device);
+}
+std::vector<NamedSite> UnrolledLSTMImpl::named_sites(const std::string& prefix) const {
+  return cell_sites(options_base, prefix, true);
+}
 
 }  // namespace vene::models::nn

@@ -58,7 +58,8 @@ const std::vector<Switch>& switches() {
 
 void refuse_unsupported(const ConfigReader& config) {
   if (const auto quantization = config.object("quantization_config")) {
-    throw ModelError(config.where() + ": the checkpoint is quantised (quantization_config, quant_method '" + quantization->text("quant_method", "unknown") +
+    throw ModelError(config.where() + ": the checkpoint is quantised (quantization_config, quant_method '" +
+                     quantization->text("quant_method", "unknown") +
                      "'), and quantised weights are not supported; expected float32, float16 or bfloat16 weights");
   }
   const bool windowless = config.unread("use_sliding_window") == "false";
@@ -66,19 +67,24 @@ void refuse_unsupported(const ConfigReader& config) {
     const std::optional<std::string> value = config.unread(field);
     if (!value || std::find(harmless.begin(), harmless.end(), *value) != harmless.end()) continue;
     if (windowless && std::string(field) == "sliding_window") continue;
-    throw ModelError(config.where() + ": field '" + field + "' is " + *value + ", which this architecture does not support here" +
+    throw ModelError(config.where() + ": field '" + field + "' is " + *value +
+                     ", which this architecture does not support here" +
                      (harmless.empty() ? "; expected none" : "; expected " + harmless.front() + " or none"));
   }
   if (config.unread("layer_types")) {
     for (const std::string& type : config.texts("layer_types")) {
-      if (type != "full_attention") throw ModelError(config.where() + ": field 'layer_types' has '" + type + "', which this architecture does not support here; expected full_attention");
+      if (type != "full_attention")
+        throw ModelError(config.where() + ": field 'layer_types' has '" + type +
+                         "', which this architecture does not support here; expected full_attention");
     }
   }
 }
 
 void refuse_decoder(const ConfigReader& config) {
   if (!config.boolean("is_decoder", false)) return;
-  throw ModelError(config.where() + ": field 'is_decoder' is true, which this architecture does not support here; expected false or none");
+  throw ModelError(
+      config.where() +
+      ": field 'is_decoder' is true, which this architecture does not support here; expected false or none");
 }
 
 }  // namespace vene::models

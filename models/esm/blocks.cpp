@@ -16,7 +16,8 @@ torch::Tensor turned(const torch::Tensor& value, const Angles& angles) {
 }  // namespace
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
-  const torch::Tensor queries = turned(split_heads(query(hidden), heads_) * scale_, context.angles), keys = turned(split_heads(key(hidden), heads_), context.angles);
+  const torch::Tensor queries = turned(split_heads(query(hidden), heads_) * scale_, context.angles),
+                      keys = turned(split_heads(key(hidden), heads_), context.angles);
   const torch::Tensor values = split_heads(value(hidden), heads_);
   return merge_heads(attend(queries, keys, values, 1.0, context.mask, scores, pattern, 0, /*causal=*/false));
 }
@@ -26,7 +27,9 @@ ResidualImpl::ResidualImpl(std::int64_t in, std::int64_t out) : dense(in, out) {
   register_module("dropout", dropout);
 }
 
-torch::Tensor ResidualImpl::forward(const torch::Tensor& value, const torch::Tensor& residual) { return dropout(dense(value)) + residual; }
+torch::Tensor ResidualImpl::forward(const torch::Tensor& value, const torch::Tensor& residual) {
+  return dropout(dense(value)) + residual;
+}
 
 AttentionImpl::AttentionImpl(const EsmOptions& options)
     : self(options), output(options.hidden_size, options.hidden_size), norm(norm_options(options)) {
@@ -63,7 +66,8 @@ EmbeddingsImpl::EmbeddingsImpl(const EsmOptions& options)
   register_module("word_embeddings", word_embeddings);
   if (options.position_embedding_type == "absolute") {
     position_embeddings =
-        register_module("position_embeddings", nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)));
+        register_module("position_embeddings",
+                        nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)));
   }
   if (options.emb_layer_norm_before) norm = register_module("layer_norm", nn::LayerNorm(norm_options(options)));
 }
@@ -76,8 +80,10 @@ torch::Tensor EmbeddingsImpl::forward(const torch::Tensor& words, const torch::T
   return mask.defined() ? value * mask.unsqueeze(-1).to(value.scalar_type()) : value;
 }
 
-// As dropout of inputs would: mask tokens are zeros, and the rest is scaled to the share of tokens that were seen in training.
-torch::Tensor EmbeddingsImpl::scaled(const torch::Tensor& words, const torch::Tensor& ids, const torch::Tensor& mask) const {
+// As dropout of inputs would: mask tokens are zeros, and the rest is scaled to the share of tokens that were seen in
+// training.
+torch::Tensor EmbeddingsImpl::scaled(const torch::Tensor& words, const torch::Tensor& ids,
+                                     const torch::Tensor& mask) const {
   constexpr double kHiddenInTraining = 0.15 * 0.8;
   torch::Tensor hidden = ids.eq(mask_token_);
   const torch::Tensor kept = words.masked_fill(hidden.unsqueeze(-1), 0.0);
@@ -108,7 +114,8 @@ BodyImpl::BodyImpl(const EsmOptions& options) : embeddings(options), encoder(opt
   register_module("embeddings", embeddings);
   register_module("encoder", encoder);
   if (options.position_embedding_type == "rotary") {
-    frequencies = rotary_frequencies({.theta = options.rope_theta, .stretch = std::nullopt}, options.hidden_size / options.num_attention_heads);
+    frequencies = rotary_frequencies({.theta = options.rope_theta, .stretch = std::nullopt},
+                                     options.hidden_size / options.num_attention_heads);
   }
 }
 

@@ -13,7 +13,8 @@ namespace vene::models::esm {
 
 class SelfAttentionImpl : public EncoderHeads {
  public:
-  explicit SelfAttentionImpl(const EsmOptions& options) : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
+  explicit SelfAttentionImpl(const EsmOptions& options)
+      : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
   /// The heads' results side by side, [batch, pos, hidden_size].
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
 };
@@ -56,8 +57,8 @@ TORCH_MODULE_IMPL(Layer, Hooked<LayerImpl>);
 class EmbeddingsImpl : public torch::nn::Module {
  public:
   explicit EmbeddingsImpl(const EsmOptions& options);
-  /// Words [batch, pos, hidden_size] of token ids [batch, pos]; without ids they stand in for the result. `mask` [batch, pos] is true for
-  /// real tokens, or undefined.
+  /// Words [batch, pos, hidden_size] of token ids [batch, pos]; without ids they stand in for the result. `mask`
+  /// [batch, pos] is true for real tokens, or undefined.
   torch::Tensor forward(const torch::Tensor& words, const torch::Tensor& ids, const torch::Tensor& mask);
 
   nn::Embedding word_embeddings, position_embeddings{nullptr};

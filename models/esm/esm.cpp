@@ -16,18 +16,21 @@ EsmOptions checked(const EsmOptions& options) {
   check_encoder_sizes(options);
   const std::string& type = options.position_embedding_type;
   if (type != "absolute" && type != "rotary")
-    throw ModelError("position_embedding_type '" + type + "' is not built in" + name_hint(type, {"absolute", "rotary"}));
+    throw ModelError("position_embedding_type '" + type + "' is not built in" +
+                     name_hint(type, {"absolute", "rotary"}));
   const auto check_token = [&](const char* name, std::int64_t token) {
     if (token < 0 || token >= options.vocab_size) {
-      throw ModelError(std::string(name) + " " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(options.vocab_size));
+      throw ModelError(std::string(name) + " " + std::to_string(token) + " is outside the vocabulary of " +
+                       std::to_string(options.vocab_size));
     }
   };
   if (options.token_dropout) check_token("mask_token_id", options.mask_token_id);
   if (type == "absolute") {
     check_token("pad_token_id", options.pad_token_id);
     if (options.max_position_embeddings <= options.pad_token_id + 1) {
-      throw ModelError("max_position_embeddings: positions start at pad_token_id + 1, " + std::to_string(options.pad_token_id + 1) +
-                       ", so expected more than that, got " + std::to_string(options.max_position_embeddings));
+      throw ModelError("max_position_embeddings: positions start at pad_token_id + 1, " +
+                       std::to_string(options.pad_token_id + 1) + ", so expected more than that, got " +
+                       std::to_string(options.max_position_embeddings));
     }
   }
   return options;
@@ -57,24 +60,30 @@ void Esm::declare_sites() {
   esm::BodyImpl& body = *parts_->body;
   declare.value("embedding", -1, "esm.embeddings.output", *body.embeddings, width, -1);
   for (std::int64_t layer = 0; layer < layers; ++layer) {
-    declare_encoder_layer(declare, body.encoder->layers[static_cast<std::size_t>(layer)], "esm.encoder.layer." + std::to_string(layer), layer, width,
-                          options_.num_attention_heads, options_.intermediate_size);
+    declare_encoder_layer(declare, body.encoder->layers[static_cast<std::size_t>(layer)],
+                          "esm.encoder.layer." + std::to_string(layer), layer, width, options_.num_attention_heads,
+                          options_.intermediate_size);
   }
   if (!parts_->lm_head) {
-    declare.value("final_norm", -1, "esm.encoder.emb_layer_norm_after.output", *body.encoder->emb_layer_norm_after, width, layers);
+    declare.value("final_norm", -1, "esm.encoder.emb_layer_norm_after.output", *body.encoder->emb_layer_norm_after,
+                  width, layers);
     return;
   }
   declare.value("final_norm", -1, "lm_head.layer_norm.output", *parts_->lm_head->norm, width, layers);
   declare.value("logits", -1, "lm_head.decoder.output", *parts_->lm_head->decoder, options_.vocab_size, layers);
 }
 
-std::int64_t Esm::context_length() const { return options_.max_position_embeddings - (is_rotary() ? 0 : options_.pad_token_id + 1); }
+std::int64_t Esm::context_length() const {
+  return options_.max_position_embeddings - (is_rotary() ? 0 : options_.pad_token_id + 1);
+}
 
 void Esm::set_rotary_frequencies(const torch::Tensor& frequencies) {
-  if (!is_rotary()) throw ModelError("rotary frequencies: this model's positions are " + options_.position_embedding_type);
+  if (!is_rotary())
+    throw ModelError("rotary frequencies: this model's positions are " + options_.position_embedding_type);
   if (frequencies.sizes() != parts_->body->frequencies.sizes() || !frequencies.is_floating_point()) {
-    throw ModelError("rotary frequencies: expected " + shape_text(parts_->body->frequencies.sizes()) + " floating-point values, got " +
-                     shape_text(frequencies.sizes()) + " of type " + c10::toString(frequencies.scalar_type()));
+    throw ModelError("rotary frequencies: expected " + shape_text(parts_->body->frequencies.sizes()) +
+                     " floating-point values, got " + shape_text(frequencies.sizes()) + " of type " +
+                     c10::toString(frequencies.scalar_type()));
   }
   parts_->body->frequencies = frequencies.detach().to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
 }
@@ -88,8 +97,9 @@ void Esm::check(const Batch& batch, std::int64_t past) const {
   if (batch.attention_mask.defined()) text = batch.attention_mask.to(rest.device()).ne(0);
   const torch::Tensor empty = torch::nonzero(text.any(1) & (rest & text).any(1).logical_not());
   if (empty.size(0) > 0) {
-    throw ModelError("input_ids row " + std::to_string(empty[0][0].item<std::int64_t>()) + ": all tokens are the mask token " +
-                     std::to_string(options_.mask_token_id) + ", expected another among them (token_dropout scales by their share)");
+    throw ModelError("input_ids row " + std::to_string(empty[0][0].item<std::int64_t>()) +
+                     ": all tokens are the mask token " + std::to_string(options_.mask_token_id) +
+                     ", expected another among them (token_dropout scales by their share)");
   }
 }
 
@@ -105,13 +115,16 @@ StageState Esm::begin(const Batch& batch, KeyValueCache* cache) {
 
 StageState Esm::run(StageState state, std::int64_t first, std::int64_t last) {
   esm::BodyImpl& body = *parts_->body;
-  const Angles angles = is_rotary() && first < last ? rotary_angles(state.position_ids, body.frequencies, state.hidden.scalar_type()) : Angles();
+  const Angles angles = is_rotary() && first < last
+                            ? rotary_angles(state.position_ids, body.frequencies, state.hidden.scalar_type())
+                            : Angles();
   return run_encoder_layers(std::move(state), first, last, body.encoder->layers, angles);
 }
 
 Output Esm::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   esm::BodyImpl& body = *parts_->body;
-  return finish_language_model(state, positions, tokens, body.encoder->emb_layer_norm_after, parts_->lm_head, body.embeddings->word_embeddings->weight);
+  return finish_language_model(state, positions, tokens, body.encoder->emb_layer_norm_after, parts_->lm_head,
+                               body.embeddings->word_embeddings->weight);
 }
 
 namespace {
@@ -130,7 +143,8 @@ std::shared_ptr<Model> build_esm(const ConfigReader& config, bool head) {
   return std::make_shared<Esm>(options);
 }
 
-// Frequencies, once or once a layer, which are the same in all of them; and the table of positions that rotary checkpoints may have left over.
+// Frequencies, once or once a layer, which are the same in all of them; and the table of positions that rotary
+// checkpoints may have left over.
 void take_frequencies(Model& model, std::map<std::string, torch::Tensor>& weights, const std::string& where) {
   auto& esm = dynamic_cast<Esm&>(model);
   torch::Tensor frequencies;
@@ -151,13 +165,15 @@ void take_frequencies(Model& model, std::map<std::string, torch::Tensor>& weight
 }  // namespace
 
 Family esm_family() {
-  Family family{
-      "esm",
-      "esm.",
-      build_esm,
-      {"pooler.dense.weight", "pooler.dense.bias", "contact_head.regression.weight", "contact_head.regression.bias", "embeddings.position_ids"}};
+  Family family{"esm",
+                "esm.",
+                build_esm,
+                {"pooler.dense.weight", "pooler.dense.bias", "contact_head.regression.weight",
+                 "contact_head.regression.bias", "embeddings.position_ids"}};
   family.head = "lm_head.decoder";
-  family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"}, {"LayerNorm.beta", "LayerNorm.bias"}, {"lm_head.bias", "lm_head.decoder.bias"}};
+  family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"},
+                    {"LayerNorm.beta", "LayerNorm.bias"},
+                    {"lm_head.bias", "lm_head.decoder.bias"}};
   family.take = take_frequencies;
   return family;
 }

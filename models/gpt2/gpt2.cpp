@@ -41,7 +41,8 @@ class AttentionImpl : public torch::nn::Module {
     const torch::Tensor value = value_output(parts[2]);  // [batch, pos, n_embd]
     const auto [keys, values] =
         extend_cache(context.cache, layer_, split_heads(key, heads_), split_heads(value, heads_));
-    const torch::Tensor mixed = attend(split_heads(context.wanted_of(query), heads_), keys, values, scale_, context.mask, scores, pattern);
+    const torch::Tensor mixed =
+        attend(split_heads(context.wanted_of(query), heads_), keys, values, scale_, context.mask, scores, pattern);
     return resid_dropout(c_proj(merge_heads(mixed)));  // [batch, wanted pos, n_embd]
   }
 
@@ -61,7 +62,8 @@ class BlockImpl : public GPTBlockImpl<Attention, MLP> {
   // Braces: weights are drawn in this order.
   BlockImpl(const GPT2Options& options, std::int64_t layer)
       : GPTBlockImpl{norm_options(options), Attention(options, layer),
-                     MLP{nn::Conv1D(options.n_embd, options.n_inner), nn::Conv1D(options.n_inner, options.n_embd), options.activation_function}} {}
+                     MLP{nn::Conv1D(options.n_embd, options.n_inner), nn::Conv1D(options.n_inner, options.n_embd),
+                         options.activation_function}} {}
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
@@ -78,9 +80,22 @@ GPT2Options checked(GPT2Options options) {
 }
 
 DecoderParts parts(const GPT2Options& options) {
-  return {.sizes = {.vocabulary = options.vocab_size, .context = options.n_positions, .width = options.n_embd, .mlp_width = options.n_inner, .heads = options.n_head},
-          .names = {.body = "transformer", .tokens = "wte", .positions = "wpe", .embedding = "drop", .layers = "h", .norm = "ln_f",
-                    .attention = "attn", .query = "query", .key = "key", .value = "value", .mixed = "c_proj"},
+  return {.sizes = {.vocabulary = options.vocab_size,
+                    .context = options.n_positions,
+                    .width = options.n_embd,
+                    .mlp_width = options.n_inner,
+                    .heads = options.n_head},
+          .names = {.body = "transformer",
+                    .tokens = "wte",
+                    .positions = "wpe",
+                    .embedding = "drop",
+                    .layers = "h",
+                    .norm = "ln_f",
+                    .attention = "attn",
+                    .query = "query",
+                    .key = "key",
+                    .value = "value",
+                    .mixed = "c_proj"},
           .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.n_embd)),
           .positions = nn::Embedding(nn::embedding_options(options.n_positions, options.n_embd)),
           .blocks = decoder_blocks<Block>(options, options.n_layer),
@@ -108,8 +123,12 @@ std::shared_ptr<Model> build_gpt2(const ConfigReader& config, bool head) {
 
 }  // namespace
 
-GPT2::GPT2(const GPT2Options& options) : options_(checked(options)) { assemble(parts(options_)); }
+GPT2::GPT2(const GPT2Options& options) : options_(checked(options)) {
+  assemble(parts(options_));
+}
 
-Family gpt2_family() { return {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}}; }
+Family gpt2_family() {
+  return {"gpt2", "transformer.", build_gpt2, {".attn.bias", ".attn.masked_bias"}};
+}
 
 }  // namespace vene::models

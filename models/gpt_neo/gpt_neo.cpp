@@ -14,7 +14,9 @@ torch::nn::LayerNormOptions norm_options(const GPTNeoOptions& options) {
   return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_epsilon);
 }
 
-torch::nn::LinearOptions square(std::int64_t width, bool bias) { return torch::nn::LinearOptions(width, width).bias(bias); }
+torch::nn::LinearOptions square(std::int64_t width, bool bias) {
+  return torch::nn::LinearOptions(width, width).bias(bias);
+}
 
 class SelfAttentionImpl : public torch::nn::Module {
  public:
@@ -54,8 +56,12 @@ TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
 // Hugging Face has a module around the attention, so that names have "attn.attention" in them.
 class AttentionImpl : public torch::nn::Module {
  public:
-  AttentionImpl(const GPTNeoOptions& options, std::int64_t layer) : attention(options, layer) { register_module("attention", attention); }
-  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) { return attention(hidden, context); }
+  AttentionImpl(const GPTNeoOptions& options, std::int64_t layer) : attention(options, layer) {
+    register_module("attention", attention);
+  }
+  torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
+    return attention(hidden, context);
+  }
 
   SelfAttention attention;
 };
@@ -69,7 +75,8 @@ class BlockImpl : public GPTBlockImpl<Attention, MLP> {
   BlockImpl(const GPTNeoOptions& options, std::int64_t layer)
       : GPTBlockImpl{norm_options(options), Attention(options, layer),
                      MLP{nn::Linear(torch::nn::LinearOptions(options.hidden_size, options.intermediate_size)),
-                         nn::Linear(torch::nn::LinearOptions(options.intermediate_size, options.hidden_size)), options.activation_function}} {}
+                         nn::Linear(torch::nn::LinearOptions(options.intermediate_size, options.hidden_size)),
+                         options.activation_function}} {}
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
@@ -84,14 +91,16 @@ GPTNeoOptions checked(GPTNeoOptions options) {
                   {"window_size", options.window_size}});
   check_multiple({"hidden_size", options.hidden_size}, {"num_heads", options.num_heads});
   if (options.attention_layers.empty()) {
-    for (std::int64_t layer = 0; layer < options.num_layers; ++layer) options.attention_layers.emplace_back(layer % 2 == 0 ? "global" : "local");
+    for (std::int64_t layer = 0; layer < options.num_layers; ++layer)
+      options.attention_layers.emplace_back(layer % 2 == 0 ? "global" : "local");
   }
   if (static_cast<std::int64_t>(options.attention_layers.size()) != options.num_layers) {
-    throw ModelError("attention_types or attention_layers tell of " + std::to_string(options.attention_layers.size()) + " layers, num_layers is " +
-                     std::to_string(options.num_layers));
+    throw ModelError("attention_types or attention_layers tell of " + std::to_string(options.attention_layers.size()) +
+                     " layers, num_layers is " + std::to_string(options.num_layers));
   }
   for (const std::string& kind : options.attention_layers) {
-    if (kind != "global" && kind != "local") throw ModelError("attention of kind '" + kind + "' is not built in" + name_hint(kind, {"global", "local"}));
+    if (kind != "global" && kind != "local")
+      throw ModelError("attention of kind '" + kind + "' is not built in" + name_hint(kind, {"global", "local"}));
   }
   return options;
 }
@@ -99,10 +108,23 @@ GPTNeoOptions checked(GPTNeoOptions options) {
 DecoderParts parts(const GPTNeoOptions& options) {
   std::vector<std::int64_t> windows;
   for (const std::string& kind : options.attention_layers) windows.push_back(kind == "local" ? options.window_size : 0);
-  return {.sizes = {.vocabulary = options.vocab_size, .context = options.max_position_embeddings, .width = options.hidden_size,
-                    .mlp_width = options.intermediate_size, .heads = options.num_heads},
-          .names = {.body = "transformer", .tokens = "wte", .positions = "wpe", .embedding = "drop", .layers = "h", .norm = "ln_f",
-                    .attention = "attn", .inside = "attn.attention", .query = "q_proj", .key = "k_proj", .value = "v_proj", .mixed = "out_proj"},
+  return {.sizes = {.vocabulary = options.vocab_size,
+                    .context = options.max_position_embeddings,
+                    .width = options.hidden_size,
+                    .mlp_width = options.intermediate_size,
+                    .heads = options.num_heads},
+          .names = {.body = "transformer",
+                    .tokens = "wte",
+                    .positions = "wpe",
+                    .embedding = "drop",
+                    .layers = "h",
+                    .norm = "ln_f",
+                    .attention = "attn",
+                    .inside = "attn.attention",
+                    .query = "q_proj",
+                    .key = "k_proj",
+                    .value = "v_proj",
+                    .mixed = "out_proj"},
           .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.hidden_size)),
           .positions = nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.hidden_size)),
           .blocks = decoder_blocks<Block>(options, options.num_layers),
@@ -130,15 +152,20 @@ std::shared_ptr<Model> build_gpt_neo(const ConfigReader& config, bool head) {
   options.language_model_head = head;
   auto model = std::make_shared<GPTNeo>(options);
   if (!plain.empty() && !options.attention_layers.empty() && plain != options.attention_layers) {
-    throw ModelError("attention_types and attention_layers contradict each other; expected one of them, or the same from both");
+    throw ModelError(
+        "attention_types and attention_layers contradict each other; expected one of them, or the same from both");
   }
   return model;
 }
 
 }  // namespace
 
-GPTNeo::GPTNeo(const GPTNeoOptions& options) : options_(checked(options)) { assemble(parts(options_)); }
+GPTNeo::GPTNeo(const GPTNeoOptions& options) : options_(checked(options)) {
+  assemble(parts(options_));
+}
 
-Family gpt_neo_family() { return {"gpt_neo", "transformer.", build_gpt_neo, {".attn.attention.bias", ".attn.attention.masked_bias"}}; }
+Family gpt_neo_family() {
+  return {"gpt_neo", "transformer.", build_gpt_neo, {".attn.attention.bias", ".attn.attention.masked_bias"}};
+}
 
 }  // namespace vene::models

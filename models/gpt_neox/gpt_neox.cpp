@@ -15,7 +15,9 @@ torch::nn::LayerNormOptions norm_options(const GPTNeoXOptions& options) {
   return torch::nn::LayerNormOptions({options.hidden_size}).eps(options.layer_norm_eps);
 }
 
-torch::nn::LinearOptions linear(std::int64_t in, std::int64_t out, bool bias = true) { return torch::nn::LinearOptions(in, out).bias(bias); }
+torch::nn::LinearOptions linear(std::int64_t in, std::int64_t out, bool bias = true) {
+  return torch::nn::LinearOptions(in, out).bias(bias);
+}
 
 class AttentionImpl : public torch::nn::Module {
  public:
@@ -38,16 +40,18 @@ class AttentionImpl : public torch::nn::Module {
     const torch::Tensor joined = query_key_value(hidden);  // [batch, pos, heads * 3 * d_head]
     const std::vector<torch::Tensor> parts = joined.view({joined.size(0), joined.size(1), heads_, -1}).chunk(3, -1);
     const torch::Tensor queries = rotate(context.wanted_of(marked(query_output, parts[0]), 2), context.wanted_angles());
-    const auto [keys, values] = extend_cache(context.cache, layer_, rotate(marked(key_output, parts[1]), context.angles), marked(value_output, parts[2]));
-    return dense(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern)));  // [batch, wanted pos, hidden_size]
+    const auto [keys, values] = extend_cache(
+        context.cache, layer_, rotate(marked(key_output, parts[1]), context.angles), marked(value_output, parts[2]));
+    return dense(merge_heads(
+        attend(queries, keys, values, scale_, context.mask, scores, pattern)));  // [batch, wanted pos, hidden_size]
   }
 
   nn::Linear query_key_value, dense;
   HookPoint query_output, key_output, value_output, scores, pattern;
 
  private:
-  // A part [batch, pos, heads, d_head] past its hook point, which sees [batch, pos, hidden_size], as [batch, heads, pos, d_head]. The copy
-  // that brings a part together is made only for a hook.
+  // A part [batch, pos, heads, d_head] past its hook point, which sees [batch, pos, hidden_size], as [batch, heads,
+  // pos, d_head]. The copy that brings a part together is made only for a hook.
   torch::Tensor marked(HookPoint& point, const torch::Tensor& part) const {
     return point->watched() ? split_heads(point(part.flatten(2)), heads_) : part.transpose(1, 2);
   }
@@ -90,7 +94,8 @@ class BlockImpl : public DecoderBlock {
     register_module("mlp", mlp);
   }
   torch::Tensor forward(const torch::Tensor& all, const AttentionContext& context) override {
-    const torch::Tensor attended = post_attention_dropout(attention(input_layernorm(all), context)), hidden = context.wanted_of(all);
+    const torch::Tensor attended = post_attention_dropout(attention(input_layernorm(all), context)),
+                        hidden = context.wanted_of(all);
     if (parallel_) return post_mlp_dropout(mlp(post_attention_layernorm(hidden))) + attended + hidden;
     const torch::Tensor middle = attended + hidden;
     return post_mlp_dropout(mlp(post_attention_layernorm(middle))) + middle;  // [batch, pos, hidden_size]
@@ -118,10 +123,21 @@ GPTNeoXOptions checked(const GPTNeoXOptions& options) {
 }
 
 DecoderParts parts(const GPTNeoXOptions& options) {
-  return {.sizes = {.vocabulary = options.vocab_size, .context = options.max_position_embeddings, .width = options.hidden_size,
-                    .mlp_width = options.intermediate_size, .heads = options.num_attention_heads},
-          .names = {.body = "gpt_neox", .tokens = "embed_in", .embedding = "emb_dropout", .layers = "layers", .norm = "final_layer_norm",
-                    .attention = "attention", .query = "query", .key = "key", .value = "value", .mixed = "dense"},
+  return {.sizes = {.vocabulary = options.vocab_size,
+                    .context = options.max_position_embeddings,
+                    .width = options.hidden_size,
+                    .mlp_width = options.intermediate_size,
+                    .heads = options.num_attention_heads},
+          .names = {.body = "gpt_neox",
+                    .tokens = "embed_in",
+                    .embedding = "emb_dropout",
+                    .layers = "layers",
+                    .norm = "final_layer_norm",
+                    .attention = "attention",
+                    .query = "query",
+                    .key = "key",
+                    .value = "value",
+                    .mixed = "dense"},
           .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.hidden_size)),
           .blocks = decoder_blocks<Block>(options, options.num_hidden_layers),
           .norm = nn::LayerNorm(norm_options(options)),
@@ -150,10 +166,14 @@ std::shared_ptr<Model> build_gpt_neox(const ConfigReader& config, bool head) {
 
 }  // namespace
 
-GPTNeoX::GPTNeoX(const GPTNeoXOptions& options) : options_(checked(options)) { assemble(parts(options_)); }
+GPTNeoX::GPTNeoX(const GPTNeoXOptions& options) : options_(checked(options)) {
+  assemble(parts(options_));
+}
 
 Family gpt_neox_family() {
-  return {"gpt_neox", "gpt_neox.", build_gpt_neox, {".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"}, "lm_head", {{"embed_out.", "lm_head."}}};
+  return {"gpt_neox",     "gpt_neox.",
+          build_gpt_neox, {".attention.bias", ".attention.masked_bias", ".attention.rotary_emb.inv_freq"},
+          "lm_head",      {{"embed_out.", "lm_head."}}};
 }
 
 }  // namespace vene::models

@@ -58,7 +58,8 @@ class BodyImpl : public torch::nn::Module {
   explicit BodyImpl(const GRUOptions& options) {
     if (options.include_emb) {
       wte = register_module("wte", nn::Embedding(nn::embedding_options(options.vocab_size, options.h_dim)));
-      wpe = register_module("wpe", nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.h_dim)));
+      wpe =
+          register_module("wpe", nn::Embedding(nn::embedding_options(options.max_position_embeddings, options.h_dim)));
     }
     register_module("embedding", embedding);
     torch::nn::ModuleList list;
@@ -98,9 +99,11 @@ GRU::GRU(const GRUOptions& options) : options_(checked(options)) {
   parts_ = std::make_shared<Parts>(Parts{Body(options_)});
   register_module("gru", parts_->gru);
   if (options_.head == GRUHead::kClassifier) {
-    parts_->score = register_module("score", nn::Linear(torch::nn::LinearOptions(options_.h_dim, options_.n_labels).bias(false)));
+    parts_->score =
+        register_module("score", nn::Linear(torch::nn::LinearOptions(options_.h_dim, options_.n_labels).bias(false)));
   } else if (options_.head == GRUHead::kLanguageModel) {
-    parts_->lm_head = register_module("lm_head", nn::OutputHead(options_.h_dim, options_.vocab_size, options_.tie_word_embeddings));
+    parts_->lm_head =
+        register_module("lm_head", nn::OutputHead(options_.h_dim, options_.vocab_size, options_.tie_word_embeddings));
   }
   declare_sites();
   sites_.add_paths(*this);
@@ -132,23 +135,28 @@ void GRU::declare_sites() {
     declare.step("new_gate_output", layer, path + ".new_act.output", *cell.new_act, width);
   }
   if (parts_->score) declare.row("logits", "score.output", *parts_->score, options_.n_labels, options_.n_layer);
-  if (parts_->lm_head) declare.value("logits", -1, "lm_head.output", *parts_->lm_head, options_.vocab_size, options_.n_layer);
+  if (parts_->lm_head)
+    declare.value("logits", -1, "lm_head.output", *parts_->lm_head, options_.vocab_size, options_.n_layer);
 }
 
 void GRU::check(const Batch& batch, std::int64_t past) const {
   if (!options_.include_emb && batch.input_ids.defined()) {
-    throw ModelError("this model has no embeddings: it takes inputs_embeds [batch, pos, " + std::to_string(options_.h_dim) + "], not token ids");
+    throw ModelError("this model has no embeddings: it takes inputs_embeds [batch, pos, " +
+                     std::to_string(options_.h_dim) + "], not token ids");
   }
   check_language_batch(batch, past, {options_.vocab_size, 0, options_.h_dim, device()});
   if (batch.extra.empty()) return;
   const torch::Tensor& positions = batch.extra[0];
-  if (!options_.include_emb) throw ModelError("extra: position ids are given, but this model has no position embeddings");
-  if (batch.extra.size() > 1 || positions.scalar_type() != torch::kInt64 || positions.dim() != 2 || positions.size(1) != batch.positions() ||
-      (positions.size(0) != 1 && positions.size(0) != batch.rows())) {
-    throw ModelError("extra: expected position ids [batch, pos] (int64) and nothing else, got " + std::to_string(batch.extra.size()) +
-                     " tensors, the first of shape " + shape_text(positions.sizes()));
+  if (!options_.include_emb)
+    throw ModelError("extra: position ids are given, but this model has no position embeddings");
+  if (batch.extra.size() > 1 || positions.scalar_type() != torch::kInt64 || positions.dim() != 2 ||
+      positions.size(1) != batch.positions() || (positions.size(0) != 1 && positions.size(0) != batch.rows())) {
+    throw ModelError("extra: expected position ids [batch, pos] (int64) and nothing else, got " +
+                     std::to_string(batch.extra.size()) + " tensors, the first of shape " +
+                     shape_text(positions.sizes()));
   }
-  if (positions.min().item<std::int64_t>() < 0 || positions.max().item<std::int64_t>() >= options_.max_position_embeddings) {
+  if (positions.min().item<std::int64_t>() < 0 ||
+      positions.max().item<std::int64_t>() >= options_.max_position_embeddings) {
     throw ModelError("extra: position ids go from 0 to " + std::to_string(options_.max_position_embeddings - 1));
   }
 }
@@ -200,7 +208,8 @@ Output GRU::finish(const StageState& state, const torch::Tensor& positions, cons
   } else if (parts_->lm_head) {
     const torch::Tensor embedding = parts_->gru->wte ? parts_->gru->wte->weight : torch::Tensor();
     const bool everywhere = is_watched(*parts_->lm_head);
-    output.logits = parts_->lm_head(everywhere ? state.hidden : output.last_hidden_state, embedding);  // [batch, pos, vocabulary]
+    output.logits =
+        parts_->lm_head(everywhere ? state.hidden : output.last_hidden_state, embedding);  // [batch, pos, vocabulary]
     if (everywhere) output.logits = select_positions(output.logits, positions);
   }
   if (output.logits.defined()) output.logits = select_tokens(output.logits, tokens);
@@ -219,10 +228,12 @@ std::shared_ptr<Model> build_gru(const ConfigReader& config, bool) {
   options.vocab_size = config.integer("vocab_size", options.vocab_size);
   options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
-  const std::vector<std::string> names{"GRUModel", "GRUForClassification", "GRULMHeadModel"}, given = config.texts("architectures");
+  const std::vector<std::string> names{"GRUModel", "GRUForClassification", "GRULMHeadModel"},
+      given = config.texts("architectures");
   const auto found = given.size() == 1 ? std::find(names.begin(), names.end(), given[0]) : names.end();
   if (found == names.end()) {
-    throw ModelError(config.where() + ": architectures: expected one of " + join(names) + ", got " + (given.empty() ? "nothing" : join(given)));
+    throw ModelError(config.where() + ": architectures: expected one of " + join(names) + ", got " +
+                     (given.empty() ? "nothing" : join(given)));
   }
   options.head = static_cast<GRUHead>(found - names.begin());
   return std::make_shared<GRU>(options);
@@ -230,6 +241,8 @@ std::shared_ptr<Model> build_gru(const ConfigReader& config, bool) {
 
 }  // namespace
 
-Family gru_family() { return {"gru", "gru.", build_gru, {}}; }
+Family gru_family() {
+  return {"gru", "gru.", build_gru, {}};
+}
 
 }  // namespace vene::models

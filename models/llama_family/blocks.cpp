@@ -8,13 +8,19 @@
 namespace vene::models::llama_blocks {
 namespace {
 
-torch::nn::LinearOptions linear(std::int64_t in, std::int64_t out, bool bias) { return torch::nn::LinearOptions(in, out).bias(bias); }
+torch::nn::LinearOptions linear(std::int64_t in, std::int64_t out, bool bias) {
+  return torch::nn::LinearOptions(in, out).bias(bias);
+}
 
-torch::Tensor normed(const torch::Tensor& value, Norm& norm) { return norm ? norm(value) : value; }
+torch::Tensor normed(const torch::Tensor& value, Norm& norm) {
+  return norm ? norm(value) : value;
+}
 
 }  // namespace
 
-NormImpl::NormImpl(NormKind kind, std::int64_t width, double epsilon) : kind_(kind), width_(width), epsilon_(epsilon) { NormImpl::reset(); }
+NormImpl::NormImpl(NormKind kind, std::int64_t width, double epsilon) : kind_(kind), width_(width), epsilon_(epsilon) {
+  NormImpl::reset();
+}
 
 void NormImpl::reset() {
   if (kind_ == NormKind::kLayer) return;
@@ -31,11 +37,14 @@ torch::Tensor NormImpl::forward(const torch::Tensor& hidden) {
   return weight * norm.to(type);
 }
 
-TokenEmbeddingImpl::TokenEmbeddingImpl(std::int64_t rows, std::int64_t width, double scale) : rows_(rows), width_(width), scale_(scale) {
+TokenEmbeddingImpl::TokenEmbeddingImpl(std::int64_t rows, std::int64_t width, double scale)
+    : rows_(rows), width_(width), scale_(scale) {
   TokenEmbeddingImpl::reset();
 }
 
-void TokenEmbeddingImpl::reset() { weight = register_parameter("weight", nn::embedding_options(rows_, width_)._weight()); }
+void TokenEmbeddingImpl::reset() {
+  weight = register_parameter("weight", nn::embedding_options(rows_, width_)._weight());
+}
 
 torch::Tensor TokenEmbeddingImpl::forward(const torch::Tensor& ids) {
   const torch::Tensor tokens = torch::embedding(weight, ids);
@@ -47,13 +56,15 @@ AttentionImpl::AttentionImpl(const LlamaOptions& options, std::int64_t layer)
     : q_proj(linear(options.hidden_size, options.num_attention_heads * options.head_dim, options.attention_bias)),
       k_proj(linear(options.hidden_size, options.num_key_value_heads * options.head_dim, options.attention_bias)),
       v_proj(linear(options.hidden_size, options.num_key_value_heads * options.head_dim, options.attention_bias)),
-      o_proj(linear(options.num_attention_heads * options.head_dim, options.hidden_size, options.attention_output_bias)),
+      o_proj(
+          linear(options.num_attention_heads * options.head_dim, options.hidden_size, options.attention_output_bias)),
       layer_(layer),
       heads_(options.num_attention_heads),
       key_value_heads_(options.num_key_value_heads),
       query_key_norm_(options.query_key_norm),
       clip_(options.clip_qkv),
-      scale_(options.attention_scale > 0 ? options.attention_scale : 1.0 / std::sqrt(static_cast<double>(options.head_dim))),
+      scale_(options.attention_scale > 0 ? options.attention_scale
+                                         : 1.0 / std::sqrt(static_cast<double>(options.head_dim))),
       cap_(options.attention_cap) {
   register_module("q_proj", q_proj);
   register_module("k_proj", k_proj);
@@ -64,7 +75,8 @@ AttentionImpl::AttentionImpl(const LlamaOptions& options, std::int64_t layer)
   if (query_key_norm_ == QueryKeyNorm::kNone) return;
   const bool whole = query_key_norm_ == QueryKeyNorm::kWhole;
   q_norm = register_module("q_norm", Norm(options.norm, options.head_dim * (whole ? heads_ : 1), options.rms_norm_eps));
-  k_norm = register_module("k_norm", Norm(options.norm, options.head_dim * (whole ? key_value_heads_ : 1), options.rms_norm_eps));
+  k_norm = register_module("k_norm",
+                           Norm(options.norm, options.head_dim * (whole ? key_value_heads_ : 1), options.rms_norm_eps));
 }
 
 torch::Tensor AttentionImpl::heads_of(torch::Tensor value, std::int64_t heads, Norm& norm) const {
@@ -77,11 +89,13 @@ torch::Tensor AttentionImpl::heads_of(torch::Tensor value, std::int64_t heads, N
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
   Norm none{nullptr};
-  const torch::Tensor queries = rotate(heads_of(q_proj(context.wanted_of(hidden)), heads_, q_norm), context.wanted_angles());
+  const torch::Tensor queries =
+      rotate(heads_of(q_proj(context.wanted_of(hidden)), heads_, q_norm), context.wanted_angles());
   torch::Tensor new_keys = rotate(heads_of(k_proj(hidden), key_value_heads_, k_norm), context.angles);
   torch::Tensor new_values = heads_of(v_proj(hidden), key_value_heads_, none);
   const auto [keys, values] = extend_cache(context.cache, layer_, std::move(new_keys), std::move(new_values));
-  return o_proj(merge_heads(attend(queries, keys, values, scale_, context.mask, scores, pattern, cap_)));  // [batch, wanted pos, hidden_size]
+  return o_proj(merge_heads(
+      attend(queries, keys, values, scale_, context.mask, scores, pattern, cap_)));  // [batch, wanted pos, hidden_size]
 }
 
 MLPImpl::MLPImpl(const LlamaOptions& options)
@@ -98,8 +112,11 @@ MLPImpl::MLPImpl(const LlamaOptions& options)
 BlockImpl::BlockImpl(const LlamaOptions& options, std::int64_t layer) : self_attn(options, layer), mlp(options) {
   register_module("self_attn", self_attn);
   register_module("mlp", mlp);
-  const auto norm = [&](const char* name) { return register_module(name, Norm(options.norm, options.hidden_size, options.rms_norm_eps)); };
-  const bool before = options.norm_placement != NormPlacement::kAfter, after = options.norm_placement != NormPlacement::kBefore;
+  const auto norm = [&](const char* name) {
+    return register_module(name, Norm(options.norm, options.hidden_size, options.rms_norm_eps));
+  };
+  const bool before = options.norm_placement != NormPlacement::kAfter,
+             after = options.norm_placement != NormPlacement::kBefore;
   if (before) input_layernorm = norm("input_layernorm");
   post_attention_layernorm = norm("post_attention_layernorm");
   if (before && after) pre_feedforward_layernorm = norm("pre_feedforward_layernorm");
@@ -109,8 +126,10 @@ BlockImpl::BlockImpl(const LlamaOptions& options, std::int64_t layer) : self_att
 }
 
 torch::Tensor BlockImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
-  const torch::Tensor middle = context.wanted_of(hidden) + normed(self_attn(normed(hidden, input_layernorm), context), norm_after_attention_);
-  return middle + normed(mlp(normed(middle, norm_before_mlp_)), post_feedforward_layernorm);  // [batch, pos, hidden_size]
+  const torch::Tensor middle =
+      context.wanted_of(hidden) + normed(self_attn(normed(hidden, input_layernorm), context), norm_after_attention_);
+  return middle +
+         normed(mlp(normed(middle, norm_before_mlp_)), post_feedforward_layernorm);  // [batch, pos, hidden_size]
 }
 
 }  // namespace vene::models::llama_blocks

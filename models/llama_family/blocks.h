@@ -67,8 +67,8 @@ class MLPImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(MLP, Hooked<MLPImpl>);
 
-/// A block. `post_attention_layernorm` is Hugging Face's name for the norm before the MLP where norms come before, and for the one after
-/// attention elsewhere.
+/// A block. `post_attention_layernorm` is Hugging Face's name for the norm before the MLP where norms come before, and
+/// for the one after attention elsewhere.
 class BlockImpl : public DecoderBlock {
  public:
   BlockImpl(const LlamaOptions& options, std::int64_t layer);
@@ -76,7 +76,8 @@ class BlockImpl : public DecoderBlock {
 
   Attention self_attn;
   MLP mlp;
-  Norm input_layernorm{nullptr}, post_attention_layernorm{nullptr}, pre_feedforward_layernorm{nullptr}, post_feedforward_layernorm{nullptr};
+  Norm input_layernorm{nullptr}, post_attention_layernorm{nullptr}, pre_feedforward_layernorm{nullptr},
+      post_feedforward_layernorm{nullptr};
 
  private:
   // post_attention_layernorm or another, by what it does; null where there is none.

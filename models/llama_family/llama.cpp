@@ -15,6 +15,8 @@ LlamaOptions read(const ConfigReader& config) {
 
 }  // namespace
 
-Family llama_family() { return member<read>("llama"); }
+Family llama_family() {
+  return member<read>("llama");
+}
 
 }  // namespace vene::models

@@ -17,6 +17,8 @@ LlamaOptions read(const ConfigReader& config) {
 
 }  // namespace
 
-Family mistral_family() { return member<read>("mistral"); }
+Family mistral_family() {
+  return member<read>("mistral");
+}
 
 }  // namespace vene::models

@@ -15,6 +15,8 @@ LlamaOptions read(const ConfigReader& config) {
 
 }  // namespace
 
-Family qwen2_family() { return member<read>("qwen2"); }
+Family qwen2_family() {
+  return member<read>("qwen2");
+}
 
 }  // namespace vene::models

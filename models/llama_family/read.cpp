@@ -23,21 +23,27 @@ LlamaOptions read_common(const ConfigReader& config, LlamaOptions options) {
   return options;
 }
 
-std::vector<std::int64_t> layer_windows(const ConfigReader& config, std::int64_t layers, std::int64_t window, const std::function<bool(std::int64_t)>& slides) {
+std::vector<std::int64_t> layer_windows(const ConfigReader& config, std::int64_t layers, std::int64_t window,
+                                        const std::function<bool(std::int64_t)>& slides) {
   std::vector<std::string> types = config.texts("layer_types");
   if (!config.has("layer_types")) {
-    for (std::int64_t layer = 0; layer < layers; ++layer) types.emplace_back(window != 0 && slides(layer) ? "sliding_attention" : "full_attention");
+    for (std::int64_t layer = 0; layer < layers; ++layer)
+      types.emplace_back(window != 0 && slides(layer) ? "sliding_attention" : "full_attention");
   }
   const std::string where = config.where() + ": field 'layer_types' ";
   if (static_cast<std::int64_t>(types.size()) != layers) {
-    throw ModelError(where + "tells of " + std::to_string(types.size()) + " layers, num_hidden_layers is " + std::to_string(layers));
+    throw ModelError(where + "tells of " + std::to_string(types.size()) + " layers, num_hidden_layers is " +
+                     std::to_string(layers));
   }
   std::vector<std::int64_t> windows;
   for (const std::string& type : types) {
     if (type != "full_attention" && type != "sliding_attention") {
-      throw ModelError(where + "has '" + type + "', which this architecture does not support here; expected full_attention or sliding_attention");
+      throw ModelError(
+          where + "has '" + type +
+          "', which this architecture does not support here; expected full_attention or sliding_attention");
     }
-    if (type == "sliding_attention" && window == 0) throw ModelError(where + "has sliding_attention, and no sliding_window is in use");
+    if (type == "sliding_attention" && window == 0)
+      throw ModelError(where + "has sliding_attention, and no sliding_window is in use");
     windows.push_back(type == "sliding_attention" ? window : 0);
   }
   return windows;
@@ -45,7 +51,8 @@ std::vector<std::int64_t> layer_windows(const ConfigReader& config, std::int64_t
 
 std::vector<std::int64_t> qwen_windows(const ConfigReader& config, std::int64_t layers) {
   constexpr std::int64_t kWindow = 4096, kFirst = 28;
-  const std::int64_t given = integer_or_null(config, "sliding_window", kWindow), first = config.integer("max_window_layers", kFirst);
+  const std::int64_t given = integer_or_null(config, "sliding_window", kWindow),
+                     first = config.integer("max_window_layers", kFirst);
   const std::int64_t window = config.boolean("use_sliding_window", false) ? given : 0;
   return layer_windows(config, layers, window, [&](std::int64_t layer) { return layer >= first; });
 }

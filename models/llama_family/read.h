@@ -8,14 +8,15 @@
 
 namespace vene::models::llama_blocks {
 
-/// What all of the family say in the same words in config.json: sizes, activation, epsilon, rotary positions, tied head. `options` has the
-/// defaults, and keeps what is not said.
+/// What all of the family say in the same words in config.json: sizes, activation, epsilon, rotary positions, tied
+/// head. `options` has the defaults, and keeps what is not said.
 LlamaOptions read_common(const ConfigReader& config, LlamaOptions options);
 
-/// The window of each layer, 0 for none, by layer_types ("full_attention", "sliding_attention"); without that field, layer i slides where
-/// `slides(i)` says so. `window` is 0 where the config has none. ModelError for another type, a list of another length, and sliding without a
-/// window.
-std::vector<std::int64_t> layer_windows(const ConfigReader& config, std::int64_t layers, std::int64_t window, const std::function<bool(std::int64_t)>& slides);
+/// The window of each layer, 0 for none, by layer_types ("full_attention", "sliding_attention"); without that field,
+/// layer i slides where `slides(i)` says so. `window` is 0 where the config has none. ModelError for another type, a
+/// list of another length, and sliding without a window.
+std::vector<std::int64_t> layer_windows(const ConfigReader& config, std::int64_t layers, std::int64_t window,
+                                        const std::function<bool(std::int64_t)>& slides);
 /// Qwen's: none unless use_sliding_window is on; then, without layer_types, from layer max_window_layers on.
 std::vector<std::int64_t> qwen_windows(const ConfigReader& config, std::int64_t layers);
 

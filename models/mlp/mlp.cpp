@@ -16,7 +16,9 @@ namespace {
 
 class BlockImpl : public torch::nn::Module {
  public:
-  explicit BlockImpl(const MLPOptions& options) : ff1(torch::nn::LinearOptions(options.h_dim, options.h_dim).bias(options.include_bias)), act(options.activation_function) {
+  explicit BlockImpl(const MLPOptions& options)
+      : ff1(torch::nn::LinearOptions(options.h_dim, options.h_dim).bias(options.include_bias)),
+        act(options.activation_function) {
     register_module("ff1", ff1);
     register_module("act", act);
   }
@@ -45,8 +47,8 @@ TORCH_MODULE(Body);
 
 const MLPOptions& checked(const MLPOptions& options) {
   if (options.h_dim <= 0 || options.n_layer <= 0 || options.num_classes <= 0) {
-    throw ModelError("h_dim, n_layer and num_classes: expected positive numbers, got " + std::to_string(options.h_dim) + ", " + std::to_string(options.n_layer) + " and " +
-                     std::to_string(options.num_classes));
+    throw ModelError("h_dim, n_layer and num_classes: expected positive numbers, got " + std::to_string(options.h_dim) +
+                     ", " + std::to_string(options.n_layer) + " and " + std::to_string(options.num_classes));
   }
   return options;
 }
@@ -59,7 +61,9 @@ struct MLPClassifier::Parts {
 };
 
 MLPClassifier::MLPClassifier(const MLPOptions& options) : options_(checked(options)) {
-  parts_ = std::make_shared<Parts>(Parts{Body(options_), nn::Linear(torch::nn::LinearOptions(options_.h_dim, options_.num_classes).bias(options_.include_bias))});
+  parts_ = std::make_shared<Parts>(
+      Parts{Body(options_),
+            nn::Linear(torch::nn::LinearOptions(options_.h_dim, options_.num_classes).bias(options_.include_bias))});
   register_module("mlp", parts_->mlp);
   register_module("score", parts_->score);
   const SiteDeclarer declare(sites_);
@@ -76,24 +80,30 @@ MLPClassifier::MLPClassifier(const MLPOptions& options) : options_(checked(optio
 }
 
 void MLPClassifier::check(const Batch& batch, std::int64_t) const {
-  if (batch.input_ids.defined()) throw ModelError("this model takes inputs_embeds [batch, pos, " + std::to_string(options_.h_dim) + "], not token ids");
+  if (batch.input_ids.defined())
+    throw ModelError("this model takes inputs_embeds [batch, pos, " + std::to_string(options_.h_dim) +
+                     "], not token ids");
   const torch::Tensor& input = batch.inputs_embeds;
-  if (!input.defined()) throw ModelError("inputs_embeds: expected [batch, pos, " + std::to_string(options_.h_dim) + "], got nothing");
+  if (!input.defined())
+    throw ModelError("inputs_embeds: expected [batch, pos, " + std::to_string(options_.h_dim) + "], got nothing");
   if (input.dim() != 3 || input.size(0) == 0 || input.size(2) != options_.h_dim) {
-    throw ModelError("inputs_embeds: expected shape [batch, pos, " + std::to_string(options_.h_dim) + "], got " + shape_text(input.sizes()));
+    throw ModelError("inputs_embeds: expected shape [batch, pos, " + std::to_string(options_.h_dim) + "], got " +
+                     shape_text(input.sizes()));
   }
 }
 
 StageState MLPClassifier::begin(const Batch& batch, KeyValueCache*) {
   check(batch);
   StageState state;
-  state.hidden = parts_->mlp->dropout(batch.inputs_embeds.to(parts_->score->weight.scalar_type()));  // [batch, pos, h_dim]
+  state.hidden =
+      parts_->mlp->dropout(batch.inputs_embeds.to(parts_->score->weight.scalar_type()));  // [batch, pos, h_dim]
   return state;
 }
 
 StageState MLPClassifier::run(StageState state, std::int64_t first, std::int64_t last) {
   check_stages(first, last, options_.n_layer);
-  for (std::int64_t layer = first; layer < last; ++layer) state.hidden = parts_->mlp->h[static_cast<std::size_t>(layer)](state.hidden);
+  for (std::int64_t layer = first; layer < last; ++layer)
+    state.hidden = parts_->mlp->h[static_cast<std::size_t>(layer)](state.hidden);
   return state;
 }
 
@@ -115,12 +125,15 @@ std::shared_ptr<Model> build_mlp(const ConfigReader& config, bool) {
   options.include_bias = config.boolean("include_bias", true);
   options.squeeze_output = config.boolean("squeeze_output", true);
   options.activation_function = config.text("activation_function", options.activation_function);
-  if (config.boolean("include_emb", false)) throw ModelError(config.where() + ": an MLP with embeddings (include_emb) is not supported");
+  if (config.boolean("include_emb", false))
+    throw ModelError(config.where() + ": an MLP with embeddings (include_emb) is not supported");
   return std::make_shared<MLPClassifier>(options);
 }
 
 }  // namespace
 
-Family mlp_family() { return {"mlp", "", build_mlp, {}}; }
+Family mlp_family() {
+  return {"mlp", "", build_mlp, {}};
+}
 
 }  // namespace vene::models

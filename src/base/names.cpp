@@ -14,7 +14,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::size_t diagonal = row[0];
     row[0] = i;
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      const bool same = std::tolower(static_cast<unsigned char>(a[i - 1])) == std::tolower(static_cast<unsigned char>(b[j - 1]));
+      const bool same =
+          std::tolower(static_cast<unsigned char>(a[i - 1])) == std::tolower(static_cast<unsigned char>(b[j - 1]));
       const std::size_t substituted = diagonal + (same ? 0 : 1);
       diagonal = row[j];
       row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
@@ -25,12 +26,14 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates, std::size_t most) {
+std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates,
+                                       std::size_t most) {
   std::vector<std::pair<std::size_t, std::string>> near;
   for (const std::string& candidate : candidates) {
     std::size_t distance = edit_distance(name, candidate);
     // A name that lies wholly inside another ("mlp_out" in "mlp_output") is near whatever its length.
-    const bool inside = name.size() >= 3 && (candidate.find(name) != std::string::npos || name.find(candidate) != std::string_view::npos);
+    const bool inside = name.size() >= 3 &&
+                        (candidate.find(name) != std::string::npos || name.find(candidate) != std::string_view::npos);
     if (inside) distance = std::min<std::size_t>(distance, 2);
     if (distance <= std::max<std::size_t>(2, name.size() / 3)) near.emplace_back(distance, candidate);
   }

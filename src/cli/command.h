@@ -44,7 +44,8 @@ class Progress {
 /// What an option says that takes a file, or - for standard input.
 std::string read_input(const std::string& path);
 
-/// What is wrong with a number that is to be more than 0, or an integer from 0 on; empty where nothing is. For CLI::Option::check.
+/// What is wrong with a number that is to be more than 0, or an integer from 0 on; empty where nothing is. For
+/// CLI::Option::check.
 std::string not_positive(const std::string& text);
 std::string not_a_count(const std::string& text);
 

@@ -8,8 +8,9 @@
 
 namespace vene::cli {
 
-/// Draws <name>.png and <name>.svg; their names, or none where gnuplot is missing or fails: then a line on stderr says why, and the rest is
-/// worth having all the same.
-std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps, const std::string& title);
+/// Draws <name>.png and <name>.svg; their names, or none where gnuplot is missing or fails: then a line on stderr says
+/// why, and the rest is worth having all the same.
+std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
+                                   const std::string& title);
 
 }  // namespace vene::cli

@@ -43,7 +43,8 @@ struct FromFile {
 };
 
 // An experiment, a config, or the folder of a saved one; `prompts` take the place of its base.
-FromFile read_config(const std::string& path, const std::vector<std::string>& prompts, const models::LanguageModel& lm) {
+FromFile read_config(const std::string& path, const std::vector<std::string>& prompts,
+                     const models::LanguageModel& lm) {
   nlohmann::json json;
   std::string folder = fs::path(path).parent_path().string();
   if (fs::is_directory(path)) {
@@ -59,7 +60,8 @@ FromFile read_config(const std::string& path, const std::vector<std::string>& pr
   if (!prompts.empty()) json["base"] = {{"text", prompts}};
   if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
   try {
-    const bool limited = json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
+    const bool limited =
+        json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
     return {parse_experiment(json.dump(), lm, folder.empty() ? "." : folder), limited};
   } catch (const ConfigError& error) {
     throw ConfigError(path + ": " + error.what());
@@ -74,14 +76,16 @@ std::string prompt_of(const std::string& path) {
 }
 
 std::size_t terminal_width() {
-  if (const char* columns = std::getenv("COLUMNS"); columns != nullptr && std::atoi(columns) > 20) return static_cast<std::size_t>(std::atoi(columns));
+  if (const char* columns = std::getenv("COLUMNS"); columns != nullptr && std::atoi(columns) > 20)
+    return static_cast<std::size_t>(std::atoi(columns));
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
   return 100;
 }
 
 std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
 }
 
 // Lines of at most `width` characters, broken at spaces where there are any.
@@ -120,13 +124,16 @@ void print_side_by_side(const GenerateResult& result, const models::LanguageMode
   for (std::size_t row = 0; row < result.intervened.rows.size(); ++row) {
     const GeneratedRow& changed = result.intervened.rows[row];
     if (row > 0) std::printf("\n");
-    std::printf("%s\n\n", lm.tokenizer->decode({changed.ids.begin(), changed.ids.begin() + changed.prompt_length}).c_str());
-    std::vector<std::string> left = wrapped(result.original->rows[row].text, width), right = wrapped(changed.text, width);
+    std::printf("%s\n\n",
+                lm.tokenizer->decode({changed.ids.begin(), changed.ids.begin() + changed.prompt_length}).c_str());
+    std::vector<std::string> left = wrapped(result.original->rows[row].text, width),
+                             right = wrapped(changed.text, width);
     left.insert(left.begin(), {"base", std::string(width, '-')});
     right.insert(right.begin(), {"intervened", std::string(width, '-')});
     for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
       const std::string first = i < left.size() ? left[i] : "", second = i < right.size() ? right[i] : "";
-      std::printf("%s%s | %s\n", first.c_str(), std::string(width - std::min(width, characters(first)), ' ').c_str(), second.c_str());
+      std::printf("%s%s | %s\n", first.c_str(), std::string(width - std::min(width, characters(first)), ' ').c_str(),
+                  second.c_str());
     }
   }
 }
@@ -135,8 +142,10 @@ void print_side_by_side(const GenerateResult& result, const models::LanguageMode
 void refuse_idle_options(const Options& options, const CLI::App& command) {
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
   const bool steers = !options.steer.empty() || !options.steer_tokens.empty();
-  if (given("--component") && !steers) throw ConfigError("--component: there is nothing to add to it; give --steer or --steer-token");
-  if (given("--when") && !steers && options.config.empty()) throw ConfigError("--when: there is no intervention; give --config, --steer or --steer-token");
+  if (given("--component") && !steers)
+    throw ConfigError("--component: there is nothing to add to it; give --steer or --steer-token");
+  if (given("--when") && !steers && options.config.empty())
+    throw ConfigError("--when: there is no intervention; give --config, --steer or --steer-token");
 }
 
 // What the command line says wins over the file.
@@ -153,7 +162,8 @@ void apply_options(const Options& options, const CLI::App& command, GenerateOpti
   if (given("--stop")) generation.stop_texts = options.stop_texts;
   for (const char* name : {"--top-k", "--top-p", "--seed"}) {
     if (given(name) && generation.temperature == 0 && !given("--temp")) {
-      throw ConfigError(std::string(name) + ": nothing is drawn at temperature 0, the default; give --temp, such as --temp 0.8");
+      throw ConfigError(std::string(name) +
+                        ": nothing is drawn at temperature 0, the default; give --temp, such as --temp 0.8");
     }
   }
 }
@@ -177,7 +187,8 @@ std::string first_prompt(const Experiment& experiment, const models::LanguageMod
 void generate_text(const Options& options, const CLI::App& command) {
   refuse_idle_options(options, command);
   const models::LanguageModel lm = options.model.load();
-  if (!lm.tokenizer) throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
+  if (!lm.tokenizer)
+    throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
   auto [experiment, limited] = read_experiment(options, lm);
   IntervenableConfig steering;
   for (const std::string& spec : options.steer) add_file_steering(steering, lm, spec, options.component);
@@ -188,11 +199,14 @@ void generate_text(const Options& options, const CLI::App& command) {
   GenerateOptions& generation = *experiment.generate;
   apply_options(options, command, generation);
   if (command.get_option("--when")->count() > 0) set_when(experiment, parse_when(options.when), lm);
-  if (const std::int64_t context = lm.model->context_length(); command.get_option("--predict")->count() == 0 && !limited && context > 0) {
-    generation.max_new_tokens = std::clamp<std::int64_t>(context - experiment.request.base.positions() + 1, 1, generation.max_new_tokens);
+  if (const std::int64_t context = lm.model->context_length();
+      command.get_option("--predict")->count() == 0 && !limited && context > 0) {
+    generation.max_new_tokens =
+        std::clamp<std::int64_t>(context - experiment.request.base.positions() + 1, 1, generation.max_new_tokens);
   }
   const bool steered = !experiment.config.representations.empty();
-  if (options.compare && !steered) throw ConfigError("--compare: there is nothing to compare with; give --config, --steer or --steer-token");
+  if (options.compare && !steered)
+    throw ConfigError("--compare: there is nothing to compare with; give --config, --steer or --steer-token");
   experiment.request.original = options.compare;
   const bool stream = experiment.request.base.rows() == 1 && !options.compare && !options.json;
   if (stream) {
@@ -218,7 +232,8 @@ void generate_text(const Options& options, const CLI::App& command) {
     std::printf("\n");
   } else {
     for (const GeneratedRow& row : result.intervened.rows) {
-      const std::string prompt = options.no_prompt ? "" : lm.tokenizer->decode({row.ids.begin(), row.ids.begin() + row.prompt_length});
+      const std::string prompt =
+          options.no_prompt ? "" : lm.tokenizer->decode({row.ids.begin(), row.ids.begin() + row.prompt_length});
       std::printf("%s%s\n", prompt.c_str(), row.text.c_str());
     }
   }
@@ -230,29 +245,73 @@ void add_generate(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt, with interventions at work if any are given");
   options->model.add_to(*command);
-  command->add_option("-p,--prompt", options->prompts, "The prompt; several make a batch")->type_name("TEXT")->allow_extra_args(false);
-  command->add_option("-f,--file", options->file, "Read a prompt from a file (- for standard input); a newline at its end is dropped")->type_name("FILE");
-  command->add_option("-n,--predict", options->generate.max_new_tokens, "New tokens at most (default: 64, or what the context has room for)")->check(CLI::Range(1, 1 << 20))->type_name("N");
-  command->add_option("-s,--seed", options->generate.seed, "With --temp: seed of the draws; row r draws from seed + r")->check(not_a_count)->type_name("N");
-  command->add_option("--temp", options->generate.temperature, "Temperature; 0 takes the most probable token each time")->capture_default_str()->type_name("T");
-  command->add_option("--top-k", options->generate.top_k, "With --temp: draw from the k most probable tokens; 0: from all")->capture_default_str()->type_name("K");
-  command->add_option("--top-p", options->generate.top_p, "With --temp: draw from the fewest tokens that reach this probability")->capture_default_str()->type_name("P");
-  command->add_option("--repeat-penalty", options->generate.repetition_penalty, "Makes tokens that were there less likely; 1: off")->capture_default_str()->type_name("X");
+  command->add_option("-p,--prompt", options->prompts, "The prompt; several make a batch")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command
+      ->add_option("-f,--file", options->file,
+                   "Read a prompt from a file (- for standard input); a newline at its end is dropped")
+      ->type_name("FILE");
+  command
+      ->add_option("-n,--predict", options->generate.max_new_tokens,
+                   "New tokens at most (default: 64, or what the context has room for)")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N");
+  command->add_option("-s,--seed", options->generate.seed, "With --temp: seed of the draws; row r draws from seed + r")
+      ->check(not_a_count)
+      ->type_name("N");
+  command->add_option("--temp", options->generate.temperature, "Temperature; 0 takes the most probable token each time")
+      ->capture_default_str()
+      ->type_name("T");
+  command
+      ->add_option("--top-k", options->generate.top_k, "With --temp: draw from the k most probable tokens; 0: from all")
+      ->capture_default_str()
+      ->type_name("K");
+  command
+      ->add_option("--top-p", options->generate.top_p,
+                   "With --temp: draw from the fewest tokens that reach this probability")
+      ->capture_default_str()
+      ->type_name("P");
+  command
+      ->add_option("--repeat-penalty", options->generate.repetition_penalty,
+                   "Makes tokens that were there less likely; 1: off")
+      ->capture_default_str()
+      ->type_name("X");
   command->add_flag("--ignore-eos", options->generate.ignore_eos, "Go on after the end-of-text token");
-  command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")->type_name("TEXT")->allow_extra_args(false);
-  command->add_option("--config", options->config, "Interventions: an experiment file, a config, or a saved folder; --steer adds to them")->type_name("JSON");
-  command->add_option("--steer", options->steer, "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; may be given again")
-                    ->type_name("FILE[:scale][@layers]")
-                    ->allow_extra_args(false);
-  command->add_option("--steer-token", options->steer_tokens, "Add the embedding of a piece of text to every layer (once at a component outside the layers), or to some: ' happy:0.3@0-3'; may be given again")
-                    ->type_name("TEXT[:scale][@layers]")
-                    ->allow_extra_args(false);
-  command->add_option("--component", options->component, "What --steer and --steer-token add to")->capture_default_str()->type_name("NAME");
-  command->add_option("--when", options->when, "When interventions act, whatever --config says: prompt, decode or both (default: both without locations, else prompt)")->type_name("TIME");
-  command->add_flag("--compare", options->compare, "Also generate without the interventions, and print both side by side");
+  command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--config", options->config,
+                   "Interventions: an experiment file, a config, or a saved folder; --steer adds to them")
+      ->type_name("JSON");
+  command
+      ->add_option("--steer", options->steer,
+                   "Add a control vector (.gguf, or .safetensors) to the layers it has, or to some: v.gguf:0.8@2-5; "
+                   "may be given again")
+      ->type_name("FILE[:scale][@layers]")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--steer-token", options->steer_tokens,
+                   "Add the embedding of a piece of text to every layer (once at a component outside the layers), or "
+                   "to some: ' happy:0.3@0-3'; may be given again")
+      ->type_name("TEXT[:scale][@layers]")
+      ->allow_extra_args(false);
+  command->add_option("--component", options->component, "What --steer and --steer-token add to")
+      ->capture_default_str()
+      ->type_name("NAME");
+  command
+      ->add_option("--when", options->when,
+                   "When interventions act, whatever --config says: prompt, decode or both (default: both without "
+                   "locations, else prompt)")
+      ->type_name("TIME");
+  command->add_flag("--compare", options->compare,
+                    "Also generate without the interventions, and print both side by side");
   command->add_flag("--no-display-prompt", options->no_prompt, "Print only what is new");
   command->add_flag("--json", options->json, "Print prompts and texts as JSON");
-  command->footer("Example: vene generate -m assets/landmarks-gpt2 -p 'The Space Needle is in' --steer-token ' Rome:4' --component mlp_output -n 12 --compare");
+  command->footer(
+      "Example: vene generate -m assets/landmarks-gpt2 -p 'The Space Needle is in' --steer-token ' Rome:4' --component "
+      "mlp_output -n 12 --compare");
   command->callback([options, command] { generate_text(*options, *command); });
 }
 

@@ -17,9 +17,12 @@ namespace {
 namespace fs = std::filesystem;
 
 bool is_name(const std::string& text) {
-  const bool plain = !text.empty() && text.size() <= 96 && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+  const bool plain = !text.empty() && text.size() <= 96 && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
   auto at_an_end = [&](char c) { return text.front() == c || text.back() == c; };
-  return plain && !at_an_end('-') && !at_an_end('.') && text.find("--") == std::string::npos && text.find("..") == std::string::npos && !text.ends_with(".git");
+  return plain && !at_an_end('-') && !at_an_end('.') && text.find("--") == std::string::npos &&
+         text.find("..") == std::string::npos && !text.ends_with(".git");
 }
 
 // What is wrong with the name of a repository; empty where nothing is.
@@ -31,9 +34,11 @@ std::string repository_problem(const std::string& name) {
 
 void run_client(const std::vector<std::string>& arguments) {
   const std::string program = io::find_program("hf");
-  if (program.empty()) throw IoError("the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub");
+  if (program.empty())
+    throw IoError("the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub");
   const int status = io::run_program(program, arguments);
-  if (status != 0) throw IoError("'hf " + arguments[0] + "' ended with status " + std::to_string(status) + "; what it says is above");
+  if (status != 0)
+    throw IoError("'hf " + arguments[0] + "' ended with status " + std::to_string(status) + "; what it says is above");
 }
 
 struct PushOptions {
@@ -62,10 +67,12 @@ void push(const PushOptions& options) {
     has_card = has_card || file.name == "README.md";
   }
   if (!has_card) io::write_file((copied / "README.md").string(), model_card(saved, options.name, options.base_model));
-  std::vector<std::string> arguments{"upload", options.name, copied.string(), ".", "--commit-message=" + options.message};
+  std::vector<std::string> arguments{"upload", options.name, copied.string(), ".",
+                                     "--commit-message=" + options.message};
   if (options.is_private) arguments.push_back("--private");
   run_client(arguments);
-  std::printf("%s: %zu files from %s\n", options.name.c_str(), saved.files.size() + (has_card ? 0 : 1), options.folder.c_str());
+  std::printf("%s: %zu files from %s\n", options.name.c_str(), saved.files.size() + (has_card ? 0 : 1),
+              options.folder.c_str());
 }
 
 struct PullOptions {
@@ -104,9 +111,18 @@ void add_push(CLI::App& app) {
   auto options = std::make_shared<PushOptions>();
   options->message = "Interventions of vene " + build_info().version;
   CLI::App* command = app.add_subcommand("push", "Upload a saved folder to the Hugging Face hub, with a model card");
-  command->add_option("DIR", options->folder, "Folder that was saved; stays as it is")->required()->option_text("DIR REQUIRED");
-  command->add_option("NAME", options->name, "Where to: user/name")->required()->option_text("USER/NAME REQUIRED")->check(repository_problem);
-  command->add_option("--base-model", options->base_model, "The model on the hub that the interventions are for, for the card")->type_name("USER/NAME")->check(repository_problem);
+  command->add_option("DIR", options->folder, "Folder that was saved; stays as it is")
+      ->required()
+      ->option_text("DIR REQUIRED");
+  command->add_option("NAME", options->name, "Where to: user/name")
+      ->required()
+      ->option_text("USER/NAME REQUIRED")
+      ->check(repository_problem);
+  command
+      ->add_option("--base-model", options->base_model,
+                   "The model on the hub that the interventions are for, for the card")
+      ->type_name("USER/NAME")
+      ->check(repository_problem);
   command->add_option("--message", options->message, "Of the commit")->capture_default_str()->type_name("TEXT");
   command->add_flag("--private", options->is_private, "Where the repository is new, make it a private one");
   command->footer("Example: vene push trained me/gender-das --base-model openai-community/gpt2");
@@ -116,7 +132,10 @@ void add_push(CLI::App& app) {
 void add_pull(CLI::App& app) {
   auto options = std::make_shared<PullOptions>();
   CLI::App* command = app.add_subcommand("pull", "Download a saved folder from the Hugging Face hub");
-  command->add_option("NAME", options->name, "Where from: user/name")->required()->option_text("USER/NAME REQUIRED")->check(repository_problem);
+  command->add_option("NAME", options->name, "Where from: user/name")
+      ->required()
+      ->option_text("USER/NAME REQUIRED")
+      ->check(repository_problem);
   command->add_option("DIR", options->folder, "A new folder")->required()->option_text("DIR REQUIRED");
   command->add_option("--revision", options->revision, "Branch, tag or commit")->type_name("NAME");
   command->footer("Example: vene pull me/gender-das trained");

@@ -11,9 +11,17 @@ namespace {
 void print_info(const std::string& folder, bool json) {
   const models::CheckpointInfo info = models::inspect(folder);
   if (json) {
-    nlohmann::ordered_json entry{{"architecture", info.architecture}, {"parameters", info.parameters}, {"bytes", info.bytes},   {"dtypes", info.dtypes},
-                                 {"layers", info.layers},             {"width", info.width},           {"vocabulary", info.vocabulary}, {"context", info.context}};
-    entry["tokenizer"] = info.tokenizer.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json{{"kind", info.tokenizer}, {"tokens", info.tokens}};
+    nlohmann::ordered_json entry{{"architecture", info.architecture},
+                                 {"parameters", info.parameters},
+                                 {"bytes", info.bytes},
+                                 {"dtypes", info.dtypes},
+                                 {"layers", info.layers},
+                                 {"width", info.width},
+                                 {"vocabulary", info.vocabulary},
+                                 {"context", info.context}};
+    entry["tokenizer"] = info.tokenizer.empty()
+                             ? nlohmann::ordered_json()
+                             : nlohmann::ordered_json{{"kind", info.tokenizer}, {"tokens", info.tokens}};
     std::printf("%s\n", entry.dump(2).c_str());
     return;
   }
@@ -33,8 +41,12 @@ void print_info(const std::string& folder, bool json) {
 void add_info(CLI::App& app) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("info", "Say what a checkpoint folder holds: architecture, size, dtype, tokenizer");
-  command->add_option("DIR,-m,--model", *folder, "Hugging Face checkpoint folder")->required()->envname("VENE_MODEL")->option_text("DIR REQUIRED (Env:VENE_MODEL)");
+  CLI::App* command =
+      app.add_subcommand("info", "Say what a checkpoint folder holds: architecture, size, dtype, tokenizer");
+  command->add_option("DIR,-m,--model", *folder, "Hugging Face checkpoint folder")
+      ->required()
+      ->envname("VENE_MODEL")
+      ->option_text("DIR REQUIRED (Env:VENE_MODEL)");
   command->add_flag("--json", *json, "Print JSON");
   command->footer("Example: vene info assets/landmarks-gpt2");
   command->callback([folder, json] { print_info(*folder, *json); });

@@ -13,20 +13,30 @@ using Json = nlohmann::ordered_json;
 std::string dtype_text(torch::ScalarType dtype) {
   std::string text = c10::toString(dtype);
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text == "float" ? "float32" : text == "double" ? "float64" : text == "half" ? "float16" : text == "long" ? "int64" : text == "int" ? "int32" : text;
+  return text == "float"    ? "float32"
+         : text == "double" ? "float64"
+         : text == "half"   ? "float16"
+         : text == "long"   ? "int64"
+         : text == "int"    ? "int32"
+                            : text;
 }
 
 Json tensors_json(const std::vector<SavedTensor>& tensors) {
   Json list = Json::array();
   for (const SavedTensor& tensor : tensors) {
-    list.push_back({{"name", tensor.name}, {"shape", tensor.shape}, {"dtype", dtype_text(tensor.dtype)}, {"bytes", tensor.bytes}, {"parameter", tensor.parameter}});
+    list.push_back({{"name", tensor.name},
+                    {"shape", tensor.shape},
+                    {"dtype", dtype_text(tensor.dtype)},
+                    {"bytes", tensor.bytes},
+                    {"parameter", tensor.parameter}});
   }
   return list;
 }
 
 Json as_json(const SavedFolder& saved) {
   const Json config = Json::parse(saved.config.to_json());
-  Json json{{"format", saved.pyvene ? "pyvene" : "vene"}, {"format_version", saved.format_version}, {"mode", config["mode"]}};
+  Json json{
+      {"format", saved.pyvene ? "pyvene" : "vene"}, {"format_version", saved.format_version}, {"mode", config["mode"]}};
   json["vene_version"] = saved.vene_version.empty() ? Json() : Json(saved.vene_version);
   json["model"] = config.contains("model_fingerprint") ? config["model_fingerprint"] : Json();
   json["parameters"] = all_parameters(saved);
@@ -49,19 +59,24 @@ Json as_json(const SavedFolder& saved) {
   return json;
 }
 
-void line(const char* name, const std::string& value, const char* indent = "") { std::printf("%s%-14s %s\n", indent, name, value.c_str()); }
+void line(const char* name, const std::string& value, const char* indent = "") {
+  std::printf("%s%-14s %s\n", indent, name, value.c_str());
+}
 
 void print_tensors(const std::vector<SavedTensor>& tensors) {
   std::size_t longest = 0;
   for (const SavedTensor& tensor : tensors) longest = std::max(longest, tensor.name.size());
   for (const SavedTensor& tensor : tensors) {
-    std::printf("  %-*s  %-16s %-8s %12s bytes%s\n", static_cast<int>(longest), tensor.name.c_str(), shape_text(tensor.shape).c_str(), dtype_text(tensor.dtype).c_str(),
-                grouped(tensor.bytes).c_str(), tensor.parameter ? "" : ", no parameter");
+    std::printf("  %-*s  %-16s %-8s %12s bytes%s\n", static_cast<int>(longest), tensor.name.c_str(),
+                shape_text(tensor.shape).c_str(), dtype_text(tensor.dtype).c_str(), grouped(tensor.bytes).c_str(),
+                tensor.parameter ? "" : ", no parameter");
   }
 }
 
 void print(const SavedFolder& saved) {
-  line("format", saved.pyvene ? "pyvene" : "vene, format version " + std::to_string(saved.format_version) + (saved.vene_version.empty() ? "" : ", written by vene " + saved.vene_version));
+  line("format", saved.pyvene ? "pyvene"
+                              : "vene, format version " + std::to_string(saved.format_version) +
+                                    (saved.vene_version.empty() ? "" : ", written by vene " + saved.vene_version));
   line("model", model_text(saved));
   line("mode", saved.config.mode == Mode::kSerial ? "serial" : "parallel");
   line("parameters", grouped(all_parameters(saved)));
@@ -91,7 +106,9 @@ void print(const SavedFolder& saved) {
 void add_inspect(CLI::App& app) {
   auto folder = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("inspect", "Say what a folder of saved interventions holds, vene's or pyvene's: sites, types, tensors, parameters");
+  CLI::App* command = app.add_subcommand(
+      "inspect",
+      "Say what a folder of saved interventions holds, vene's or pyvene's: sites, types, tensors, parameters");
   command->add_option("DIR", *folder, "Folder that was saved")->required()->option_text("DIR REQUIRED");
   command->add_flag("--json", *json, "Print JSON");
   command->footer("Example: vene inspect tests/golden/pyvene/saved_constants");

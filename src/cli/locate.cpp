@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "vene/train/locate.h"
+
 #include "src/cli/command.h"
 #include "src/cli/draw.h"
 #include "src/cli/output_folder.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
-#include "vene/train/locate.h"
 #include "vene/viz/locate_maps.h"
 
 namespace vene::cli {
@@ -21,14 +22,18 @@ struct Options {
 
 void tell(const std::vector<std::string>& names, const std::string& group, const char* why_one, const char* why_many) {
   if (names.empty()) return;
-  std::fprintf(stderr, "vene: %zu %s of '%s' %s left out, because %s: %s\n", names.size(), names.size() == 1 ? "name" : "names", group.c_str(), names.size() == 1 ? "is" : "are",
+  std::fprintf(stderr, "vene: %zu %s of '%s' %s left out, because %s: %s\n", names.size(),
+               names.size() == 1 ? "name" : "names", group.c_str(), names.size() == 1 ? "is" : "are",
                names.size() == 1 ? why_one : why_many, join(names).c_str());
 }
 
 void tell_dropped(const LocateResult& result) {
   for (const LocateResult::Class& entry : result.classes) {
-    tell(entry.unaligned, entry.name, "the tokens around it are not those around most names", "the tokens around them are not those around most names");
-    if (!result.options.keep_mistaken) tell(entry.mistaken, entry.name, "the model puts another class's answer after it", "the model puts another class's answer after them");
+    tell(entry.unaligned, entry.name, "the tokens around it are not those around most names",
+         "the tokens around them are not those around most names");
+    if (!result.options.keep_mistaken)
+      tell(entry.mistaken, entry.name, "the model puts another class's answer after it",
+           "the model puts another class's answer after them");
   }
 }
 
@@ -50,7 +55,8 @@ void locate_command(Options options) {
   out.write("locate.csv", [&](const std::string& path) { io::write_file(path, locate_csv(result)); });
   out.write("locate.json", [&](const std::string& path) { io::write_file(path, json); });
   out.write("directions", [&](const std::string& path) { locate_interventions(result, lm)->save(path); });
-  const std::vector<std::string> pictures = options.no_picture ? std::vector<std::string>{} : draw_maps(out, "locate", maps, locate_title(result));
+  const std::vector<std::string> pictures =
+      options.no_picture ? std::vector<std::string>{} : draw_maps(out, "locate", maps, locate_title(result));
   out.commit();
   if (options.json) {
     std::fputs(json.c_str(), stdout);
@@ -58,9 +64,13 @@ void locate_command(Options options) {
   }
   std::printf("%s\n\n", locate_title(result).c_str());
   for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
-  const auto high = [](const torch::Tensor& accuracy) { return static_cast<long long>((accuracy >= 0.8).sum().item<std::int64_t>()); };
-  std::printf("cells at 0.8 or more, of %lld: %lld exchanged, %lld probed\n", static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
-  std::printf("figures: %s, %s\ndirections: %s\n", out.path("locate.csv").c_str(), out.path("locate.json").c_str(), out.path("directions").c_str());
+  const auto high = [](const torch::Tensor& accuracy) {
+    return static_cast<long long>((accuracy >= 0.8).sum().item<std::int64_t>());
+  };
+  std::printf("cells at 0.8 or more, of %lld: %lld exchanged, %lld probed\n",
+              static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
+  std::printf("figures: %s, %s\ndirections: %s\n", out.path("locate.csv").c_str(), out.path("locate.json").c_str(),
+              out.path("directions").c_str());
   if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
 }
 
@@ -69,19 +79,44 @@ void locate_command(Options options) {
 void add_locate(CLI::App& app) {
   auto options = std::make_shared<Options>();
   LocateOptions& locate = options->locate;
-  CLI::App* command = app.add_subcommand("locate", "Where does a model keep the class of a name? A trained direction and a linear probe for every layer and position");
+  CLI::App* command = app.add_subcommand("locate",
+                                         "Where does a model keep the class of a name? A trained direction and a "
+                                         "linear probe for every layer and position");
   options->model.add_to(*command);
-  command->add_option("--task", options->task, "JSON file with template, classes and answers")->required()->type_name("FILE");
-  command->add_option("--component", locate.component, "What is exchanged and probed")->option_text("NAME=block_output");
-  command->add_option("--head", locate.head, "Head of a component that is cut into heads, such as head_attention_value_output")->option_text("N");
-  command->add_option("--layers", locate.layers, "Layers, joined by commas (default: all)")->delimiter(',')->option_text("N,N");
-  command->add_option("--steps", locate.steps, "Training steps of each direction")->check(CLI::Range(1, 1000000))->option_text("N=" + std::to_string(locate.steps));
-  command->add_option("--rate", locate.rate, "Learning rate at the start; it falls to 0")->check(not_positive)->option_text("NUMBER=0.05");
-  command->add_option("--batch", locate.batch, "Pairs of names a step")->check(CLI::Range(1, 100000))->option_text("N=" + std::to_string(locate.batch));
-  command->add_option("--pairs", locate.pairs, "Pairs to train on, and pairs to test on, at most")->check(CLI::Range(1, 10000000))->option_text("N=" + std::to_string(locate.pairs));
-  command->add_option("--seed", locate.seed, "Seed of the split of the names, of pairs, and of starting directions")->check(not_a_count)->option_text("N=1");
-  command->add_flag("--keep-mistaken", locate.keep_mistaken, "Also use names after which the model puts another class's answer");
-  command->add_option("-o,--output", options->out, "Folder for locate.csv, locate.json, directions/, locate.png and locate.svg")->required()->type_name("DIR");
+  command->add_option("--task", options->task, "JSON file with template, classes and answers")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--component", locate.component, "What is exchanged and probed")
+      ->option_text("NAME=block_output");
+  command
+      ->add_option("--head", locate.head,
+                   "Head of a component that is cut into heads, such as head_attention_value_output")
+      ->option_text("N");
+  command->add_option("--layers", locate.layers, "Layers, joined by commas (default: all)")
+      ->delimiter(',')
+      ->option_text("N,N");
+  command->add_option("--steps", locate.steps, "Training steps of each direction")
+      ->check(CLI::Range(1, 1000000))
+      ->option_text("N=" + std::to_string(locate.steps));
+  command->add_option("--rate", locate.rate, "Learning rate at the start; it falls to 0")
+      ->check(not_positive)
+      ->option_text("NUMBER=0.05");
+  command->add_option("--batch", locate.batch, "Pairs of names a step")
+      ->check(CLI::Range(1, 100000))
+      ->option_text("N=" + std::to_string(locate.batch));
+  command->add_option("--pairs", locate.pairs, "Pairs to train on, and pairs to test on, at most")
+      ->check(CLI::Range(1, 10000000))
+      ->option_text("N=" + std::to_string(locate.pairs));
+  command->add_option("--seed", locate.seed, "Seed of the split of the names, of pairs, and of starting directions")
+      ->check(not_a_count)
+      ->option_text("N=1");
+  command->add_flag("--keep-mistaken", locate.keep_mistaken,
+                    "Also use names after which the model puts another class's answer");
+  command
+      ->add_option("-o,--output", options->out,
+                   "Folder for locate.csv, locate.json, directions/, locate.png and locate.svg")
+      ->required()
+      ->type_name("DIR");
   command->add_flag("--json", options->json, "Print locate.json instead of the heat maps");
   command->add_flag("--no-picture", options->no_picture, "Don't draw locate.png and locate.svg");
   command->footer("Example: vene locate -m assets/landmarks-gpt2 --task examples/tasks/gender.json -o out");

@@ -17,8 +17,8 @@ constexpr int kUsage = 2;
 
 std::string version_text() {
   const vene::BuildInfo build = vene::build_info();
-  return "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda + (build.cuda_linked ? " (linked)" : " (not linked)") +
-         ", C++11 ABI " + (build.cxx11_abi ? "1" : "0");
+  return "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda +
+         (build.cuda_linked ? " (linked)" : " (not linked)") + ", C++11 ABI " + (build.cxx11_abi ? "1" : "0");
 }
 
 // A line a problem; where there are several, each is a line of its own.
@@ -40,8 +40,8 @@ bool stdout_reader_left() {
   return poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
 }
 
-// Output that could not be written is a failure, also when it went to a full disk behind a redirect. A reader that has seen
-// enough (`vene sites DIR | head`) is none.
+// Output that could not be written is a failure, also when it went to a full disk behind a redirect. A reader that has
+// seen enough (`vene sites DIR | head`) is none.
 int finish() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
   return stdout_reader_left() ? 0 : complain("standard output: cannot be written", kFailed);
@@ -58,7 +58,8 @@ std::string usage_problem(const CLI::App& app, const CLI::App& at, const CLI::Pa
     return "unknown option '" + rest[0] + "'" + vene::name_hint(rest[0], names);
   }
   if (!rest.empty() && &at == &app) {
-    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+      names.push_back(sub->get_name());
     return "unknown command '" + rest[0] + "'" + vene::name_hint(rest[0], names);
   }
   return error.what();
@@ -67,13 +68,16 @@ std::string usage_problem(const CLI::App& app, const CLI::App& at, const CLI::Pa
 int usage(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* at = &app;
   for (const CLI::App* sub : app.get_subcommands()) at = sub;
-  return complain(usage_problem(app, *at, error) + " (see " + (at == &app ? std::string("vene -h") : "vene " + at->get_name() + " -h") + ")", kUsage);
+  return complain(usage_problem(app, *at, error) + " (see " +
+                      (at == &app ? std::string("vene -h") : "vene " + at->get_name() + " -h") + ")",
+                  kUsage);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  // Both would end the program where a failed write can be told of: a reader that leaves, a file that reaches its limit.
+  // Both would end the program where a failed write can be told of: a reader that leaves, a file that reaches its
+  // limit.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{"Look inside neural networks and change what they compute."};
@@ -81,8 +85,10 @@ int main(int count, char** arguments) {
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.footer("Example: vene trace -m assets/landmarks-gpt2 -p 'The Space Needle is in downtown' --subject 'The Space Needle' -o out\n"
-             "Each command explains itself: vene trace -h");
+  app.footer(
+      "Example: vene trace -m assets/landmarks-gpt2 -p 'The Space Needle is in downtown' --subject 'The Space Needle' "
+      "-o out\n"
+      "Each command explains itself: vene trace -h");
   vene::cli::add_info(app);
   vene::cli::add_sites(app);
   vene::cli::add_schema(app);

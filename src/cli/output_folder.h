@@ -9,8 +9,8 @@
 
 namespace vene::cli {
 
-/// Where a command's files go: all of them or none. Files are first written into a hidden folder inside; `commit` moves them
-/// to their names. Without it everything is taken away again, folders that were made included.
+/// Where a command's files go: all of them or none. Files are first written into a hidden folder inside; `commit` moves
+/// them to their names. Without it everything is taken away again, folders that were made included.
 class OutputFolder {
  public:
   /// Makes the folder (parents too) and checks that it can be written to; IoError otherwise.

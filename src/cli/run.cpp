@@ -37,10 +37,14 @@ std::vector<Prepared> prepare(const std::vector<std::string>& paths, const model
   for (const std::string& path : paths) {
     const std::string name = fs::path(path).stem().string();
     const auto [other, is_new] = named.emplace(name, path);
-    if (!is_new) throw ConfigError("'" + other->second + "' and '" + path + "' would both write " + name + ".safetensors; rename one");
+    if (!is_new)
+      throw ConfigError("'" + other->second + "' and '" + path + "' would both write " + name +
+                        ".safetensors; rename one");
     Experiment experiment = load_experiment(path, lm);
     if (paths.size() > 1 && fs::exists(fs::path(experiment.config_folder) / "model_parts.safetensors")) {
-      throw ConfigError(path + ": its interventions were trained together with parts of the model, which they bring along; run it alone");
+      throw ConfigError(
+          path +
+          ": its interventions were trained together with parts of the model, which they bring along; run it alone");
     }
     try {
       Plan plan = plan_experiment(experiment, lm);
@@ -84,9 +88,12 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
   nlohmann::ordered_json plans = nlohmann::ordered_json::array();
   for (const Prepared& entry : prepared) {
     if (as_json) {
-      plans.push_back({{"name", entry.name}, {"generates", entry.experiment.generate.has_value()}, {"plan", lines_of(entry.plan.describe())}});
+      plans.push_back({{"name", entry.name},
+                       {"generates", entry.experiment.generate.has_value()},
+                       {"plan", lines_of(entry.plan.describe())}});
     } else {
-      std::printf("%s%s\n%s", entry.name.c_str(), entry.experiment.generate ? ": a generation" : "", entry.plan.describe().c_str());
+      std::printf("%s%s\n%s", entry.name.c_str(), entry.experiment.generate ? ": a generation" : "",
+                  entry.plan.describe().c_str());
     }
   }
   if (as_json) std::printf("%s\n", plans.dump(2).c_str());
@@ -108,8 +115,11 @@ void run_experiments(const Options& options) {
     for (const Prepared& entry : prepared) {
       const Outcome result = run_one(entry, lm);
       const std::string file = entry.name + ".safetensors";
-      out.write(file, [&](const std::string& path) { io::write_safetensors(path, result.tensors, {{"vene_experiment", entry.name}}); });
-      if (!result.texts.empty()) out.write(entry.name + ".json", [&](const std::string& path) { io::write_file(path, result.texts + "\n"); });
+      out.write(file, [&](const std::string& path) {
+        io::write_safetensors(path, result.tensors, {{"vene_experiment", entry.name}});
+      });
+      if (!result.texts.empty())
+        out.write(entry.name + ".json", [&](const std::string& path) { io::write_file(path, result.texts + "\n"); });
       nlohmann::ordered_json said{{"name", entry.name}, {"file", out.path(file)}};
       std::vector<std::string> shapes;
       for (const auto& [name, value] : result.tensors) {
@@ -132,9 +142,12 @@ void add_run(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Run experiments: one model, one safetensors file an experiment");
   options->model.add_to(*command);
-  command->add_option("EXPERIMENT", options->experiments, "Experiment files (docs/experiment.md)")->required()->option_text("FILE ... REQUIRED");
+  command->add_option("EXPERIMENT", options->experiments, "Experiment files (docs/experiment.md)")
+      ->required()
+      ->option_text("FILE ... REQUIRED");
   auto* out = command->add_option("-o,--output", options->out, "Folder for the results")->type_name("DIR");
-  auto* plan = command->add_flag("--plan", options->plan_only, "Only print what would run where, and in which steps of a generation");
+  auto* plan = command->add_flag("--plan", options->plan_only,
+                                 "Only print what would run where, and in which steps of a generation");
   command->add_flag("--json", options->json, "Print the summary, or the plan, as JSON");
   command->footer("Example: vene run -m assets/landmarks-gpt2 examples/experiments/interchange.json -o results");
   command->callback([options, out, plan] {

@@ -85,7 +85,9 @@ void write_metrics(std::ostringstream& card, const SavedFolder& saved) {
   for (const auto& [name, value] : metrics) card << "| " << cell(name) << " | " << value << " |\n";
 }
 
-bool reads_a_run(const SavedRepresentation& one) { return one.needs_source && !one.constant_source; }
+bool reads_a_run(const SavedRepresentation& one) {
+  return one.needs_source && !one.constant_source;
+}
 
 // One entry a group, null where none of its interventions reads a run.
 std::vector<bool> groups_with_source(const SavedFolder& saved) {
@@ -103,12 +105,15 @@ std::vector<bool> groups_with_source(const SavedFolder& saved) {
 Json example_locations(const SavedFolder& saved, std::size_t groups) {
   const auto& representations = saved.config.representations;
   const std::int64_t units = representations.front().max_number_of_units;
-  const bool alike = std::all_of(representations.begin(), representations.end(), [&](const auto& one) { return one.unit == "pos" && one.max_number_of_units == units; });
+  const bool alike = std::all_of(representations.begin(), representations.end(), [&](const auto& one) {
+    return one.unit == "pos" && one.max_number_of_units == units;
+  });
   if (!alike) return nullptr;  // the whole value
   const Json at = units == 1 ? Json("last") : Json{{"last", units}};
   if (saved.config.mode == Mode::kParallel) return {{"sources->base", at}};
   Json hops = Json::object();
-  for (std::size_t g = 0; g < groups; ++g) hops["source_" + std::to_string(g) + "->" + (g + 1 < groups ? "source_" + std::to_string(g + 1) : "base")] = at;
+  for (std::size_t g = 0; g < groups; ++g)
+    hops["source_" + std::to_string(g) + "->" + (g + 1 < groups ? "source_" + std::to_string(g + 1) : "base")] = at;
   return hops;
 }
 
@@ -133,19 +138,24 @@ std::string example_experiment(const SavedFolder& saved, const std::string& fold
   return experiment.dump();
 }
 
-void write_loading(std::ostringstream& card, const SavedFolder& saved, const std::string& name, const std::string& folder) {
+void write_loading(std::ostringstream& card, const SavedFolder& saved, const std::string& name,
+                   const std::string& folder) {
   card << "\n## Loading\n\n";
   const bool needs_source = std::any_of(saved.representations.begin(), saved.representations.end(), reads_a_run);
   if (needs_source) {
-    card << "They need a source: an input whose values take the place of those of the base. `experiment.json` names both, with texts and places of yours:\n\n```json\n"
+    card << "They need a source: an input whose values take the place of those of the base. `experiment.json` names "
+            "both, with texts and places of yours:\n\n```json\n"
          << example_experiment(saved, folder) << "\n```\n\n";
   }
   card << "```sh\nvene pull " << name << " " << folder << "\nvene inspect " << folder << "\n"
-       << (needs_source ? "vene run -m MODEL experiment.json -o out" : "vene generate -m MODEL -p 'Once upon a time' --config " + folder)
-       << "\n```\n\n```cpp\n#include <vene/vene.h>\n\nconst vene::models::LanguageModel lm = vene::models::load(\"MODEL\");\n"
+       << (needs_source ? "vene run -m MODEL experiment.json -o out"
+                        : "vene generate -m MODEL -p 'Once upon a time' --config " + folder)
+       << "\n```\n\n```cpp\n#include <vene/vene.h>\n\nconst vene::models::LanguageModel lm = "
+          "vene::models::load(\"MODEL\");\n"
           "const auto interventions = vene::IntervenableModelImpl::load(\""
        << folder << "\", lm.model);\n";
-  if (needs_source) card << "const vene::Result result = vene::run_experiment(vene::load_experiment(\"experiment.json\", lm), lm);\n";
+  if (needs_source)
+    card << "const vene::Result result = vene::run_experiment(vene::load_experiment(\"experiment.json\", lm), lm);\n";
   card << "```\n\n`MODEL` is a folder with a checkpoint of the model.\n";
   if (saved.pyvene) card << "In Python: `pyvene.IntervenableModel.load(\"" << folder << "\", model)`.\n";
 }
@@ -154,7 +164,8 @@ void write_loading(std::ostringstream& card, const SavedFolder& saved, const std
 
 std::string grouped(std::int64_t number) {
   std::string digits = std::to_string(number);
-  for (std::ptrdiff_t at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<std::size_t>(at), ",");
+  for (std::ptrdiff_t at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
   return digits;
 }
 
@@ -167,26 +178,35 @@ std::int64_t all_parameters(const SavedFolder& saved) {
 std::string model_text(const SavedFolder& saved) {
   if (!saved.config.model_fingerprint) return saved.config.model_type.empty() ? "not named" : saved.config.model_type;
   const ModelFingerprint& print = *saved.config.model_fingerprint;
-  return print.architecture + " of " + std::to_string(print.layers) + " layers, width " + std::to_string(print.hidden_size) + " and vocabulary " + std::to_string(print.vocabulary) +
-         " (weights " + print.weights + ")";
+  return print.architecture + " of " + std::to_string(print.layers) + " layers, width " +
+         std::to_string(print.hidden_size) + " and vocabulary " + std::to_string(print.vocabulary) + " (weights " +
+         print.weights + ")";
 }
 
 std::string site_text(const RepresentationConfig& config) {
   const bool path = config.component.find('.') != std::string::npos;
-  std::string text = config.component + (path ? "" : " of layer " + std::to_string(config.layer)) + ", unit " + config.unit;
+  std::string text =
+      config.component + (path ? "" : " of layer " + std::to_string(config.layer)) + ", unit " + config.unit;
   if (config.max_number_of_units > 1) text += ", " + std::to_string(config.max_number_of_units) + " units together";
   return text;
 }
 
 std::string options_text(const SavedFolder& saved, std::size_t representation) {
-  static const std::set<std::string> kSaidElsewhere{"layer", "component", "unit", "max_number_of_units", "intervention_type", "hidden_source_representation", "source_representation"};
+  static const std::set<std::string> kSaidElsewhere{"layer",
+                                                    "component",
+                                                    "unit",
+                                                    "max_number_of_units",
+                                                    "intervention_type",
+                                                    "hidden_source_representation",
+                                                    "source_representation"};
   std::vector<std::string> options;
   const Json config = Json::parse(saved.config.to_json());
   for (const auto& [name, value] : config["representations"][representation].items()) {
     if (!kSaidElsewhere.contains(name)) options.push_back(name + " " + value.dump());
   }
   const auto& dimensions = saved.config.intervention_dimensions;
-  if (representation < dimensions.size() && dimensions[representation]) options.push_back("interchange_dim " + std::to_string(*dimensions[representation]));
+  if (representation < dimensions.size() && dimensions[representation])
+    options.push_back("interchange_dim " + std::to_string(*dimensions[representation]));
   return join(options);
 }
 
@@ -199,18 +219,27 @@ std::string model_card(const SavedFolder& saved, const std::string& name, const 
   card << "tags:\n- vene\n- interventions\n- interpretability\n";
   if (saved.pyvene) card << "- pyvene\n";
   for (const std::string& type : types) card << "- \"" << type << "\"\n";
-  card << "---\n\n# " << name.substr(name.find('/') + 1) << "\n\nInterventions on the activations of a model, saved by " << (saved.pyvene ? "pyvene" : "vene " + saved.vene_version) << ".\n\n";
-  if (!base_model.empty()) card << "- base model: [" << base_model << "](https://huggingface.co/" << base_model << ")\n";
-  card << "- made for: " << model_text(saved) << "\n- mode: " << (saved.config.mode == Mode::kSerial ? "serial" : "parallel") << "\n- parameters: " << grouped(all_parameters(saved)) << "\n";
+  card << "---\n\n# " << name.substr(name.find('/') + 1) << "\n\nInterventions on the activations of a model, saved by "
+       << (saved.pyvene ? "pyvene" : "vene " + saved.vene_version) << ".\n\n";
+  if (!base_model.empty())
+    card << "- base model: [" << base_model << "](https://huggingface.co/" << base_model << ")\n";
+  card << "- made for: " << model_text(saved)
+       << "\n- mode: " << (saved.config.mode == Mode::kSerial ? "serial" : "parallel")
+       << "\n- parameters: " << grouped(all_parameters(saved)) << "\n";
   if (!saved.model_parts.empty()) {
-    card << "- parts of the model that trained along: " << saved.model_parts.size() << " tensors, " << grouped(parameter_count(saved.model_parts)) << " values; loading writes them into the model\n";
+    card << "- parts of the model that trained along: " << saved.model_parts.size() << " tensors, "
+         << grouped(parameter_count(saved.model_parts)) << " values; loading writes them into the model\n";
   }
   card << "\n| site | type | options | source | parameters |\n|---|---|---|---|---|\n";
   for (std::size_t i = 0; i < saved.representations.size(); ++i) {
     const SavedRepresentation& one = saved.representations[i];
-    card << "| " << cell(site_text(saved.config.representations[i])) << " | " << one.type << " | " << cell(options_text(saved, i)) << " | "
-         << (one.constant_source ? "a constant" : one.needs_source ? "from a run" : "takes none") << " | "
-         << (one.linked_to.empty() ? grouped(parameter_count(one.tensors)) : "those of " + one.linked_to) << " |\n";
+    card << "| " << cell(site_text(saved.config.representations[i])) << " | " << one.type << " | "
+         << cell(options_text(saved, i)) << " | "
+         << (one.constant_source ? "a constant"
+             : one.needs_source  ? "from a run"
+                                 : "takes none")
+         << " | " << (one.linked_to.empty() ? grouped(parameter_count(one.tensors)) : "those of " + one.linked_to)
+         << " |\n";
   }
   write_metrics(card, saved);
   write_loading(card, saved, name, name.substr(name.find('/') + 1));

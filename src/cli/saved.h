@@ -18,8 +18,8 @@ std::string site_text(const RepresentationConfig& config);
 /// "low_rank_dimension 4, map \"auto\"": what its config says beyond place and type.
 std::string options_text(const SavedFolder& saved, std::size_t representation);
 
-/// README.md of a folder for a hub: YAML front matter, what is inside, metrics where the folder has some, how to load it.
-/// `name`: user/name; `base_model`: the model on the hub that the interventions are for; may be empty.
+/// README.md of a folder for a hub: YAML front matter, what is inside, metrics where the folder has some, how to load
+/// it. `name`: user/name; `base_model`: the model on the hub that the interventions are for; may be empty.
 std::string model_card(const SavedFolder& saved, const std::string& name, const std::string& base_model);
 
 }  // namespace vene::cli

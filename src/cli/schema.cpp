@@ -6,7 +6,8 @@ namespace vene::cli {
 
 void add_schema(CLI::App& app) {
   auto markdown = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("schema", "Print the JSON schema of intervention configs, with every intervention and its options");
+  CLI::App* command = app.add_subcommand(
+      "schema", "Print the JSON schema of intervention configs, with every intervention and its options");
   command->add_flag("--markdown", *markdown, "Print the reference page instead");
   command->footer("Example: vene schema > config.schema.json");
   command->callback([markdown] { std::printf("%s\n", (*markdown ? config_reference() : config_schema()).c_str()); });

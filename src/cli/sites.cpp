@@ -23,11 +23,21 @@ std::string shape(const Site& site) {
   std::vector<std::string> sizes;
   for (Axis axis : site.axes) {
     switch (axis) {
-      case Axis::kBatch: sizes.push_back("batch"); break;
-      case Axis::kPos: sizes.push_back("pos"); break;
-      case Axis::kKey: sizes.push_back("key"); break;
-      case Axis::kHead: sizes.push_back(std::to_string(site.heads) + " heads"); break;
-      case Axis::kFeature: sizes.push_back(site.width > 0 ? std::to_string(site.width) : "feature"); break;
+      case Axis::kBatch:
+        sizes.push_back("batch");
+        break;
+      case Axis::kPos:
+        sizes.push_back("pos");
+        break;
+      case Axis::kKey:
+        sizes.push_back("key");
+        break;
+      case Axis::kHead:
+        sizes.push_back(std::to_string(site.heads) + " heads");
+        break;
+      case Axis::kFeature:
+        sizes.push_back(site.width > 0 ? std::to_string(site.width) : "feature");
+        break;
     }
   }
   return sizes.empty() ? "?" : "[" + join(sizes) + "]";
@@ -53,7 +63,8 @@ void list_sites(const Options& options) {
   std::printf("%-30s %5s  %-46s %s\n", "component", "layer", "path", "shape");
   for (const Site& site : lm.model->sites().all()) {
     const std::string layer = site.layer < 0 ? "-" : std::to_string(site.layer);
-    std::printf("%-30s %5s  %-46s %s\n", site.component.empty() ? "-" : site.component.c_str(), layer.c_str(), site.path.c_str(), shape(site).c_str());
+    std::printf("%-30s %5s  %-46s %s\n", site.component.empty() ? "-" : site.component.c_str(), layer.c_str(),
+                site.path.c_str(), shape(site).c_str());
   }
 }
 

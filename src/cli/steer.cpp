@@ -39,7 +39,8 @@ bool layers(const std::string& text, std::vector<std::int64_t>& into) {
     const std::size_t dash = part.find('-');
     const std::string first = part.substr(0, dash), last = dash == std::string::npos ? first : part.substr(dash + 1);
     for (const std::string& digits : {first, last}) {
-      if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) return false;
+      if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos)
+        return false;
     }
     if (std::stoll(last) < std::stoll(first)) return false;
     for (std::int64_t layer = std::stoll(first); layer <= std::stoll(last); ++layer) into.push_back(layer);
@@ -51,12 +52,14 @@ bool layers(const std::string& text, std::vector<std::int64_t>& into) {
 // From the right, so that what is in front may hold colons and at signs.
 Spec parse(std::string text, const std::string& option) {
   Spec spec;
-  if (const std::size_t at = text.rfind('@'); at != std::string::npos && layers(text.substr(at + 1), spec.options.layers)) {
+  if (const std::size_t at = text.rfind('@');
+      at != std::string::npos && layers(text.substr(at + 1), spec.options.layers)) {
     text.resize(at);
   } else {
     spec.options.layers.clear();
   }
-  if (const std::size_t colon = text.rfind(':'); colon != std::string::npos && number(text.substr(colon + 1), spec.options.scale)) {
+  if (const std::size_t colon = text.rfind(':');
+      colon != std::string::npos && number(text.substr(colon + 1), spec.options.scale)) {
     text.resize(colon);
     spec.scaled = true;
   } else {
@@ -70,14 +73,16 @@ Spec parse(std::string text, const std::string& option) {
 // A lone vector, or one a layer.
 std::variant<torch::Tensor, io::ControlVector> read_vector(const std::string& path) {
   if (path.ends_with(".gguf")) return io::read_control_vector(path);
-  if (!path.ends_with(".safetensors")) throw ConfigError("--steer: expected a .gguf or .safetensors file (FILE[:scale][@layers]), got '" + path + "'");
+  if (!path.ends_with(".safetensors"))
+    throw ConfigError("--steer: expected a .gguf or .safetensors file (FILE[:scale][@layers]), got '" + path + "'");
   const io::NamedTensors tensors = io::read_tensors(path);
   if (tensors.size() == 1 && !tensors[0].first.starts_with("direction.")) return tensors[0].second;
   io::ControlVector vector;
   for (const auto& [name, tensor] : tensors) {
     const std::string digits = name.starts_with("direction.") ? name.substr(10) : "";
     if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos) {
-      throw ConfigError("--steer: " + path + " holds '" + name + "'; expected one vector, or tensors named direction.<layer>");
+      throw ConfigError("--steer: " + path + " holds '" + name +
+                        "'; expected one vector, or tensors named direction.<layer>");
     }
     vector.directions[std::stoll(digits)] = tensor;
   }
@@ -86,23 +91,30 @@ std::variant<torch::Tensor, io::ControlVector> read_vector(const std::string& pa
 
 }  // namespace
 
-void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
+void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text,
+                       const std::string& component) {
   Spec spec = parse(text, "--steer");
   spec.options.component = component;
-  std::visit([&](const auto& vector) { add_steering(config, *lm.model, vector, spec.options); }, read_vector(spec.what));
+  std::visit([&](const auto& vector) { add_steering(config, *lm.model, vector, spec.options); },
+             read_vector(spec.what));
 }
 
-void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text, const std::string& component) {
+void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& text,
+                        const std::string& component) {
   Spec spec = parse(text, "--steer-token");
   if (!spec.scaled && spec.what.find_first_of(":@") != std::string::npos) {
     // A mistyped scale would else be part of the text.
-    throw ConfigError("--steer-token: what is behind the ':' or '@' of '" + text + "' is no scale or layers; expected TEXT[:scale][@layers], where a text with a colon or an at sign needs a scale behind it");
+    throw ConfigError("--steer-token: what is behind the ':' or '@' of '" + text +
+                      "' is no scale or layers; expected TEXT[:scale][@layers], where a text with a colon or an at "
+                      "sign needs a scale behind it");
   }
   spec.options.component = component;
   const torch::Tensor table = lm.model->token_embedding();
   const std::vector<std::int64_t> ids = lm.tokenizer->encode(spec.what, /*special=*/false);
-  if (!table.defined() || ids.empty()) throw ConfigError("--steer-token: '" + spec.what + "' has no embedding in this model");
-  const torch::Tensor mean = table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device())).to(torch::kFloat32).mean(0);
+  if (!table.defined() || ids.empty())
+    throw ConfigError("--steer-token: '" + spec.what + "' has no embedding in this model");
+  const torch::Tensor mean =
+      table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device())).to(torch::kFloat32).mean(0);
   add_steering(config, *lm.model, mean, spec.options);
 }
 
@@ -133,21 +145,36 @@ struct Options {
 
 void add_steer_vector(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("steer-vector", "Make a GGUF control vector from contrasting texts, for vene generate --steer and llama.cpp");
+  CLI::App* command = app.add_subcommand(
+      "steer-vector", "Make a GGUF control vector from contrasting texts, for vene generate --steer and llama.cpp");
   options->model.add_to(*command);
-  command->add_option("--positive", options->positive, "Texts to steer towards, one a line")->required()->type_name("FILE");
-  command->add_option("--negative", options->negative, "Texts to steer away from, one a line")->required()->type_name("FILE");
+  command->add_option("--positive", options->positive, "Texts to steer towards, one a line")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--negative", options->negative, "Texts to steer away from, one a line")
+      ->required()
+      ->type_name("FILE");
   command->add_option("-o,--output", options->out, "The control vector")->required()->type_name("GGUF");
-  command->add_option("--method", options->method, "mean: difference of the means; pca: main axis of the pairs' differences")->capture_default_str()->check(CLI::IsMember({"mean", "pca"}));
-  command->add_option("--batch", options->steer.batch, "Texts a forward")->capture_default_str()->check(CLI::Range(1, 100000))->type_name("N");
-  command->footer("Example: vene steer-vector -m assets/landmarks-gpt2 --positive examples/steering/rome.txt --negative examples/steering/seattle.txt -o rome.gguf");
+  command
+      ->add_option("--method", options->method,
+                   "mean: difference of the means; pca: main axis of the pairs' differences")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"mean", "pca"}));
+  command->add_option("--batch", options->steer.batch, "Texts a forward")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  command->footer(
+      "Example: vene steer-vector -m assets/landmarks-gpt2 --positive examples/steering/rome.txt --negative "
+      "examples/steering/seattle.txt -o rome.gguf");
   command->callback([options] {
     const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
     options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;
     const models::LanguageModel lm = options->model.load();
     const io::ControlVector vector = steer_vector(lm, positive, negative, options->steer);
     io::write_control_vector(options->out, vector);
-    std::printf("%s: layers 1 to %lld\n", options->out.c_str(), static_cast<long long>(vector.directions.rbegin()->first));
+    std::printf("%s: layers 1 to %lld\n", options->out.c_str(),
+                static_cast<long long>(vector.directions.rbegin()->first));
   });
 }
 

@@ -9,8 +9,10 @@
 namespace vene::cli {
 
 /// FILE[:scale][@layers]: additions of a control vector's directions, or of a lone vector to all layers.
-void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& spec, const std::string& component);
+void add_file_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& spec,
+                       const std::string& component);
 /// TEXT[:scale][@layers]: additions of the mean embedding of a text's tokens.
-void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& spec, const std::string& component);
+void add_token_steering(IntervenableConfig& config, const models::LanguageModel& lm, const std::string& spec,
+                        const std::string& component);
 
 }  // namespace vene::cli

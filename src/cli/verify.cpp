@@ -44,7 +44,9 @@ Reference read_reference(const std::string& path) {
   Values values;
   for (const io::TensorInfo& info : file.tensors()) values[info.name] = file.tensor(info.name).clone();
   if (!values.contains("input_ids") && !values.contains("inputs_embeds")) {
-    throw IoError(path + ": expected reference activations with input_ids or inputs_embeds; scripts/reference_activations.py makes such files");
+    throw IoError(path +
+                  ": expected reference activations with input_ids or inputs_embeds; scripts/reference_activations.py "
+                  "makes such files");
   }
   const auto said = [&](const char* field) {
     const auto found = file.metadata().find(field);
@@ -53,19 +55,30 @@ Reference read_reference(const std::string& path) {
   return {std::move(values), said("weights_rounded_to"), said("weights_fit")};
 }
 
-// A half type rounds the weights, and so the errors are the port's alone only where the reference has the same rounded weights.
+// A half type rounds the weights, and so the errors are the port's alone only where the reference has the same rounded
+// weights.
 void tell_rounding(const models::Model& model, const Reference& reference) {
-  const std::string type = model.dtype() == torch::kBFloat16 ? "bfloat16" : model.dtype() == torch::kFloat16 ? "float16" : "";
-  if (type.empty() ? reference.rounded.empty() : ("," + reference.fit + ",").find("," + type + ",") != std::string::npos) return;
+  const std::string type = model.dtype() == torch::kBFloat16  ? "bfloat16"
+                           : model.dtype() == torch::kFloat16 ? "float16"
+                                                              : "";
+  if (type.empty() ? reference.rounded.empty()
+                   : ("," + reference.fit + ",").find("," + type + ",") != std::string::npos)
+    return;
   if (reference.rounded.empty()) {
-    std::fprintf(stderr, "vene: the reference has the weights as they are, so the errors include their rounding to %s; --round %s of scripts/reference_activations.py leaves it out\n",
+    std::fprintf(stderr,
+                 "vene: the reference has the weights as they are, so the errors include their rounding to %s; --round "
+                 "%s of scripts/reference_activations.py leaves it out\n",
                  type.c_str(), type.c_str());
   } else {
-    std::fprintf(stderr, "vene: the reference has weights rounded to %s, so the errors include that rounding; give --dtype %s\n", reference.rounded.c_str(), reference.rounded.c_str());
+    std::fprintf(
+        stderr, "vene: the reference has weights rounded to %s, so the errors include that rounding; give --dtype %s\n",
+        reference.rounded.c_str(), reference.rounded.c_str());
   }
 }
 
-std::string name_of(const Site& site) { return site.layer < 0 ? site.component : site.component + "." + std::to_string(site.layer); }
+std::string name_of(const Site& site) {
+  return site.layer < 0 ? site.component : site.component + "." + std::to_string(site.layer);
+}
 
 // What the model's named sites and its output hold; a head name is the same value under a second name and is left out.
 Values run_watched(models::Model& model, const models::Batch& batch) {
@@ -74,7 +87,9 @@ Values run_watched(models::Model& model, const models::Batch& batch) {
   for (const Site& site : model.sites().all()) {
     if (site.component.empty() || site.component.starts_with("head_")) continue;
     const std::string name = name_of(site);
-    table.on(site.id, site.phase, [&values, name](const HookContext& context) { values[name] = context.value().clone(); }, name);
+    table.on(
+        site.id, site.phase, [&values, name](const HookContext& context) { values[name] = context.value().clone(); },
+        name);
   }
   const HookScope scope(table);
   const models::Output output = model.forward(batch);
@@ -87,7 +102,8 @@ Values run_watched(models::Model& model, const models::Batch& batch) {
 double relative_error(const torch::Tensor& actual, const torch::Tensor& expected) {
   if (expected.numel() == 0) return 0;
   const torch::Tensor a = actual.to(torch::kCPU, torch::kFloat64), b = expected.to(torch::kCPU, torch::kFloat64);
-  const double error = ((a - b).abs().max() / b.abs().max().clamp_min(std::numeric_limits<double>::min())).item<double>();
+  const double error =
+      ((a - b).abs().max() / b.abs().max().clamp_min(std::numeric_limits<double>::min())).item<double>();
   return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
 }
 
@@ -96,7 +112,8 @@ double compare(const std::string& name, torch::Tensor actual, torch::Tensor expe
   // A classifier drops the axis of its one position after the site.
   if (name == "logits" && actual.dim() == expected.dim() + 1 && actual.size(1) == 1) actual = actual.squeeze(1);
   if (actual.sizes() != expected.sizes()) {
-    throw ModelError("verify: " + name + " is " + shape_text(actual.sizes()) + " here and " + shape_text(expected.sizes()) + " in the reference");
+    throw ModelError("verify: " + name + " is " + shape_text(actual.sizes()) + " here and " +
+                     shape_text(expected.sizes()) + " in the reference");
   }
   actual = actual.to(torch::kCPU);
   const bool scores = name.starts_with("attention_scores");
@@ -144,16 +161,22 @@ std::vector<Compared> compare_all(models::Model& model, const Values& reference)
   std::vector<Compared> compared;
   for (const Site& site : model.sites().all()) {
     const std::string name = name_of(site);
-    if (site.component.empty() || site.component.starts_with("head_") || !values.contains(name) || !reference.contains(name)) continue;
+    if (site.component.empty() || site.component.starts_with("head_") || !values.contains(name) ||
+        !reference.contains(name))
+      continue;
     compared.push_back({name, site.component, site.layer, compare(name, values.at(name), reference.at(name), real)});
   }
   if (reference.contains("last_hidden_state") && values.contains("last_hidden_state")) {
-    compared.push_back({"last_hidden_state", "last_hidden_state", -1, compare("last_hidden_state", values.at("last_hidden_state"), reference.at("last_hidden_state"), real)});
+    compared.push_back(
+        {"last_hidden_state", "last_hidden_state", -1,
+         compare("last_hidden_state", values.at("last_hidden_state"), reference.at("last_hidden_state"), real)});
   }
   std::vector<std::string> known;
   for (const auto& [name, value] : values) known.push_back(name);
   for (const auto& [name, value] : reference) {
-    if (!kInputs.contains(name) && !values.contains(name)) throw ModelError("verify: the reference has '" + name + "', and this model has no such site" + name_hint(name, known));
+    if (!kInputs.contains(name) && !values.contains(name))
+      throw ModelError("verify: the reference has '" + name + "', and this model has no such site" +
+                       name_hint(name, known));
   }
   return compared;
 }
@@ -171,14 +194,17 @@ void print_table(const std::vector<Compared>& compared, double tolerance) {
       if (other.error > worst->error) worst = &other;
     }
     const std::string at = first.layer < 0 ? "" : "layer " + std::to_string(worst->layer);
-    std::printf("%-24s %7s %10.1e %s%s\n", first.component.c_str(), first.layer < 0 ? "" : std::to_string(layers).c_str(), worst->error, at.c_str(),
+    std::printf("%-24s %7s %10.1e %s%s\n", first.component.c_str(),
+                first.layer < 0 ? "" : std::to_string(layers).c_str(), worst->error, at.c_str(),
                 worst->error > tolerance ? "  beyond the tolerance" : "");
   }
 }
 
 void print_sites(const std::vector<Compared>& compared, double tolerance) {
   std::printf("%-28s %10s\n", "site", "error");
-  for (const Compared& entry : compared) std::printf("%-28s %10.1e%s\n", entry.name.c_str(), entry.error, entry.error > tolerance ? "  beyond the tolerance" : "");
+  for (const Compared& entry : compared)
+    std::printf("%-28s %10.1e%s\n", entry.name.c_str(), entry.error,
+                entry.error > tolerance ? "  beyond the tolerance" : "");
 }
 
 void verify(const Options& options, bool tolerance_given) {
@@ -192,7 +218,8 @@ void verify(const Options& options, bool tolerance_given) {
   constexpr double kExact = 1e-5, kHalf = 2e-2;
   const double tolerance = tolerance_given ? options.tolerance : lm.model->dtype() == torch::kFloat32 ? kExact : kHalf;
   const std::vector<Compared> compared = compare_all(*lm.model, reference);
-  const auto worst = std::max_element(compared.begin(), compared.end(), [](const Compared& a, const Compared& b) { return a.error < b.error; });
+  const auto worst = std::max_element(compared.begin(), compared.end(),
+                                      [](const Compared& a, const Compared& b) { return a.error < b.error; });
   if (worst == compared.end()) throw IoError(options.reference + ": there is no value to compare with");
   std::int64_t greedy = -1, tokens = 0;
   if (reference.contains("greedy") && reference.contains("input_ids")) {
@@ -201,23 +228,30 @@ void verify(const Options& options, bool tolerance_given) {
     greedy = equal_tokens(*lm.model, reference.at("greedy"), prompt);
   }
   if (options.json) {
-    nlohmann::ordered_json report{{"architecture", lm.model->architecture()}, {"dtype", std::string(c10::toString(lm.model->dtype()))}, {"tolerance", tolerance},
+    nlohmann::ordered_json report{{"architecture", lm.model->architecture()},
+                                  {"dtype", std::string(c10::toString(lm.model->dtype()))},
+                                  {"tolerance", tolerance},
                                   {"worst", {{"site", worst->name}, {"error", worst->error}}}};
     for (const Compared& entry : compared) report["errors"][entry.name] = entry.error;
     if (greedy >= 0) report["greedy"] = {{"equal", greedy}, {"tokens", tokens}};
     std::printf("%s\n", report.dump(2).c_str());
   } else {
     options.sites ? print_sites(compared, tolerance) : print_table(compared, tolerance);
-    if (greedy >= 0) std::printf("greedy decoding: %lld of %lld tokens are equal\n", static_cast<long long>(greedy), static_cast<long long>(tokens));
+    if (greedy >= 0)
+      std::printf("greedy decoding: %lld of %lld tokens are equal\n", static_cast<long long>(greedy),
+                  static_cast<long long>(tokens));
   }
-  const auto beyond = std::count_if(compared.begin(), compared.end(), [&](const Compared& entry) { return !(entry.error <= tolerance); });
+  const auto beyond = std::count_if(compared.begin(), compared.end(),
+                                    [&](const Compared& entry) { return !(entry.error <= tolerance); });
   char text[96];
   if (beyond > 0) {
     std::snprintf(text, sizeof text, " with an error of %.1e, the tolerance is %g", worst->error, tolerance);
-    throw ModelError("verify: " + std::to_string(beyond) + " of " + std::to_string(compared.size()) + " values differ from the reference, most of all " + worst->name + text);
+    throw ModelError("verify: " + std::to_string(beyond) + " of " + std::to_string(compared.size()) +
+                     " values differ from the reference, most of all " + worst->name + text);
   }
   if (greedy >= 0 && greedy < tokens && lm.model->dtype() == torch::kFloat32) {
-    throw ModelError("verify: greedy decoding differs from the reference at token " + std::to_string(greedy) + " of " + std::to_string(tokens));
+    throw ModelError("verify: greedy decoding differs from the reference at token " + std::to_string(greedy) + " of " +
+                     std::to_string(tokens));
   }
 }
 
@@ -225,17 +259,27 @@ void verify(const Options& options, bool tolerance_given) {
 
 void add_verify(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("verify", "Compare a model's values, site by site, with activations saved from transformers");
+  CLI::App* command =
+      app.add_subcommand("verify", "Compare a model's values, site by site, with activations saved from transformers");
   options->model.add_to(*command);
-  command->add_option("--reference", options->reference, "File of scripts/reference_activations.py")->required()->type_name("FILE");
-  auto* tolerance = command->add_option("--tolerance", options->tolerance, "Largest relative error allowed (default: 1e-5 in float32, 2e-2 in half types)")
-                        ->check(CLI::Range(0.0, 1e9))->type_name("X");
-  command->get_option("--dtype")->description("float32, bfloat16 or float16 (default: float32, whatever the checkpoint's is)");
+  command->add_option("--reference", options->reference, "File of scripts/reference_activations.py")
+      ->required()
+      ->type_name("FILE");
+  auto* tolerance = command
+                        ->add_option("--tolerance", options->tolerance,
+                                     "Largest relative error allowed (default: 1e-5 in float32, 2e-2 in half types)")
+                        ->check(CLI::Range(0.0, 1e9))
+                        ->type_name("X");
+  command->get_option("--dtype")->description(
+      "float32, bfloat16 or float16 (default: float32, whatever the checkpoint's is)");
   auto* sites = command->add_flag("--sites", options->sites, "Print a line for every site instead of every component");
   command->add_flag("--json", options->json, "Print the error of every site as JSON")->excludes(sites);
-  command->footer("The error is the largest difference over the largest magnitude in the reference. In a half type it includes the rounding of the weights,\n"
-                  "unless the reference was made with --round and that type.\n"
-                  "Example: vene verify -m tests/golden/models/gpt2_tied --reference tests/golden/models/gpt2_tied/reference.safetensors");
+  command->footer(
+      "The error is the largest difference over the largest magnitude in the reference. In a half type it includes the "
+      "rounding of the weights,\n"
+      "unless the reference was made with --round and that type.\n"
+      "Example: vene verify -m tests/golden/models/gpt2_tied --reference "
+      "tests/golden/models/gpt2_tied/reference.safetensors");
   command->callback([options, tolerance] { verify(*options, tolerance->count() > 0); });
 }
 

@@ -8,7 +8,8 @@ namespace {
 
 bool same(const torch::Tensor& a, const torch::Tensor& b) {
   if (a.defined() != b.defined()) return false;
-  return !a.defined() || (a.sizes() == b.sizes() && torch::equal(a.detach().to(torch::kCPU, torch::kFloat64), b.detach().to(torch::kCPU, torch::kFloat64)));
+  return !a.defined() || (a.sizes() == b.sizes() && torch::equal(a.detach().to(torch::kCPU, torch::kFloat64),
+                                                                 b.detach().to(torch::kCPU, torch::kFloat64)));
 }
 
 bool same(const OptionValues& a, const OptionValues& b) {
@@ -43,23 +44,29 @@ std::string underscored(std::string text) {
 }  // namespace
 
 bool RepresentationConfig::operator==(const RepresentationConfig& other) const {
-  return layer == other.layer && component == other.component && unit == other.unit && max_number_of_units == other.max_number_of_units &&
-         low_rank_dimension == other.low_rank_dimension && intervention_type == other.intervention_type && intervention == other.intervention &&
-         subspace_partition == other.subspace_partition && group_key == other.group_key && intervention_link_key == other.intervention_link_key &&
-         moe_key == other.moe_key && same(source_representation, other.source_representation) &&
-         hidden_source_representation == other.hidden_source_representation && latent_dim == other.latent_dim && when == other.when && same(options, other.options);
+  return layer == other.layer && component == other.component && unit == other.unit &&
+         max_number_of_units == other.max_number_of_units && low_rank_dimension == other.low_rank_dimension &&
+         intervention_type == other.intervention_type && intervention == other.intervention &&
+         subspace_partition == other.subspace_partition && group_key == other.group_key &&
+         intervention_link_key == other.intervention_link_key && moe_key == other.moe_key &&
+         same(source_representation, other.source_representation) &&
+         hidden_source_representation == other.hidden_source_representation && latent_dim == other.latent_dim &&
+         when == other.when && same(options, other.options);
 }
 
 bool IntervenableConfig::operator==(const IntervenableConfig& other) const {
-  return representations == other.representations && intervention_types == other.intervention_types && mode == other.mode && model_type == other.model_type &&
-         sorted_keys == other.sorted_keys && intervention_dimensions == other.intervention_dimensions &&
-         intervention_constant_sources == other.intervention_constant_sources && model_fingerprint == other.model_fingerprint;
+  return representations == other.representations && intervention_types == other.intervention_types &&
+         mode == other.mode && model_type == other.model_type && sorted_keys == other.sorted_keys &&
+         intervention_dimensions == other.intervention_dimensions &&
+         intervention_constant_sources == other.intervention_constant_sources &&
+         model_fingerprint == other.model_fingerprint;
 }
 
 IntervenableConfig& IntervenableConfig::add_intervention(RepresentationConfig representation) {
   // A list of types has one entry a representation: the new one's own type joins it.
   if (intervention_types.size() > 1 && intervention_types.size() == representations.size()) {
-    intervention_types.push_back(representation.intervention_type.empty() ? "vanilla" : representation.intervention_type);
+    intervention_types.push_back(representation.intervention_type.empty() ? "vanilla"
+                                                                          : representation.intervention_type);
   }
   representations.push_back(std::move(representation));
   return *this;
@@ -78,8 +85,9 @@ std::vector<std::string> representation_keys(const IntervenableConfig& config) {
   std::vector<std::string> keys;
   for (const RepresentationConfig& representation : config.representations) {
     const bool path = representation.component.find('.') != std::string::npos;
-    const std::string prefix = (path ? "" : "layer_" + std::to_string(representation.layer) + "_") + "comp_" + underscored(representation.component) + "_unit_" +
-                               underscored(representation.unit) + "_nunit_" + std::to_string(representation.max_number_of_units);
+    const std::string prefix = (path ? "" : "layer_" + std::to_string(representation.layer) + "_") + "comp_" +
+                               underscored(representation.component) + "_unit_" + underscored(representation.unit) +
+                               "_nunit_" + std::to_string(representation.max_number_of_units);
     keys.push_back(prefix + "#" + std::to_string(seen[prefix]++));
   }
   return keys;

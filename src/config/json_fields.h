@@ -19,7 +19,8 @@ class Fields {
 
   /// @param such_as  an example for the error message
   Fields(const Json& json, const std::string& path, const std::string& such_as) : json_(json), path_(path) {
-    if (!json.is_object()) throw ConfigError(path + ": expected an object such as " + such_as + ", got " + json_text(json));
+    if (!json.is_object())
+      throw ConfigError(path + ": expected an object such as " + such_as + ", got " + json_text(json));
   }
   const Json* find(const char* key) {
     known_.emplace_back(key);
@@ -32,14 +33,17 @@ class Fields {
   void read(const char* key, std::int64_t& into) {
     const Json* value = find(key);
     if (value == nullptr) return;
-    if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX)) fail(key, "an integer", *value);
+    if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX))
+      fail(key, "an integer", *value);
     into = value->get<std::int64_t>();
   }
   void read(const char* key, double& into) {
-    if (const Json* value = find(key)) value->is_number() ? void(into = value->get<double>()) : fail(key, "a number", *value);
+    if (const Json* value = find(key))
+      value->is_number() ? void(into = value->get<double>()) : fail(key, "a number", *value);
   }
   void read(const char* key, bool& into) {
-    if (const Json* value = find(key)) value->is_boolean() ? void(into = value->get<bool>()) : fail(key, "true or false", *value);
+    if (const Json* value = find(key))
+      value->is_boolean() ? void(into = value->get<bool>()) : fail(key, "true or false", *value);
   }
   // A lone entry or a list.
   template <class T, class Check>
@@ -53,7 +57,8 @@ class Fields {
   }
   void refuse_others() const {
     for (const auto& [key, value] : json_.items()) {
-      if (std::find(known_.begin(), known_.end(), key) == known_.end()) throw ConfigError(path_ + ": unknown key '" + key + "'" + name_hint(key, known_));
+      if (std::find(known_.begin(), known_.end(), key) == known_.end())
+        throw ConfigError(path_ + ": unknown key '" + key + "'" + name_hint(key, known_));
     }
   }
 

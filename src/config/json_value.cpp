@@ -12,16 +12,19 @@ namespace {
 
 using Json = nlohmann::json;
 
-void collect_numbers(const Json& value, const std::string& path, std::size_t depth, const std::vector<std::int64_t>& shape, std::vector<double>& numbers) {
+void collect_numbers(const Json& value, const std::string& path, std::size_t depth,
+                     const std::vector<std::int64_t>& shape, std::vector<double>& numbers) {
   if (depth == shape.size()) {
     if (!value.is_number()) throw ConfigError(path + ": expected a number, got " + json_text(value));
     numbers.push_back(value.get<double>());
     return;
   }
   if (!value.is_array() || static_cast<std::int64_t>(value.size()) != shape[depth]) {
-    throw ConfigError(path + ": expected a list of " + std::to_string(shape[depth]) + " as its neighbours are, got " + json_text(value));
+    throw ConfigError(path + ": expected a list of " + std::to_string(shape[depth]) + " as its neighbours are, got " +
+                      json_text(value));
   }
-  for (std::size_t i = 0; i < value.size(); ++i) collect_numbers(value[i], path + "[" + std::to_string(i) + "]", depth + 1, shape, numbers);
+  for (std::size_t i = 0; i < value.size(); ++i)
+    collect_numbers(value[i], path + "[" + std::to_string(i) + "]", depth + 1, shape, numbers);
 }
 
 }  // namespace
@@ -58,7 +61,8 @@ torch::Tensor tensor_from_json(const Json& value, const std::string& path) {
   for (const Json* level = &value; level->is_array(); level = &level->front()) {
     if (level->empty()) throw ConfigError(path + ": expected numbers, got an empty list");
     shape.push_back(static_cast<std::int64_t>(level->size()));
-    if (shape.size() > kMostDimensions) throw ConfigError(path + ": expected lists at most " + std::to_string(kMostDimensions) + " deep");
+    if (shape.size() > kMostDimensions)
+      throw ConfigError(path + ": expected lists at most " + std::to_string(kMostDimensions) + " deep");
   }
   std::vector<double> numbers;
   collect_numbers(value, path, 0, shape, numbers);

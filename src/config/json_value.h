@@ -13,7 +13,8 @@ namespace vene::detail {
 nlohmann::json parse_json(std::string_view text);
 /// A value for an error message, cut to 80 characters.
 std::string json_text(const nlohmann::json& value);
-/// A number or a rectangular nested list of numbers as a float32 tensor. Throws ConfigError with the path of what is wrong.
+/// A number or a rectangular nested list of numbers as a float32 tensor. Throws ConfigError with the path of what is
+/// wrong.
 torch::Tensor tensor_from_json(const nlohmann::json& value, const std::string& path);
 
 }  // namespace vene::detail

@@ -14,7 +14,8 @@ When::When(Ranges ranges) {
   std::sort(ranges.begin(), ranges.end());
   for (const auto& [begin, end] : ranges) {
     if (begin < 0 || end <= begin) {
-      throw ConfigError("when: steps " + std::to_string(begin) + " to " + std::to_string(end) + " (exclusive) are none; steps count from 0, the pass over the prompt");
+      throw ConfigError("when: steps " + std::to_string(begin) + " to " + std::to_string(end) +
+                        " (exclusive) are none; steps count from 0, the pass over the prompt");
     }
     if (!ranges_.empty() && begin <= ranges_.back().second) {
       ranges_.back().second = std::max(ranges_.back().second, end);
@@ -25,8 +26,12 @@ When::When(Ranges ranges) {
   if (ranges_.empty()) throw ConfigError("when: expected at least one step");
 }
 
-When When::from(std::int64_t first) { return When({{first, kForever}}); }
-When When::steps(std::int64_t begin, std::int64_t end) { return When({{begin, end}}); }
+When When::from(std::int64_t first) {
+  return When({{first, kForever}});
+}
+When When::steps(std::int64_t begin, std::int64_t end) {
+  return When({{begin, end}});
+}
 
 When When::steps(const std::vector<std::int64_t>& list) {
   Ranges ranges;
@@ -41,17 +46,21 @@ When When::operator+(const When& other) const {
 }
 
 bool When::acts(std::int64_t step) const noexcept {
-  return std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& range) { return range.first <= step && step < range.second; });
+  return std::any_of(ranges_.begin(), ranges_.end(),
+                     [&](const auto& range) { return range.first <= step && step < range.second; });
 }
 
 std::string When::text() const {
-  for (const auto& [name, when] : {std::pair("prompt", prompt()), std::pair("decode", decode()), std::pair("both", both())}) {
+  for (const auto& [name, when] :
+       {std::pair("prompt", prompt()), std::pair("decode", decode()), std::pair("both", both())}) {
     if (*this == when) return name;
   }
   std::vector<std::string> parts;
   for (const auto& [begin, end] : ranges_) {
     const std::string first = std::to_string(begin);
-    parts.push_back(end == begin + 1 ? first : end == kForever ? first + " and on" : first + " to " + std::to_string(end - 1));
+    parts.push_back(end == begin + 1  ? first
+                    : end == kForever ? first + " and on"
+                                      : first + " to " + std::to_string(end - 1));
   }
   return "steps " + join(parts);
 }
@@ -62,7 +71,8 @@ namespace {
 using Json = nlohmann::json;
 
 std::int64_t step(const Json& value, const std::string& path) {
-  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() > std::int64_t{1} << 40) throw ConfigError(path + ": expected a step, an integer of at least 0, got " + json_text(value));
+  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() > std::int64_t{1} << 40)
+    throw ConfigError(path + ": expected a step, an integer of at least 0, got " + json_text(value));
   return value.get<std::int64_t>();
 }
 
@@ -74,13 +84,16 @@ When when_from_json(const Json& value, const std::string& path) {
     if (name == "prompt") return When::prompt();
     if (name == "decode") return When::decode();
     if (name == "both") return When::both();
-    throw ConfigError(path + ": unknown time '" + name + "'" + name_hint(name, {"prompt", "decode", "both"}) + " (or {\"steps\": [...]})");
+    throw ConfigError(path + ": unknown time '" + name + "'" + name_hint(name, {"prompt", "decode", "both"}) +
+                      " (or {\"steps\": [...]})");
   }
   if (!value.is_object() || value.size() != 1 || !value.contains("steps")) {
-    throw ConfigError(path + ": expected \"prompt\", \"decode\", \"both\" or {\"steps\": [...]}, got " + json_text(value));
+    throw ConfigError(path + ": expected \"prompt\", \"decode\", \"both\" or {\"steps\": [...]}, got " +
+                      json_text(value));
   }
   const Json& list = value["steps"];
-  if (!list.is_array() || list.empty()) throw ConfigError(path + ".steps: expected a list of steps, got " + json_text(list));
+  if (!list.is_array() || list.empty())
+    throw ConfigError(path + ".steps: expected a list of steps, got " + json_text(list));
   std::optional<When> when;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string here = path + ".steps[" + std::to_string(i) + "]";
@@ -88,7 +101,8 @@ When when_from_json(const Json& value, const std::string& path) {
     std::int64_t begin = 0, end = 0;
     if (entry.is_object() && entry.size() == 1 && entry.contains("span")) {
       const Json& span = entry["span"];
-      if (!span.is_array() || span.size() != 2) throw ConfigError(here + ".span: expected [begin, end], got " + json_text(span));
+      if (!span.is_array() || span.size() != 2)
+        throw ConfigError(here + ".span: expected [begin, end], got " + json_text(span));
       begin = step(span[0], here + ".span[0]");
       end = span[1].is_null() ? When::kForever : step(span[1], here + ".span[1]");
       if (end <= begin) throw ConfigError(here + ".span: expected begin < end, got " + json_text(span));
@@ -119,8 +133,13 @@ Json when_to_json(const When& when) {
 
 Json when_schema() {
   const Json step = {{"type", "integer"}, {"minimum", 0}};
-  const Json span = {{"type", "object"}, {"properties", {{"span", {{"type", "array"}, {"minItems", 2}, {"maxItems", 2}}}}}, {"required", {"span"}}};
-  const Json steps = {{"type", "object"}, {"properties", {{"steps", {{"type", "array"}, {"minItems", 1}, {"items", {{"anyOf", {step, span}}}}}}}}, {"required", {"steps"}}};
+  const Json span = {{"type", "object"},
+                     {"properties", {{"span", {{"type", "array"}, {"minItems", 2}, {"maxItems", 2}}}}},
+                     {"required", {"span"}}};
+  const Json steps = {
+      {"type", "object"},
+      {"properties", {{"steps", {{"type", "array"}, {"minItems", 1}, {"items", {{"anyOf", {step, span}}}}}}}},
+      {"required", {"steps"}}};
   return {{"anyOf", {{{"enum", {"prompt", "decode", "both"}}}, steps, {{"type", "null"}}}}};
 }
 

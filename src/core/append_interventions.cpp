@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Further interventions for an experiment: everything that is listed a representation gets an empty entry for each of them.
+// Further interventions for an experiment: everything that is listed a representation gets an empty entry for each of
+// them.
 #include "src/core/plan_data.h"
 #include "vene/base/error.h"
 #include "vene/core/experiment.h"
@@ -7,7 +8,8 @@
 namespace vene {
 namespace {
 
-// A list with one entry a representation, or a single one for all of the `before` there were: one entry each, and empty ones up to `after`.
+// A list with one entry a representation, or a single one for all of the `before` there were: one entry each, and empty
+// ones up to `after`.
 template <class Entry>
 void widen(std::vector<Entry>& entries, std::size_t before, std::size_t after) {
   if (entries.empty()) return;
@@ -35,17 +37,20 @@ void take_saved(Experiment& experiment, const models::LanguageModel& model, cons
 
 }  // namespace
 
-void set_when(Experiment& experiment, const When& when, const models::LanguageModel& model, const InterventionRegistry& registry) {
+void set_when(Experiment& experiment, const When& when, const models::LanguageModel& model,
+              const InterventionRegistry& registry) {
   take_saved(experiment, model, registry);
   for (RepresentationConfig& representation : experiment.config.representations) representation.when.reset();
   if (!experiment.request.generation) experiment.request.generation.emplace();
   experiment.request.generation->when = when;
 }
 
-void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model, const InterventionRegistry& registry) {
+void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more,
+                          const models::LanguageModel& model, const InterventionRegistry& registry) {
   if (more.empty()) return;
   IntervenableConfig& config = experiment.config;
-  if (config.mode == Mode::kSerial) throw PlanError("a config in serial mode takes no further interventions: each would be one more run");
+  if (config.mode == Mode::kSerial)
+    throw PlanError("a config in serial mode takes no further interventions: each would be one more run");
   take_saved(experiment, model, registry);
   const std::size_t before = config.representations.size();
   for (RepresentationConfig representation : more) {

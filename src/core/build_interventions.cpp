@@ -12,7 +12,9 @@
 namespace vene {
 namespace {
 
-std::string name_of(std::size_t representation) { return "representations[" + std::to_string(representation) + "]"; }
+std::string name_of(std::size_t representation) {
+  return "representations[" + std::to_string(representation) + "]";
+}
 
 OptionValues with_defaults(const RepresentationConfig& representation, const InterventionInfo& info) {
   OptionValues options = representation.options;
@@ -33,9 +35,10 @@ std::optional<std::int64_t> dimension_of(const IntervenableConfig& config, std::
   return i < config.intervention_dimensions.size() ? config.intervention_dimensions[i] : std::nullopt;
 }
 
-// The field in which a linked representation asks for something else than the one whose intervention it shares; empty: none. What it
-// leaves out is the other's, as in pyvene.
-std::string differing_field(const IntervenableConfig& config, std::size_t first, std::size_t other, const InterventionRegistry& registry) {
+// The field in which a linked representation asks for something else than the one whose intervention it shares; empty:
+// none. What it leaves out is the other's, as in pyvene.
+std::string differing_field(const IntervenableConfig& config, std::size_t first, std::size_t other,
+                            const InterventionRegistry& registry) {
   const RepresentationConfig& a = config.representations[first];
   const RepresentationConfig& b = config.representations[other];
   if (a.intervention || b.intervention) return b.intervention && a.intervention != b.intervention ? "intervention" : "";
@@ -45,7 +48,8 @@ std::string differing_field(const IntervenableConfig& config, std::size_t first,
   if (b.latent_dim && a.latent_dim != b.latent_dim) return "latent_dim";
   if (b.source_representation.defined() && !same_source(a, b)) return "source_representation";
   if (!b.subspace_partition.empty() && a.subspace_partition != b.subspace_partition) return "subspace_partition";
-  if (dimension_of(config, other) && dimension_of(config, first) != dimension_of(config, other)) return "intervention_dimensions";
+  if (dimension_of(config, other) && dimension_of(config, first) != dimension_of(config, other))
+    return "intervention_dimensions";
   const OptionValues options = with_defaults(a, info);
   for (const auto& [name, value] : b.options) {
     const auto found = options.find(name);
@@ -56,21 +60,26 @@ std::string differing_field(const IntervenableConfig& config, std::size_t first,
 
 std::int64_t width_of(const Site& site, const RepresentationConfig& representation, const std::string& where) {
   std::uint64_t width = 0;
-  const bool too_large = c10::mul_overflows(static_cast<std::uint64_t>(site.width), static_cast<std::uint64_t>(representation.max_number_of_units), &width);
+  const bool too_large = c10::mul_overflows(static_cast<std::uint64_t>(site.width),
+                                            static_cast<std::uint64_t>(representation.max_number_of_units), &width);
   if (too_large || width > INT64_MAX) {
-    throw ConfigError(where + ".max_number_of_units: " + std::to_string(representation.max_number_of_units) + " units of width " + std::to_string(site.width) + " are more than can be counted");
+    throw ConfigError(where + ".max_number_of_units: " + std::to_string(representation.max_number_of_units) +
+                      " units of width " + std::to_string(site.width) + " are more than can be counted");
   }
   return static_cast<std::int64_t>(width);
 }
 
 // What LibTorch says where a tensor has no room.
 bool is_out_of_memory(const std::string& message) {
-  return message.find("allocate memory") != std::string::npos || message.find("not enough memory") != std::string::npos || message.find("out of memory") != std::string::npos ||
+  return message.find("allocate memory") != std::string::npos ||
+         message.find("not enough memory") != std::string::npos || message.find("out of memory") != std::string::npos ||
          message.find("overflow") != std::string::npos;
 }
 
-std::shared_ptr<Intervention> build(const InterventionInfo& info, const InterventionSettings& settings, const std::string& where) {
-  const std::string problem = where + ": the tensors of '" + info.name + "' do not fit into memory at a width of " + std::to_string(settings.width);
+std::shared_ptr<Intervention> build(const InterventionInfo& info, const InterventionSettings& settings,
+                                    const std::string& where) {
+  const std::string problem = where + ": the tensors of '" + info.name + "' do not fit into memory at a width of " +
+                              std::to_string(settings.width);
   try {
     return info.build(settings);
   } catch (const std::bad_alloc&) {
@@ -88,7 +97,8 @@ void check_columns(const Intervention& intervention, std::int64_t width, const s
   for (std::size_t part = 0; part < partition.size() && columns > 0; ++part) {
     for (const std::int64_t column : partition[part]) {
       if (column >= -columns && column < columns) continue;
-      throw ConfigError(where + ".subspace_partition[" + std::to_string(part) + "]: column " + std::to_string(column) + " is out of range: there are " + std::to_string(columns));
+      throw ConfigError(where + ".subspace_partition[" + std::to_string(part) + "]: column " + std::to_string(column) +
+                        " is out of range: there are " + std::to_string(columns));
     }
   }
 }
@@ -97,8 +107,8 @@ void check_columns(const Intervention& intervention, std::int64_t width, const s
 void check_dimension(const Intervention& intervention, std::int64_t width, std::size_t representation) {
   const std::int64_t most = std::max(width, intervention.subspace_width(width));
   if (!intervention.interchange_dim || most <= 0 || *intervention.interchange_dim <= most) return;
-  throw ConfigError("intervention_dimensions[" + std::to_string(representation) + "]: expected at most the width, " + std::to_string(most) + ", got " +
-                    std::to_string(*intervention.interchange_dim));
+  throw ConfigError("intervention_dimensions[" + std::to_string(representation) + "]: expected at most the width, " +
+                    std::to_string(most) + ", got " + std::to_string(*intervention.interchange_dim));
 }
 
 }  // namespace
@@ -110,7 +120,8 @@ bool detail::same_value(const OptionValue& a, const OptionValue& b) {
   return left == right;
 }
 
-std::vector<std::shared_ptr<Intervention>> build_interventions(const IntervenableConfig& config, const models::Model& model,
+std::vector<std::shared_ptr<Intervention>> build_interventions(const IntervenableConfig& config,
+                                                               const models::Model& model,
                                                                const InterventionRegistry& registry) {
   std::vector<std::shared_ptr<Intervention>> interventions;
   std::vector<std::pair<ConfigKey, std::size_t>> linked;
@@ -119,13 +130,16 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
     const Site& site = detail::site_of(config, i, model);
     const std::int64_t width = width_of(site, representation, name_of(i));
     if (representation.intervention_link_key) {
-      const auto found = std::find_if(linked.begin(), linked.end(), [&](const auto& link) { return link.first == *representation.intervention_link_key; });
+      const auto found = std::find_if(linked.begin(), linked.end(), [&](const auto& link) {
+        return link.first == *representation.intervention_link_key;
+      });
       if (found != linked.end()) {
         const std::shared_ptr<Intervention>& shared = interventions[found->second];
         std::string field = differing_field(config, found->second, i, registry);
         if (field.empty() && shared->width() > 0 && width > 0 && shared->width() != width) field = "width";
         if (!field.empty()) {
-          throw ConfigError(name_of(i) + " shares the intervention of " + name_of(found->second) + " (intervention_link_key), but its " + field + " differs");
+          throw ConfigError(name_of(i) + " shares the intervention of " + name_of(found->second) +
+                            " (intervention_link_key), but its " + field + " differs");
         }
         interventions.push_back(shared);
         continue;

@@ -16,15 +16,16 @@ void set_subspaces(PlanData& plan, const RunRequest& request) {
   const std::size_t given = request.subspaces.size();
   const std::size_t count = plan.placements.size();
   if (given > 1 && given != count) {
-    throw ConfigError("subspaces: " + std::to_string(given) + " entries, expected 1 or one a representation (" + std::to_string(count) + ")");
+    throw ConfigError("subspaces: " + std::to_string(given) + " entries, expected 1 or one a representation (" +
+                      std::to_string(count) + ")");
   }
   for (Placement& placement : plan.placements) {
     if (given > 0) placement.subspace_ids = request.subspaces[given == 1 ? 0 : placement.representation];
     if (!placement.subspace_ids) {
       placement.subspace.emplace();
     } else if (const std::int64_t width = placement.intervention->subspace_width(placement.site.width); width > 0) {
-      placement.subspace = compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(), width, placement.base.rows,
-                                            plan.model->device(), name_of(placement));
+      placement.subspace = compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(),
+                                            width, placement.base.rows, plan.model->device(), name_of(placement));
     }
   }
 }
@@ -50,7 +51,8 @@ std::vector<std::size_t> group_of_representations(const IntervenableConfig& conf
 
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
   try {
-    return model.sites().find(config.representations[representation].component, config.representations[representation].layer);
+    return model.sites().find(config.representations[representation].component,
+                              config.representations[representation].layer);
   } catch (const PlanError& error) {
     throw PlanError("representations[" + std::to_string(representation) + "]: " + error.what());
   }
@@ -64,13 +66,16 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
   if (config.representations.empty()) throw PlanError("the config has no representations");
   RunRequest request = given;
   if (request.generation) {
-    if (request.collect_only) throw PlanError("collect_only ends a run early, and a generation has more than one; leave it out");
+    if (request.collect_only)
+      throw PlanError("collect_only ends a run early, and a generation has more than one; leave it out");
     request.base = detail::left_padded(request.base, "base");
     for (std::size_t g = 0; g < request.sources.size() && request.generation->source_steps == SourceSteps::kSame; ++g) {
-      if (request.sources[g]) request.sources[g] = detail::left_padded(*request.sources[g], "sources[" + std::to_string(g) + "]");
+      if (request.sources[g])
+        request.sources[g] = detail::left_padded(*request.sources[g], "sources[" + std::to_string(g) + "]");
     }
   }
-  if (!request.base.primary().defined() || request.base.rows() == 0) throw PlanError("base: expected at least one row, got an empty batch");
+  if (!request.base.primary().defined() || request.base.rows() == 0)
+    throw PlanError("base: expected at least one row, got an empty batch");
   plan->model = model;
   plan->mode = config.mode;
   plan->original = request.original;
@@ -99,7 +104,8 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
   for (std::size_t g = 0; g < plan->groups; ++g) {
     if (!plan->group_has_source[g] || plan->source_of_group[g] != g) continue;
     const models::Batch& source = *request.sources[request.sources.size() == 1 ? 0 : g];
-    if (!source.primary().defined() || source.rows() == 0) throw PlanError("sources[" + std::to_string(g) + "]: expected at least one row, got an empty batch");
+    if (!source.primary().defined() || source.rows() == 0)
+      throw PlanError("sources[" + std::to_string(g) + "]: expected at least one row, got an empty batch");
     model->check(source);
     source_texts[g] = detail::texts_of(source, request.tokenizer);
     plan->source_shapes[g] = source.primary().sizes().vec();

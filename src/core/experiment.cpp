@@ -26,15 +26,18 @@ using detail::tensor_from_json;
 
 bool boolean(const Json& root, const char* key, bool otherwise) {
   if (!root.contains(key)) return otherwise;
-  if (!root[key].is_boolean()) throw ConfigError(std::string(key) + ": expected true or false, got " + json_text(root[key]));
+  if (!root[key].is_boolean())
+    throw ConfigError(std::string(key) + ": expected true or false, got " + json_text(root[key]));
   return root[key].get<bool>();
 }
 
 // A representation by its key or its index.
-std::size_t representation_index(const std::string& name, const std::vector<std::string>& keys, const std::string& path) {
+std::size_t representation_index(const std::string& name, const std::vector<std::string>& keys,
+                                 const std::string& path) {
   const auto found = std::find(keys.begin(), keys.end(), name);
   if (found != keys.end()) return static_cast<std::size_t>(found - keys.begin());
-  if (!name.empty() && name.size() < 7 && std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); })) {
+  if (!name.empty() && name.size() < 7 &&
+      std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); })) {
     const std::size_t index = std::stoul(name);
     if (index < keys.size()) return index;
     throw ConfigError(path + ": no representation " + name + "; there are " + std::to_string(keys.size()));
@@ -42,7 +45,8 @@ std::size_t representation_index(const std::string& name, const std::vector<std:
   throw ConfigError(path + ": no representation '" + name + "'" + name_hint(name, keys));
 }
 
-std::vector<torch::Tensor> read_source_representations(const Json& json, const IntervenableConfig& config, const std::string& folder) {
+std::vector<torch::Tensor> read_source_representations(const Json& json, const IntervenableConfig& config,
+                                                       const std::string& folder) {
   const std::string path = "source_representations";
   if (json.is_null()) return {};
   if (!json.is_object()) return {tensor_from_json(json, path)};
@@ -52,9 +56,11 @@ std::vector<torch::Tensor> read_source_representations(const Json& json, const I
     only_keys(json, path, {"file"});
     if (!json["file"].is_string()) throw ConfigError(path + ".file: expected a path, got " + json_text(json["file"]));
     const std::filesystem::path file = std::filesystem::path(folder) / json["file"].get<std::string>();
-    for (const auto& [name, tensor] : io::read_tensors(file.string())) values[representation_index(name, keys, path + " (" + file.string() + ")")] = tensor;
+    for (const auto& [name, tensor] : io::read_tensors(file.string()))
+      values[representation_index(name, keys, path + " (" + file.string() + ")")] = tensor;
   } else {
-    for (const auto& [name, value] : json.items()) values[representation_index(name, keys, path)] = tensor_from_json(value, path + "." + name);
+    for (const auto& [name, value] : json.items())
+      values[representation_index(name, keys, path)] = tensor_from_json(value, path + "." + name);
   }
   // A lone representation keeps its place: one entry would mean "for all".
   return values;
@@ -62,15 +68,17 @@ std::vector<torch::Tensor> read_source_representations(const Json& json, const I
 
 }  // namespace
 
-Experiment parse_experiment(std::string_view text, const models::LanguageModel& model, const std::string& folder, const InterventionRegistry& registry) {
+Experiment parse_experiment(std::string_view text, const models::LanguageModel& model, const std::string& folder,
+                            const InterventionRegistry& registry) {
   Json json;
   try {
     json = detail::parse_json(text);
   } catch (const ConfigError& error) {
     throw ConfigError(std::string("experiment: ") + error.what());
   }
-  only_keys(json, "experiment", {"config", "base", "sources", "unit_locations", "subspaces", "source_representations", "output_original_output",
-                       "collect_only", "generate", "description"});
+  only_keys(json, "experiment",
+            {"config", "base", "sources", "unit_locations", "subspaces", "source_representations",
+             "output_original_output", "collect_only", "generate", "description"});
   for (const char* needed : {"config", "base"}) {
     if (!json.contains(needed)) throw ConfigError(std::string("experiment: '") + needed + "' is missing");
   }
@@ -85,15 +93,18 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
   request.base = read_batch(json["base"], "base", model);
   if (json.contains("sources") && !json["sources"].is_null()) {
     const Json& sources = json["sources"];
-    if (!sources.is_array()) throw ConfigError("sources: expected a list of inputs or nulls, got " + json_text(sources));
+    if (!sources.is_array())
+      throw ConfigError("sources: expected a list of inputs or nulls, got " + json_text(sources));
     for (std::size_t i = 0; i < sources.size(); ++i) {
-      request.sources.push_back(sources[i].is_null() ? std::nullopt : std::optional(read_batch(sources[i], item("sources", i), model)));
+      request.sources.push_back(
+          sources[i].is_null() ? std::nullopt : std::optional(read_batch(sources[i], item("sources", i), model)));
     }
   }
   if (json.contains("unit_locations")) request.locations = Locations::parse(json["unit_locations"].dump());
   if (json.contains("subspaces")) request.subspaces = read_subspaces(json["subspaces"], "subspaces");
   if (json.contains("source_representations")) {
-    request.source_representations = read_source_representations(json["source_representations"], experiment.config, folder);
+    request.source_representations =
+        read_source_representations(json["source_representations"], experiment.config, folder);
   }
   request.original = boolean(json, "output_original_output", true);
   request.collect_only = boolean(json, "collect_only", false);
@@ -102,8 +113,11 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
     request.generation.emplace();
     experiment.generate = detail::read_generate(json["generate"], "generate", *request.generation);
     detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
-    if (request.generation->source_steps == SourceSteps::kSame && std::none_of(request.sources.begin(), request.sources.end(), [](const auto& source) { return source.has_value(); })) {
-      throw ConfigError("generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
+    if (request.generation->source_steps == SourceSteps::kSame &&
+        std::none_of(request.sources.begin(), request.sources.end(),
+                     [](const auto& source) { return source.has_value(); })) {
+      throw ConfigError(
+          "generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
     }
   }
   const torch::Device device = model.model->device();
@@ -114,7 +128,8 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
   return experiment;
 }
 
-Experiment load_experiment(const std::string& path, const models::LanguageModel& model, const InterventionRegistry& registry) {
+Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
+                           const InterventionRegistry& registry) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const std::string text = io::read_file(path);
   try {
@@ -126,20 +141,25 @@ Experiment load_experiment(const std::string& path, const models::LanguageModel&
   }
 }
 
-Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
-  const auto intervenable = experiment.config_folder.empty() ? std::make_shared<IntervenableModelImpl>(experiment.config, model.model, registry)
-                                                             : IntervenableModelImpl::load(experiment.config_folder, model.model, registry);
+Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                     const InterventionRegistry& registry) {
+  const auto intervenable = experiment.config_folder.empty()
+                                ? std::make_shared<IntervenableModelImpl>(experiment.config, model.model, registry)
+                                : IntervenableModelImpl::load(experiment.config_folder, model.model, registry);
   return intervenable->compile(experiment.request);
 }
 
-Result run_experiment(const Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
+Result run_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                      const InterventionRegistry& registry) {
   if (experiment.generate) throw PlanError("this experiment generates; use generate_experiment");
   return run(plan_experiment(experiment, model, registry), experiment.request.base, experiment.request.sources);
 }
 
-GenerateResult generate_experiment(const Experiment& experiment, const models::LanguageModel& model, const InterventionRegistry& registry) {
+GenerateResult generate_experiment(const Experiment& experiment, const models::LanguageModel& model,
+                                   const InterventionRegistry& registry) {
   if (!experiment.generate) throw PlanError("this experiment has no \"generate\"; use run_experiment");
-  return generate(plan_experiment(experiment, model, registry), experiment.request.base, experiment.request.sources, *experiment.generate);
+  return generate(plan_experiment(experiment, model, registry), experiment.request.base, experiment.request.sources,
+                  *experiment.generate);
 }
 
 io::NamedTensors result_tensors(const Result& result) {
@@ -155,7 +175,8 @@ io::NamedTensors result_tensors(const Result& result) {
   add("intervened", result.intervened);
   for (std::size_t i = 0; i < result.collected.size(); ++i) {
     tensors.emplace_back("collected." + std::to_string(i), result.collected[i].value);
-    if (result.collected[i].valid.defined()) tensors.emplace_back("collected." + std::to_string(i) + ".valid", result.collected[i].valid);
+    if (result.collected[i].valid.defined())
+      tensors.emplace_back("collected." + std::to_string(i) + ".valid", result.collected[i].valid);
   }
   return tensors;
 }

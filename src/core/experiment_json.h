@@ -11,7 +11,9 @@
 
 namespace vene::detail {
 
-inline std::string item(const std::string& path, std::size_t i) { return path + "[" + std::to_string(i) + "]"; }
+inline std::string item(const std::string& path, std::size_t i) {
+  return path + "[" + std::to_string(i) + "]";
+}
 /// Throws ConfigError for what is no object, and for a key that is none of these, with the nearest.
 void only_keys(const nlohmann::json& object, const std::string& path, const std::vector<std::string>& known);
 /// {"text": ...}, {"input_ids": ..., "attention_mask": ...} or {"inputs_embeds": ...}.

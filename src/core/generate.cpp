@@ -26,7 +26,8 @@ models::Batch left_padded(const models::Batch& prompts, const std::string& where
   for (std::int64_t row = 0; row < texts.rows; ++row) {
     const std::int64_t length = texts.end[row] - texts.begin[row];
     if (length == 0) throw PlanError(where + ", row " + std::to_string(row) + ": the prompt is empty");
-    if (mask[row].sum().item<std::int64_t>() != length) throw PlanError(where + ", row " + std::to_string(row) + ": the attention mask has a hole between tokens");
+    if (mask[row].sum().item<std::int64_t>() != length)
+      throw PlanError(where + ", row " + std::to_string(row) + ": the attention mask has a hole between tokens");
     longest = std::max(longest, length);
     ragged = ragged || length != texts.end[0] - texts.begin[0];
   }
@@ -36,7 +37,9 @@ models::Batch left_padded(const models::Batch& prompts, const std::string& where
   moved.attention_mask = torch::zeros({texts.rows, longest}, prompts.attention_mask.options());
   for (std::int64_t row = 0; row < texts.rows; ++row) {
     const std::int64_t length = texts.end[row] - texts.begin[row];
-    moved.input_ids[row].narrow(0, longest - length, length).copy_(prompts.input_ids[row].narrow(0, texts.begin[row], length));
+    moved.input_ids[row]
+        .narrow(0, longest - length, length)
+        .copy_(prompts.input_ids[row].narrow(0, texts.begin[row], length));
     moved.attention_mask[row].narrow(0, longest - length, length).fill_(1);
   }
   if (!ragged) moved.attention_mask = torch::Tensor();
@@ -62,17 +65,23 @@ std::vector<std::vector<std::int64_t>> row_ids(const models::Batch& prompts) {
 // One forward a step: over the prompts, then over one new token a row, or without a cache over everything again.
 class Decoder {
  public:
-  Decoder(models::Model& model, models::Batch prompts, const GenerateOptions& options) : model_(model), batch_(std::move(prompts)), cached_(options.use_cache) {
+  Decoder(models::Model& model, models::Batch prompts, const GenerateOptions& options)
+      : model_(model), batch_(std::move(prompts)), cached_(options.use_cache) {
     constexpr std::int64_t kAtOnce = 1024;
-    if (model.reads_ahead()) throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
-    const std::int64_t longest = batch_.positions(), context = model.context_length(), total = longest + options.max_new_tokens;
+    if (model.reads_ahead())
+      throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
+    const std::int64_t longest = batch_.positions(), context = model.context_length(),
+                       total = longest + options.max_new_tokens;
     check_stop_tokens(options, model.vocabulary_size());
     if (context > 0 && longest > context) {
-      throw ConfigError("generate: a prompt of " + std::to_string(longest) + " tokens does not fit the model's " + std::to_string(context) + " positions");
+      throw ConfigError("generate: a prompt of " + std::to_string(longest) + " tokens does not fit the model's " +
+                        std::to_string(context) + " positions");
     }
     if (context > 0 && total - 1 > context) {
-      throw ConfigError("generate.max_new_tokens: " + std::to_string(options.max_new_tokens) + " new tokens after a prompt of " + std::to_string(longest) +
-                        " do not fit the model's " + std::to_string(context) + " positions; at most " + std::to_string(context - longest + 1) + " do");
+      throw ConfigError("generate.max_new_tokens: " + std::to_string(options.max_new_tokens) +
+                        " new tokens after a prompt of " + std::to_string(longest) + " do not fit the model's " +
+                        std::to_string(context) + " positions; at most " + std::to_string(context - longest + 1) +
+                        " do");
     }
     cache_.reserve = std::min(total, std::max(kAtOnce, 2 * longest));
     prompt_ = longest;
@@ -84,7 +93,8 @@ class Decoder {
   torch::Tensor forward() {
     const models::Output output = model_.forward(batch_, {.cache = cached_ ? &cache_ : nullptr, .last_logits = 1});
     if (!output.logits.defined() || output.logits.dim() != 3) {
-      throw PlanError("this model (" + model_.architecture() + ") gives no logits [batch, pos, vocabulary], so it cannot generate");
+      throw PlanError("this model (" + model_.architecture() +
+                      ") gives no logits [batch, pos, vocabulary], so it cannot generate");
     }
     if (cached_ && cache_.length() == 0) {
       throw PlanError("this model (" + model_.architecture() + ") has no key-value cache; set use_cache to false");
@@ -99,7 +109,9 @@ class Decoder {
       return;
     }
     batch_.input_ids = torch::cat({batch_.input_ids, next}, 1);
-    if (batch_.attention_mask.defined()) batch_.attention_mask = torch::cat({batch_.attention_mask, torch::ones_like(next, batch_.attention_mask.options())}, 1);
+    if (batch_.attention_mask.defined())
+      batch_.attention_mask =
+          torch::cat({batch_.attention_mask, torch::ones_like(next, batch_.attention_mask.options())}, 1);
   }
 
  private:
@@ -110,8 +122,8 @@ class Decoder {
   models::KeyValueCache cache_;
 };
 
-Generated decode(models::Model& model, const models::Batch& prompts, const GenerateOptions& options, const text::Tokenizer* tokenizer, Part part, RunScope* scope,
-                 bool& cancelled, std::int64_t& steps) {
+Generated decode(models::Model& model, const models::Batch& prompts, const GenerateOptions& options,
+                 const text::Tokenizer* tokenizer, Part part, RunScope* scope, bool& cancelled, std::int64_t& steps) {
   Generated generated;
   const auto ids = row_ids(prompts);
   std::vector<TextStream> streams;
@@ -146,7 +158,9 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
       finished[row] = at_text || at_token;
       const bool last = finished[row] || step + 1 == options.max_new_tokens;
       if (last) streams[row].finish();
-      if (options.on_token && !options.on_token({static_cast<std::int64_t>(row), step, next[row], streams[row].take(), last, part == Part::kOriginal})) cancelled = true;
+      if (options.on_token && !options.on_token({static_cast<std::int64_t>(row), step, next[row], streams[row].take(),
+                                                 last, part == Part::kOriginal}))
+        cancelled = true;
     }
     if (std::all_of(finished.begin(), finished.end(), [](bool done) { return done; })) break;
     decoder.append(next);
@@ -162,8 +176,10 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
   return generated;
 }
 
-// What was collected in each step of the generation: of unit "t" the calls of the prompt side by side, [batch, units, width].
-std::map<std::int64_t, torch::Tensor> by_generation_step(const Placement& placement, std::map<std::int64_t, torch::Tensor> values) {
+// What was collected in each step of the generation: of unit "t" the calls of the prompt side by side, [batch, units,
+// width].
+std::map<std::int64_t, torch::Tensor> by_generation_step(const Placement& placement,
+                                                         std::map<std::int64_t, torch::Tensor> values) {
   if (placement.unit != Unit::kStep) return values;
   std::map<std::int64_t, torch::Tensor> steps, prompt;
   for (const auto& [call, value] : values) {
@@ -182,7 +198,8 @@ void check_acted(const PlanData& plan, const RunState& state, std::int64_t steps
     if (placement.skipped || state.fired[placement.representation] > 0) continue;
     std::string why = "the model did not reach " + site_text(placement.site);
     if (placement.when.first() >= steps) {
-      why = "it acts in " + (placement.when == When::decode() ? "decoding steps" : placement.when.text()) + ", and the generation had " +
+      why = "it acts in " + (placement.when == When::decode() ? "decoding steps" : placement.when.text()) +
+            ", and the generation had " +
             (steps == 1 ? "the pass over the prompt alone" : "steps 0 to " + std::to_string(steps - 1));
     }
     throw PlanError(placement.where + " (" + placement.key + "): it never acted: " + why);
@@ -195,18 +212,24 @@ void check_acted(const PlanData& plan, const RunState& state, std::int64_t steps
 torch::Tensor Generated::ids() const {
   std::size_t longest = 0;
   for (const GeneratedRow& row : rows) longest = std::max(longest, row.ids.size());
-  torch::Tensor padded = torch::full({static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(longest)}, -1, torch::kInt64);
+  torch::Tensor padded =
+      torch::full({static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(longest)}, -1, torch::kInt64);
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    padded[static_cast<std::int64_t>(row)].narrow(0, 0, static_cast<std::int64_t>(rows[row].ids.size())).copy_(torch::tensor(rows[row].ids, torch::kInt64));
+    padded[static_cast<std::int64_t>(row)]
+        .narrow(0, 0, static_cast<std::int64_t>(rows[row].ids.size()))
+        .copy_(torch::tensor(rows[row].ids, torch::kInt64));
   }
   return padded;
 }
 
-GenerateResult generate(const Plan& handle, const models::Batch& given, const std::vector<std::optional<models::Batch>>& given_sources, const GenerateOptions& options) {
+GenerateResult generate(const Plan& handle, const models::Batch& given,
+                        const std::vector<std::optional<models::Batch>>& given_sources,
+                        const GenerateOptions& options) {
   const detail::PlanData& plan = handle.data();
   if (!plan.generation) throw PlanError("this plan is for run; compile it with RunRequest::generation to generate");
   detail::check_options(options);
-  if (!options.stop_texts.empty() && plan.tokenizer == nullptr) throw ConfigError("generate.stop_texts: needs a model with a tokenizer; give stop_tokens");
+  if (!options.stop_texts.empty() && plan.tokenizer == nullptr)
+    throw ConfigError("generate.stop_texts: needs a model with a tokenizer; give stop_tokens");
   const bool same = plan.generation->source_steps == SourceSteps::kSame;
   const models::Batch prompts = detail::left_padded(given, "base");
   std::vector<std::optional<models::Batch>> sources = given_sources;
@@ -220,16 +243,19 @@ GenerateResult generate(const Plan& handle, const models::Batch& given, const st
   std::int64_t steps = 0;
   if (plan.original) {
     const HooksDisabled undisturbed;
-    result.original = detail::decode(*plan.model, prompts, options, plan.tokenizer, detail::Part::kOriginal, nullptr, result.cancelled, steps);
+    result.original = detail::decode(*plan.model, prompts, options, plan.tokenizer, detail::Part::kOriginal, nullptr,
+                                     result.cancelled, steps);
     if (result.cancelled) return result;
   }
   for (std::size_t p = 0; p < plan.passes.size(); ++p) {
     const detail::Pass& pass = plan.passes[p];
     detail::RunScope scope(plan, p, state);
     if (!pass.group) {
-      result.intervened = detail::decode(*plan.model, prompts, options, plan.tokenizer, detail::Part::kIntervened, &scope, result.cancelled, steps);
+      result.intervened = detail::decode(*plan.model, prompts, options, plan.tokenizer, detail::Part::kIntervened,
+                                         &scope, result.cancelled, steps);
     } else if (const models::Batch& input = *sources[sources.size() == 1 ? 0 : *pass.group]; same) {
-      detail::decode(*plan.model, input, options, plan.tokenizer, detail::Part::kSource, &scope, result.cancelled, steps);
+      detail::decode(*plan.model, input, options, plan.tokenizer, detail::Part::kSource, &scope, result.cancelled,
+                     steps);
     } else {
       run_until_stopped([&] { plan.model->forward(input); });
     }
@@ -240,20 +266,26 @@ GenerateResult generate(const Plan& handle, const models::Batch& given, const st
     result.fired.push_back({placement.key, site_text(placement.site), state.fired[placement.representation]});
     if (!placement.traits.collects) continue;
     const bool by_step = placement.unit == Unit::kStep;
-    result.collected.push_back({placement.key, placement.representation, detail::by_generation_step(placement, std::move(state.steps[placement.representation])),
-                                by_step ? placement.steps.collect_valid : placement.base.index ? placement.base.index->valid() : torch::Tensor()});
+    result.collected.push_back({placement.key, placement.representation,
+                                detail::by_generation_step(placement, std::move(state.steps[placement.representation])),
+                                by_step                ? placement.steps.collect_valid
+                                : placement.base.index ? placement.base.index->valid()
+                                                       : torch::Tensor()});
   }
   return result;
 }
 
-Generated generate(models::Model& model, const models::Batch& prompts, const GenerateOptions& options, const text::Tokenizer* tokenizer) {
+Generated generate(models::Model& model, const models::Batch& prompts, const GenerateOptions& options,
+                   const text::Tokenizer* tokenizer) {
   detail::check_options(options);
-  if (!options.stop_texts.empty() && tokenizer == nullptr) throw ConfigError("generate.stop_texts: needs a model with a tokenizer; give stop_tokens");
+  if (!options.stop_texts.empty() && tokenizer == nullptr)
+    throw ConfigError("generate.stop_texts: needs a model with a tokenizer; give stop_tokens");
   const torch::NoGradGuard no_grad;
   const HooksDisabled undisturbed;
   bool cancelled = false;
   std::int64_t steps = 0;
-  return detail::decode(model, detail::left_padded(prompts, "prompts"), options, tokenizer, detail::Part::kOriginal, nullptr, cancelled, steps);
+  return detail::decode(model, detail::left_padded(prompts, "prompts"), options, tokenizer, detail::Part::kOriginal,
+                        nullptr, cancelled, steps);
 }
 
 GenerateResult IntervenableModelImpl::generate(RunRequest request, const GenerateOptions& options) {

@@ -27,7 +27,8 @@ GenerateOptions read_generate(const Json& json, const std::string& path, Generat
   options.seed = static_cast<std::uint64_t>(seed);
   fields.read("ignore_eos", options.ignore_eos);
   fields.read("use_cache", options.use_cache);
-  fields.read("stop_tokens", options.stop_tokens, "token ids", [](const Json& entry) { return entry.is_number_integer(); });
+  fields.read("stop_tokens", options.stop_tokens, "token ids",
+              [](const Json& entry) { return entry.is_number_integer(); });
   fields.read("stop_texts", options.stop_texts, "texts", [](const Json& entry) { return entry.is_string(); });
   if (const Json* when = fields.find("when")) into.when = when_from_json(*when, path + ".when");
   if (const Json* steps = fields.find("source_steps")) {
@@ -40,7 +41,8 @@ GenerateOptions read_generate(const Json& json, const std::string& path, Generat
   // pyvene's spelling: true is the prompt (every pass for interventions without locations), false the decoding steps.
   if (const Json* prompt = fields.find("intervene_on_prompt")) {
     if (!prompt->is_boolean()) fields.fail("intervene_on_prompt", "true or false", *prompt);
-    if (into.when) throw ConfigError(path + ": 'when' and 'intervene_on_prompt' are two ways to say one thing; give one");
+    if (into.when)
+      throw ConfigError(path + ": 'when' and 'intervene_on_prompt' are two ways to say one thing; give one");
     if (!prompt->get<bool>()) into.when = When::decode();
   }
   fields.refuse_others();
@@ -55,8 +57,10 @@ io::NamedTensors result_tensors(const GenerateResult& result) {
   if (result.original) tensors.emplace_back("original.ids", result.original->ids());
   tensors.emplace_back("intervened.ids", result.intervened.ids());
   for (std::size_t i = 0; i < result.collected.size(); ++i) {
-    for (const auto& [step, value] : result.collected[i].steps) tensors.emplace_back("collected." + std::to_string(i) + "." + std::to_string(step), value);
-    if (result.collected[i].valid.defined()) tensors.emplace_back("collected." + std::to_string(i) + ".0.valid", result.collected[i].valid);
+    for (const auto& [step, value] : result.collected[i].steps)
+      tensors.emplace_back("collected." + std::to_string(i) + "." + std::to_string(step), value);
+    if (result.collected[i].valid.defined())
+      tensors.emplace_back("collected." + std::to_string(i) + ".0.valid", result.collected[i].valid);
   }
   return tensors;
 }

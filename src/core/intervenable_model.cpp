@@ -6,15 +6,16 @@
 
 namespace vene {
 
-IntervenableModelImpl::IntervenableModelImpl(IntervenableConfig config, std::shared_ptr<models::Model> model, const InterventionRegistry& registry)
+IntervenableModelImpl::IntervenableModelImpl(IntervenableConfig config, std::shared_ptr<models::Model> model,
+                                             const InterventionRegistry& registry)
     : config_(std::move(config)),
       model_(std::move(model)),
       keys_(representation_keys(config_)),
       interventions_(build_interventions(config_, *model_, registry)) {
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
     // A linked intervention is one module, whichever representations share it.
-    const bool shared = std::find(interventions_.begin(), interventions_.begin() + static_cast<std::ptrdiff_t>(i), interventions_[i]) !=
-                        interventions_.begin() + static_cast<std::ptrdiff_t>(i);
+    const bool shared = std::find(interventions_.begin(), interventions_.begin() + static_cast<std::ptrdiff_t>(i),
+                                  interventions_[i]) != interventions_.begin() + static_cast<std::ptrdiff_t>(i);
     if (!shared) register_module(keys_[i], interventions_[i]);
     interventions_[i]->to(model_->device());
   }
@@ -24,7 +25,9 @@ Result IntervenableModelImpl::forward(const RunRequest& request, const RunOption
   return run(compile(request), request.base, request.sources, options);
 }
 
-Plan IntervenableModelImpl::compile(const RunRequest& request) const { return vene::compile(config_, model_, interventions_, request); }
+Plan IntervenableModelImpl::compile(const RunRequest& request) const {
+  return vene::compile(config_, model_, interventions_, request);
+}
 
 Intervention& IntervenableModelImpl::intervention(std::string_view key) const {
   for (std::size_t i = 0; i < keys_.size(); ++i) {
@@ -43,7 +46,8 @@ void IntervenableModelImpl::enable_model_gradients(const std::vector<std::string
     }
   }
   for (const auto& item : parameters) {
-    const bool wanted = parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) { return begins(item.key(), part); });
+    const bool wanted = parts.empty() || std::any_of(parts.begin(), parts.end(),
+                                                     [&](const std::string& part) { return begins(item.key(), part); });
     if (!wanted) continue;
     torch::Tensor(item.value()).set_requires_grad(true);
     enabled_.try_emplace(item.key(), item.value()._version());
@@ -102,7 +106,9 @@ void IntervenableModelImpl::to(torch::Device device, torch::ScalarType dtype, bo
   Module::to(device, dtype, non_blocking);
   model_->to(device, non_blocking);
 }
-void IntervenableModelImpl::to(torch::ScalarType dtype, bool non_blocking) { Module::to(dtype, non_blocking); }
+void IntervenableModelImpl::to(torch::ScalarType dtype, bool non_blocking) {
+  Module::to(dtype, non_blocking);
+}
 void IntervenableModelImpl::to(torch::Device device, bool non_blocking) {
   Module::to(device, non_blocking);
   model_->to(device, non_blocking);

@@ -14,12 +14,12 @@
 
 namespace vene::detail {
 
-/// One side (source or base) of a representation: what was asked for, and the index made from it where the value's sizes
-/// are known before the run.
+/// One side (source or base) of a representation: what was asked for, and the index made from it where the value's
+/// sizes are known before the run.
 struct Side {
   UnitSelection selection;  // empty: the whole value
   RowTexts texts;
-  std::int64_t rows = 0;    // of the gathered value: the base's
+  std::int64_t rows = 0;  // of the gathered value: the base's
   std::optional<UnitIndex> index;
   std::string where;
 };
@@ -29,14 +29,14 @@ struct Steps {
   struct Call {
     torch::Tensor rows;         // int64; undefined: every row
     torch::Tensor source_flat;  // index into the source values stacked as [calls * rows, width]
-    torch::Tensor units;        // which entry of its list each of those rows is at; only with a constant of several units
+    torch::Tensor units;  // which entry of its list each of those rows is at; only with a constant of several units
   };
-  bool every = false;                           // no locations: every call, every row
-  std::map<std::int64_t, Call> writes;          // by base call
-  std::vector<std::int64_t> read_calls;         // of the source (or of the collected value), ascending
-  torch::Tensor collect_flat;                   // [rows, units] into the collected values stacked likewise
-  torch::Tensor collect_valid;                  // bool [rows, units], undefined: all
-  std::int64_t units = 0;                       // entries of the longest row
+  bool every = false;                    // no locations: every call, every row
+  std::map<std::int64_t, Call> writes;   // by base call
+  std::vector<std::int64_t> read_calls;  // of the source (or of the collected value), ascending
+  torch::Tensor collect_flat;            // [rows, units] into the collected values stacked likewise
+  torch::Tensor collect_valid;           // bool [rows, units], undefined: all
+  std::int64_t units = 0;                // entries of the longest row
   /// The last call that an act needs; -1 without locations.
   std::int64_t last_write() const { return writes.empty() ? -1 : writes.rbegin()->first; }
   std::int64_t last_read() const { return read_calls.empty() ? -1 : read_calls.back(); }
@@ -63,7 +63,7 @@ struct Placement {
   When when = When::prompt();        // a generation's passes in which it acts
   Side source_decoding;              // what `source` and `base` are in a decoding step, which reads one token a row
   Side base_decoding;
-  Steps steps_decoding;              // what `steps` is there: a decoding step calls a recurrent cell once, call 0
+  Steps steps_decoding;  // what `steps` is there: a decoding step calls a recurrent cell once, call 0
 };
 
 enum class Act : std::uint8_t { kRead, kWrite, kCollect };
@@ -78,7 +78,7 @@ struct Pass {
   std::optional<std::size_t> group;  // whose source is the input; empty: the base
   std::vector<Action> actions;
   HookTable table;
-  bool ends_early = false;           // nothing is wanted after the last action
+  bool ends_early = false;  // nothing is wanted after the last action
 };
 
 struct PlanData {
@@ -86,7 +86,7 @@ struct PlanData {
   Mode mode = Mode::kParallel;
   std::vector<Placement> placements;
   std::vector<Pass> passes;
-  std::vector<std::size_t> source_of_group;        // the group whose entry in `sources` serves this one
+  std::vector<std::size_t> source_of_group;  // the group whose entry in `sources` serves this one
   std::vector<bool> group_has_source;
   std::size_t groups = 0;
   std::size_t sources_given = 0;
@@ -104,21 +104,26 @@ struct PlanData {
   }
 };
 
-inline std::string name_of(const Placement& placement) { return placement.where + " (" + placement.key + ")"; }
+inline std::string name_of(const Placement& placement) {
+  return placement.where + " (" + placement.key + ")";
+}
 /// The site that a representation names; PlanError with its index and the nearest names.
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model);
 
-/// The group of each representation, in order of first appearance; without group keys each is its own. Sets how many there are.
+/// The group of each representation, in order of first appearance; without group keys each is its own. Sets how many
+/// there are.
 std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups);
 /// Whether two values of an option are the same, tensors number by number.
 bool same_value(const OptionValue& a, const OptionValue& b);
 
 // What `compile` does, in order.
-/// Which representations get their source from a run, which from a constant, which go without; which groups share a run.
+/// Which representations get their source from a run, which from a constant, which go without; which groups share a
+/// run.
 void set_sources(PlanData& plan, const RunRequest& request);
-/// Where each reads and writes, and in a generation when. `source_texts` by group that is run, `when` by representation.
-void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts, const std::map<std::size_t, RowTexts>& source_texts,
-                   const std::vector<std::optional<When>>& when);
+/// Where each reads and writes, and in a generation when. `source_texts` by group that is run, `when` by
+/// representation.
+void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts,
+                   const std::map<std::size_t, RowTexts>& source_texts, const std::vector<std::optional<When>>& when);
 /// The forwards of the model and what happens in each, without their hooks.
 void add_passes(PlanData& plan);
 
@@ -131,11 +136,12 @@ RowTexts repeated(const RowTexts& texts, std::int64_t rows);
 Steps make_steps(const Placement& placement, const Side& base, const Side& source, torch::Device device);
 /// What was written down at each call of unit "t" in the order of the calls, as [batch, units, width].
 torch::Tensor assemble_steps(const Steps& steps, const std::map<std::int64_t, torch::Tensor>& values);
-/// The prompts with their padding moved to the left and cut to the longest, without a mask where none is padded. PlanError
-/// for prompts without token ids or with holes.
+/// The prompts with their padding moved to the left and cut to the longest, without a mask where none is padded.
+/// PlanError for prompts without token ids or with holes.
 models::Batch left_padded(const models::Batch& prompts, const std::string& where);
 /// Throws PlanError for inputs of other shapes than the plan was compiled for.
-void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources);
+void check_inputs(const PlanData& plan, const models::Batch& base,
+                  const std::vector<std::optional<models::Batch>>& sources);
 /// Whether two sources are the same input, and need one run only.
 bool same_input(const models::Batch& a, const models::Batch& b);
 /// The hook of one action.

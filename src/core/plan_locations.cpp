@@ -11,13 +11,16 @@ namespace {
 
 std::string hop_name(Mode mode, std::size_t group, std::size_t groups) {
   if (mode == Mode::kParallel) return "sources->base";
-  return "source_" + std::to_string(group) + "->" + (group + 1 == groups ? "base" : "source_" + std::to_string(group + 1));
+  return "source_" + std::to_string(group) + "->" +
+         (group + 1 == groups ? "base" : "source_" + std::to_string(group + 1));
 }
 
-const UnitSelection& selection_of(const SideSelection& side, std::size_t index, std::size_t count, const std::string& where) {
+const UnitSelection& selection_of(const SideSelection& side, std::size_t index, std::size_t count,
+                                  const std::string& where) {
   if (side.for_all) return side.units[0];
   if (side.units.size() != count) {
-    throw LocationError(where + ": locations for " + std::to_string(side.units.size()) + " interventions, expected " + std::to_string(count));
+    throw LocationError(where + ": locations for " + std::to_string(side.units.size()) + " interventions, expected " +
+                        std::to_string(count));
   }
   return side.units[index];
 }
@@ -27,22 +30,32 @@ std::vector<std::int64_t> expected_sizes(const Site& site, std::int64_t rows, st
   std::vector<std::int64_t> sizes;
   for (Axis axis : site.axes) {
     switch (axis) {
-      case Axis::kBatch: sizes.push_back(rows); break;
+      case Axis::kBatch:
+        sizes.push_back(rows);
+        break;
       case Axis::kPos:
-      case Axis::kKey: sizes.push_back(positions); break;
-      case Axis::kHead: sizes.push_back(site.heads); break;
-      case Axis::kFeature: sizes.push_back(site.width); break;
+      case Axis::kKey:
+        sizes.push_back(positions);
+        break;
+      case Axis::kHead:
+        sizes.push_back(site.heads);
+        break;
+      case Axis::kFeature:
+        sizes.push_back(site.width);
+        break;
     }
   }
   if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) sizes.clear();
   return sizes;
 }
 
-void make_base_index(const Placement& placement, Side& side, const std::vector<std::int64_t>& sizes, torch::Device device) {
+void make_base_index(const Placement& placement, Side& side, const std::vector<std::int64_t>& sizes,
+                     torch::Device device) {
   side.index = make_index(placement, side, placement.site.axes, sizes, device);
   if (!side.index->any()) throw LocationError(name_of(placement) + ": the locations select no unit in any row");
   if (side.index->repeats() && !placement.traits.collects) {
-    throw LocationError(name_of(placement) + ": a row lists the same unit twice, so what is written there is ambiguous");
+    throw LocationError(name_of(placement) +
+                        ": a row lists the same unit twice, so what is written there is ambiguous");
   }
 }
 
@@ -73,7 +86,9 @@ void set_step_decoding(const PlanData& plan, Placement& placement, torch::Device
 void set_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
   const bool same = plan.generation->source_steps == SourceSteps::kSame;
   if (placement.reads_source && !same && !placement.source.selection && placement.source.texts.positions != 1) {
-    throw PlanError(name_of(placement) + ": in a decoding step it would write the whole of the source's prompt at one token; give the source a position, let the source decode "
+    throw PlanError(name_of(placement) +
+                    ": in a decoding step it would write the whole of the source's prompt at one token; give the "
+                    "source a position, let the source decode "
                     "too (source_steps \"same\"), or act in \"prompt\" only");
   }
   placement.base_decoding = decoding_side(placement.base);
@@ -85,25 +100,36 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
     make_base_index(placement, placement.base_decoding, sizes, device);
     if (!placement.reads_source || !same) return;
     placement.source_decoding.index =
-        make_index(placement, placement.source_decoding, placement.site.axes, expected_sizes(placement.site, placement.source.texts.rows, 1), device);
+        make_index(placement, placement.source_decoding, placement.site.axes,
+                   expected_sizes(placement.site, placement.source.texts.rows, 1), device);
   } catch (const LocationError& error) {
-    throw LocationError(std::string(error.what()) + " (a decoding step reads one token, the new one: position 0 or \"last\"; positions of the prompt take \"when\": \"prompt\")");
+    throw LocationError(std::string(error.what()) +
+                        " (a decoding step reads one token, the new one: position 0 or \"last\"; positions of the "
+                        "prompt take \"when\": \"prompt\")");
   }
 }
 
-// Without locations on either side a row's positions go into its own. Where the two are padded differently, they are named: all of them.
+// Without locations on either side a row's positions go into its own. Where the two are padded differently, they are
+// named: all of them.
 void match_rows(const PlanData& plan, Placement& placement, const RowTexts& target) {
   const Site& site = placement.site;
   const bool by_step = placement.unit == Unit::kStep;
   const auto has = [&](Axis axis) { return std::find(site.axes.begin(), site.axes.end(), axis) != site.axes.end(); };
-  const bool has_positions = by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward : has(Axis::kPos);
-  const bool whole = !placement.base.selection && !placement.source.selection, heads = placement.unit == Unit::kHead && has(Axis::kHead);
+  const bool has_positions =
+      by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward : has(Axis::kPos);
+  const bool whole = !placement.base.selection && !placement.source.selection,
+             heads = placement.unit == Unit::kHead && has(Axis::kHead);
   if (!has_positions || (!whole && !heads)) return;
-  const bool ragged = std::any_of(target.begin.begin(), target.begin.end(), [](std::int64_t begin) { return begin != 0; }) ||
-                      std::any_of(target.end.begin(), target.end.end(), [&](std::int64_t end) { return end != target.positions; });
-  const auto name_all = [&] { placement.base.selection = placement.source.selection = std::vector{AxisSelection{{{Selector{.kind = Selector::Kind::kAll}}}}}; };
+  const bool ragged =
+      std::any_of(target.begin.begin(), target.begin.end(), [](std::int64_t begin) { return begin != 0; }) ||
+      std::any_of(target.end.begin(), target.end.end(), [&](std::int64_t end) { return end != target.positions; });
+  const auto name_all = [&] {
+    placement.base.selection = placement.source.selection =
+        std::vector{AxisSelection{{{Selector{.kind = Selector::Kind::kAll}}}}};
+  };
   if (!placement.reads_source) {
-    if (placement.traits.collects && ragged && whole && (by_step || (plan.generation && placement.unit == Unit::kPos))) name_all();  // and not the padding
+    if (placement.traits.collects && ragged && whole && (by_step || (plan.generation && placement.unit == Unit::kPos)))
+      name_all();  // and not the padding
     return;
   }
   const RowTexts source = repeated(placement.source.texts, target.rows);
@@ -111,37 +137,46 @@ void match_rows(const PlanData& plan, Placement& placement, const RowTexts& targ
   bool moved = false;
   for (std::int64_t row = 0; row < target.rows; ++row) {
     const std::int64_t reads = source.end[row] - source.begin[row], writes = target.end[row] - target.begin[row];
-    const bool goes_on = by_step && reads > writes && source.begin[row] == target.begin[row];  // further steps of the source, which nothing asks for
+    const bool goes_on = by_step && reads > writes &&
+                         source.begin[row] == target.begin[row];  // further steps of the source, which nothing asks for
     if (reads != writes && !goes_on) {
-      throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source has " + std::to_string(reads) + " positions, what it writes into has " +
-                          std::to_string(writes) + "; name the positions (unit_locations)");
+      throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source has " +
+                          std::to_string(reads) + " positions, what it writes into has " + std::to_string(writes) +
+                          "; name the positions (unit_locations)");
     }
     moved = moved || source.begin[row] != target.begin[row];
   }
   if (!moved) return;
-  if (heads) throw LocationError(name_of(placement) + ": its source is padded on another side than what it writes into; name the positions too (unit \"h.pos\")");
+  if (heads)
+    throw LocationError(
+        name_of(placement) +
+        ": its source is padded on another side than what it writes into; name the positions too (unit \"h.pos\")");
   name_all();
 }
 
 void set_when(PlanData& plan, Placement& placement, const std::optional<When>& own, bool into_base) {
   if (!plan.generation) {
     if (own && !own->acts(0)) {
-      throw PlanError(name_of(placement) + ": it acts " + (*own == When::decode() ? "in decoding steps" : "in " + own->text()) +
+      throw PlanError(name_of(placement) + ": it acts " +
+                      (*own == When::decode() ? "in decoding steps" : "in " + own->text()) +
                       " only, and a run is the pass over the prompt; use generate");
     }
     return;
   }
   if (placement.unit == Unit::kStep && placement.site.calls != CallOrder::kPositions) {
-    throw PlanError(name_of(placement) + ": unit 't' counts the calls of " + site_text(placement.site) + ", and nothing says that a generation's follow its positions");
+    throw PlanError(name_of(placement) + ": unit 't' counts the calls of " + site_text(placement.site) +
+                    ", and nothing says that a generation's follow its positions");
   }
   // What is written into a source's run acts there as it does in a run, unless the source generates too.
   if (!into_base && plan.generation->source_steps == SourceSteps::kPrompt) return;
-  placement.when = own ? *own : plan.generation->when.value_or(placement.base.selection ? When::prompt() : When::both());
+  placement.when =
+      own ? *own : plan.generation->when.value_or(placement.base.selection ? When::prompt() : When::both());
 }
 
 }  // namespace
 
-void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts, const std::map<std::size_t, RowTexts>& source_texts,
+void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& base_texts,
+                   const std::map<std::size_t, RowTexts>& source_texts,
                    const std::vector<std::optional<When>>& representation_when) {
   std::vector<std::string> hops;
   if (plan.mode == Mode::kParallel) {
@@ -151,13 +186,14 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
   }
   for (const auto& [name, hop] : request.locations.hops) {
     if (std::find(hops.begin(), hops.end(), name) == hops.end()) {
-      throw ConfigError("unit_locations: no hop '" + name + "' in " + (plan.mode == Mode::kSerial ? "serial" : "parallel") + " mode" +
-                        name_hint(name, hops));
+      throw ConfigError("unit_locations: no hop '" + name + "' in " +
+                        (plan.mode == Mode::kSerial ? "serial" : "parallel") + " mode" + name_hint(name, hops));
     }
   }
   if (plan.mode == Mode::kSerial && !request.locations.empty()) {
     for (const std::string& name : hops) {
-      if (!request.locations.hops.contains(name)) throw ConfigError("unit_locations: serial mode needs an entry for every hop, '" + name + "' is missing");
+      if (!request.locations.hops.contains(name))
+        throw ConfigError("unit_locations: serial mode needs an entry for every hop, '" + name + "' is missing");
     }
   }
   std::vector<std::size_t> seen_in_group(plan.groups, 0);
@@ -180,16 +216,18 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
     if (const auto found = request.locations.hops.find(hop_key); found != request.locations.hops.end()) {
       const std::string where = "unit_locations[\"" + hop_key + "\"]";
       placement.base.selection = selection_of(found->second.base, index, count, where + ", base");
-      placement.source.selection =
-          found->second.source ? selection_of(*found->second.source, index, count, where + ", source") : placement.base.selection;
+      placement.source.selection = found->second.source
+                                       ? selection_of(*found->second.source, index, count, where + ", source")
+                                       : placement.base.selection;
     }
     if (placement.skipped) continue;
     set_when(plan, placement, representation_when[placement.representation], into_base);
     if (placement.reads_source) {
       const RowTexts& texts = source_texts.at(plan.source_of_group[placement.group]);
       if (texts.rows != target.rows && texts.rows != 1) {
-        throw PlanError(name_of(placement) + ": its source has " + std::to_string(texts.rows) + " rows, what it writes into has " +
-                        std::to_string(target.rows) + " (a source of one row serves all)");
+        throw PlanError(name_of(placement) + ": its source has " + std::to_string(texts.rows) +
+                        " rows, what it writes into has " + std::to_string(target.rows) +
+                        " (a source of one row serves all)");
       }
       placement.source.texts = texts;
     }
@@ -207,7 +245,8 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
         const RowTexts& texts = placement.source.texts;
         placement.source.index = make_index(placement, placement.source, placement.site.axes,
                                             expected_sizes(placement.site, texts.rows, texts.positions), device);
-        if (placement.base.index) check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
+        if (placement.base.index)
+          check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
       }
     }
   }
@@ -223,15 +262,20 @@ RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
   return wide;
 }
 
-UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes,
-                     torch::Device device) {
+UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes,
+                     const std::vector<std::int64_t>& sizes, torch::Device device) {
   if (!side.selection) return {};
   const std::vector<AxisSelection>& selection = *side.selection;
   const std::size_t needed = placement.unit == Unit::kHeadPos ? 2 : 1;
   if (selection.size() != needed) {
-    throw LocationError(side.where + ": unit '" + (needed == 2 ? "h.pos" : placement.unit == Unit::kPos ? "pos" : "h") + "' takes " +
-                        (needed == 2 ? "heads and positions, {\"h\": ..., \"pos\": ...} or [heads, positions] each [row][unit]"
-                                     : "one list of units, not heads and positions"));
+    throw LocationError(side.where + ": unit '" +
+                        (needed == 2                    ? "h.pos"
+                         : placement.unit == Unit::kPos ? "pos"
+                                                        : "h") +
+                        "' takes " +
+                        (needed == 2
+                             ? "heads and positions, {\"h\": ..., \"pos\": ...} or [heads, positions] each [row][unit]"
+                             : "one list of units, not heads and positions"));
   }
   auto size_of = [&](Axis axis) -> std::int64_t {
     const auto found = std::find(axes.begin(), axes.end(), axis);
@@ -245,14 +289,16 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
     texts.end.assign(texts.rows, positions);
     texts.tokenizer = nullptr;
   }
-  auto positions = [&](const AxisSelection& axis) { return resolve_positions(axis, texts.rows == 1 ? repeated(texts, side.rows) : texts, side.where); };
+  auto positions = [&](const AxisSelection& axis) {
+    return resolve_positions(axis, texts.rows == 1 ? repeated(texts, side.rows) : texts, side.where);
+  };
   auto heads = [&](const AxisSelection& axis) {
     return resolve_axis(axis, side.rows, std::max<std::int64_t>(size_of(Axis::kHead), 1), Axis::kHead, side.where);
   };
   const bool by_head = placement.unit != Unit::kPos;
   if (by_head && size_of(Axis::kHead) == 0) {
-    throw LocationError(side.where + ": unit 'h' needs a value with heads, and " + site_text(placement.site) + " has none" +
-                        (placement.site.component.empty() ? "" : "; the head_* components have"));
+    throw LocationError(side.where + ": unit 'h' needs a value with heads, and " + site_text(placement.site) +
+                        " has none" + (placement.site.component.empty() ? "" : "; the head_* components have"));
   }
   const AxisIndices first = by_head ? heads(selection[0]) : positions(selection[0]);
   const AxisIndices second = placement.unit == Unit::kHeadPos ? positions(selection[1]) : AxisIndices{};

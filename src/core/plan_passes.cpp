@@ -7,13 +7,16 @@
 
 namespace vene::detail {
 void add_passes(PlanData& plan) {
-  auto act_on_target = [](const Placement& placement) { return placement.traits.collects ? Act::kCollect : Act::kWrite; };
+  auto act_on_target = [](const Placement& placement) {
+    return placement.traits.collects ? Act::kCollect : Act::kWrite;
+  };
   if (plan.mode == Mode::kParallel) {
     for (std::size_t g = 0; g < plan.groups; ++g) {
       if (!plan.group_has_source[g] || plan.source_of_group[g] != g) continue;
       Pass pass{g, {}, {}, true};
       for (const Placement& placement : plan.placements) {
-        if (placement.reads_source && plan.source_of_group[placement.group] == g) pass.actions.push_back({Act::kRead, placement.representation});
+        if (placement.reads_source && plan.source_of_group[placement.group] == g)
+          pass.actions.push_back({Act::kRead, placement.representation});
       }
       plan.passes.push_back(std::move(pass));
     }
@@ -30,22 +33,27 @@ void add_passes(PlanData& plan) {
       Pass pass{is_base ? std::nullopt : std::optional<std::size_t>(g), {}, {}, !is_base || plan.collect_only};
       // A group whose target has no run of its own cannot act.
       for (const Placement& placement : plan.placements) {
-        if (!placement.skipped && placement.group + 1 == g) pass.actions.push_back({act_on_target(placement), placement.representation});
+        if (!placement.skipped && placement.group + 1 == g)
+          pass.actions.push_back({act_on_target(placement), placement.representation});
       }
       for (const Placement& placement : plan.placements) {
-        if (!is_base && placement.reads_source && placement.group == g) pass.actions.push_back({Act::kRead, placement.representation});
+        if (!is_base && placement.reads_source && placement.group == g)
+          pass.actions.push_back({Act::kRead, placement.representation});
       }
       plan.passes.push_back(std::move(pass));
     }
     for (const Placement& placement : plan.placements) {
-      if (placement.skipped || placement.group + 1 == plan.groups || plan.group_has_source[placement.group + 1]) continue;
-      throw PlanError(name_of(placement) + ": in serial mode it acts on the run of source " + std::to_string(placement.group + 1) + ", which is null");
+      if (placement.skipped || placement.group + 1 == plan.groups || plan.group_has_source[placement.group + 1])
+        continue;
+      throw PlanError(name_of(placement) + ": in serial mode it acts on the run of source " +
+                      std::to_string(placement.group + 1) + ", which is null");
     }
   }
   if (plan.generation && plan.generation->source_steps == SourceSteps::kSame) {
     for (Pass& pass : plan.passes) pass.ends_early = false;
   }
-  if (plan.collect_only && std::none_of(plan.placements.begin(), plan.placements.end(), [](const Placement& p) { return p.traits.collects; })) {
+  if (plan.collect_only && std::none_of(plan.placements.begin(), plan.placements.end(),
+                                        [](const Placement& p) { return p.traits.collects; })) {
     throw PlanError("collect_only is set, but no intervention collects");
   }
 }

@@ -11,14 +11,15 @@ bool same_input(const models::Batch& a, const models::Batch& b) {
     if (x.defined() != y.defined()) return false;
     if (!x.defined() || x.is_same(y)) return true;
     // Token ids are few: comparing them costs far less than a forward. Gradients must reach the tensor they belong to.
-    return x.scalar_type() == torch::kInt64 && y.scalar_type() == torch::kInt64 && x.device() == y.device() && x.sizes() == y.sizes() &&
-           torch::equal(x, y);
+    return x.scalar_type() == torch::kInt64 && y.scalar_type() == torch::kInt64 && x.device() == y.device() &&
+           x.sizes() == y.sizes() && torch::equal(x, y);
   };
   if (a.extra.size() != b.extra.size()) return false;
   for (std::size_t i = 0; i < a.extra.size(); ++i) {
     if (!same(a.extra[i], b.extra[i])) return false;
   }
-  return same(a.input_ids, b.input_ids) && same(a.attention_mask, b.attention_mask) && same(a.inputs_embeds, b.inputs_embeds);
+  return same(a.input_ids, b.input_ids) && same(a.attention_mask, b.attention_mask) &&
+         same(a.inputs_embeds, b.inputs_embeds);
 }
 
 void set_sources(PlanData& plan, const RunRequest& request) {
@@ -30,8 +31,8 @@ void set_sources(PlanData& plan, const RunRequest& request) {
   }
   const std::size_t constants = request.source_representations.size();
   if (constants > 1 && constants != plan.placements.size()) {
-    throw PlanError("source_representations: " + std::to_string(constants) + " given, expected 1 or one a representation (" +
-                    std::to_string(plan.placements.size()) + ")");
+    throw PlanError("source_representations: " + std::to_string(constants) +
+                    " given, expected 1 or one a representation (" + std::to_string(plan.placements.size()) + ")");
   }
   std::vector<bool> wanted(plan.groups, false);
   std::size_t active = 0;
@@ -42,9 +43,12 @@ void set_sources(PlanData& plan, const RunRequest& request) {
       const torch::Tensor& constant = request.source_representations[constants == 1 ? 0 : placement.representation];
       const bool takes = placement.traits.needs_source || placement.traits.takes_source;
       if (constant.defined() && (takes || constants > 1)) {
-        if (!takes) throw PlanError(name_of(placement) + ": a source representation is given, but this intervention takes no source");
+        if (!takes)
+          throw PlanError(name_of(placement) +
+                          ": a source representation is given, but this intervention takes no source");
         if (placement.constant.defined()) {
-          throw PlanError(name_of(placement) + ": has a constant source of its own, and another is given in source_representations");
+          throw PlanError(name_of(placement) +
+                          ": has a constant source of its own, and another is given in source_representations");
         }
         placement.constant = constant;
       }
@@ -55,7 +59,9 @@ void set_sources(PlanData& plan, const RunRequest& request) {
       if (source_here) {
         placement.reads_source = true;
       } else if (given == 0) {
-        throw PlanError(name_of(placement) + ": this intervention needs a source, and none is given (sources, source_representations, or a source_representation in the config)");
+        throw PlanError(name_of(placement) +
+                        ": this intervention needs a source, and none is given (sources, source_representations, or a "
+                        "source_representation in the config)");
       } else {
         placement.skipped = true;
       }
@@ -65,16 +71,19 @@ void set_sources(PlanData& plan, const RunRequest& request) {
     if (placement.reads_source) wanted[placement.group] = true;
     if (!placement.skipped) ++active;
   }
-  if (active == 0) throw PlanError("every intervention is left out, because every source is null: nothing would happen");
+  if (active == 0)
+    throw PlanError("every intervention is left out, because every source is null: nothing would happen");
   plan.group_has_source = wanted;
   bool any = false;
   for (std::size_t g = 0; g < plan.groups; ++g) {
     any = any || wanted[g];
     if (given > 1 && request.sources[g].has_value() && !wanted[g]) {
-      throw PlanError("sources[" + std::to_string(g) + "]: a source is given, but no intervention of this group takes one; give null");
+      throw PlanError("sources[" + std::to_string(g) +
+                      "]: a source is given, but no intervention of this group takes one; give null");
     }
   }
-  if (given == 1 && request.sources[0].has_value() && !any) throw PlanError("sources: a source is given, but no intervention takes one");
+  if (given == 1 && request.sources[0].has_value() && !any)
+    throw PlanError("sources: a source is given, but no intervention takes one");
   for (std::size_t g = 0; g < plan.groups; ++g) {
     std::size_t same = g;
     if (wanted[g] && plan.mode == Mode::kParallel) {

@@ -27,7 +27,9 @@ std::string pyvene_class(const InterventionInfo& info, const std::string& where)
   throw IoError(where + ": pyvene has no intervention like '" + info.name + "'");
 }
 
-Json optional_json(const std::optional<std::int64_t>& value) { return value ? Json(*value) : Json(); }
+Json optional_json(const std::optional<std::int64_t>& value) {
+  return value ? Json(*value) : Json();
+}
 Json key_json(const std::optional<ConfigKey>& key) {
   return key ? std::visit([](const auto& value) { return Json(value); }, *key) : Json();
 }
@@ -51,38 +53,48 @@ Json partition_json(const SubspacePartition& partition, const std::string& where
     } else if (part.size() != 2) {
       parts.push_back(part);
     } else {
-      throw IoError(where + ": pyvene reads a part of two columns as a range, so {" + std::to_string(part[0]) + ", " + std::to_string(part[1]) + "} cannot be written for it");
+      throw IoError(where + ": pyvene reads a part of two columns as a range, so {" + std::to_string(part[0]) + ", " +
+                    std::to_string(part[1]) + "} cannot be written for it");
     }
   }
   return parts;
 }
 
 // Options that pyvene has no field for, where they are not the default and nothing else carries them.
-void check_options(const InterventionInfo& info, const RepresentationConfig& representation, const Traits& traits, const std::string& where) {
+void check_options(const InterventionInfo& info, const RepresentationConfig& representation, const Traits& traits,
+                   const std::string& where) {
   if (traits.trainable) return;  // those say how training starts; the tensors say the rest
   for (const OptionInfo& option : info.options) {
     const auto given = representation.options.find(option.name);
-    if (given == representation.options.end() || (option.default_value && detail::same_value(given->second, *option.default_value))) continue;
+    if (given == representation.options.end() ||
+        (option.default_value && detail::same_value(given->second, *option.default_value)))
+      continue;
     throw IoError(where + ": pyvene has no place for the option '" + option.name + "' of '" + info.name + "'");
   }
 }
 
-// A key of any version of pyvene's as the one that it makes now: up to 0.1.6 they had dots, and up to 0.0.6 "repr" for "comp".
+// A key of any version of pyvene's as the one that it makes now: up to 0.1.6 they had dots, and up to 0.0.6 "repr" for
+// "comp".
 std::string key_of_now(std::string key) {
   std::replace(key.begin(), key.end(), '.', '_');
   const std::size_t repr = key.find("_repr_");
-  if (key.starts_with("layer_") && repr != std::string::npos && repr < key.find("_comp_")) key.replace(repr, 6, "_comp_");
+  if (key.starts_with("layer_") && repr != std::string::npos && repr < key.find("_comp_"))
+    key.replace(repr, 6, "_comp_");
   return key;
 }
 
-std::string archive_name(const std::string& key) { return "intkey_" + key + ".bin"; }
+std::string archive_name(const std::string& key) {
+  return "intkey_" + key + ".bin";
+}
 
 }  // namespace
 
-std::string detail::pyvene_archive(const std::string& folder, const IntervenableConfig& config, const std::string& key) {
+std::string detail::pyvene_archive(const std::string& folder, const IntervenableConfig& config,
+                                   const std::string& key) {
   for (const std::string& own : config.sorted_keys) {
     // They need not stand in the order of the representations.
-    if (own.find('/') == std::string::npos && key_of_now(own) == key) return (fs::path(folder) / archive_name(own)).string();
+    if (own.find('/') == std::string::npos && key_of_now(own) == key)
+      return (fs::path(folder) / archive_name(own)).string();
   }
   return (fs::path(folder) / archive_name(key)).string();
 }
@@ -92,7 +104,8 @@ IntervenableConfig detail::within_widths(IntervenableConfig config, const models
     std::optional<std::int64_t>& dimension = config.intervention_dimensions[i];
     const RepresentationConfig& r = config.representations[i];
     const std::int64_t width = detail::site_of(config, i, model).width * r.max_number_of_units;
-    if (dimension && width > 0) dimension = std::min(*dimension, std::max({width, r.low_rank_dimension.value_or(0), r.latent_dim.value_or(0)}));
+    if (dimension && width > 0)
+      dimension = std::min(*dimension, std::max({width, r.low_rank_dimension.value_or(0), r.latent_dim.value_or(0)}));
   }
   return config;
 }
@@ -108,9 +121,13 @@ void detail::read_pyvene_tensors(const IntervenableModelImpl& model, const std::
 }
 
 void IntervenableModelImpl::save_pyvene(const std::string& folder, const InterventionRegistry& registry) const {
-  if (!changed_parts().empty()) throw IoError(folder + ": parts of the model were trained along (" + *changed_parts().begin() + " is the first), which are not written in pyvene's form; use save");
+  if (!changed_parts().empty())
+    throw IoError(folder + ": parts of the model were trained along (" + *changed_parts().begin() +
+                  " is the first), which are not written in pyvene's form; use save");
   Json config{{"mode", config_.mode == Mode::kSerial ? "serial" : "parallel"}, {"sorted_keys", keys_}};
-  for (const char* list : {"representations", "intervention_types", "intervention_dimensions", "intervention_constant_sources"}) config[list] = Json::array();
+  for (const char* list :
+       {"representations", "intervention_types", "intervention_dimensions", "intervention_constant_sources"})
+    config[list] = Json::array();
   std::vector<std::pair<std::string, NamedTensors>> archives;
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
     const Intervention& intervention = *interventions_[i];
@@ -127,7 +144,8 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     const bool sparse = dynamic_cast<const JumpReLUAutoencoder*>(&intervention) != nullptr;
     const Json rank = sparse ? Json(intervention.subspace_width(0)) : optional_json(r.low_rank_dimension);
     config["representations"].push_back({r.layer, r.component, r.unit, r.max_number_of_units, rank, nullptr, nullptr,
-                                         partition_json(r.subspace_partition, where), key_json(r.group_key), key_json(r.intervention_link_key), key_json(r.moe_key), nullptr,
+                                         partition_json(r.subspace_partition, where), key_json(r.group_key),
+                                         key_json(r.intervention_link_key), key_json(r.moe_key), nullptr,
                                          source.defined() ? Json(true) : Json(), optional_json(r.latent_dim)});
     config["intervention_types"].push_back(pyvene_class(info, where));
     config["intervention_dimensions"].push_back(dimension_json(dimension));

@@ -18,11 +18,13 @@ using detail::RunState;
 models::Output forward(models::Model& model, const models::Batch& batch, const RunOptions& options) {
   auto* staged = dynamic_cast<models::StagedModel*>(&model);
   if (!options.start && !options.logit_positions.defined()) return model.forward(batch);
-  if (staged == nullptr) throw PlanError("this model (" + model.architecture() + ") cannot be cut: no start state, no logit positions");
+  if (staged == nullptr)
+    throw PlanError("this model (" + model.architecture() + ") cannot be cut: no start state, no logit positions");
   models::StageState state = options.start ? options.start->state : staged->begin(batch);
   torch::Tensor positions = options.logit_positions;
   const std::int64_t length = batch.positions();
-  if (positions.defined() && positions.numel() > 0) state.wanted = std::max<std::int64_t>(1, length - positions.min().item<std::int64_t>());
+  if (positions.defined() && positions.numel() > 0)
+    state.wanted = std::max<std::int64_t>(1, length - positions.min().item<std::int64_t>());
   state = staged->run(std::move(state), options.start ? options.start->stage : 0, staged->layer_count());
   if (state.wanted > 0 && state.hidden.size(1) < length) positions = positions - (length - state.hidden.size(1));
   return staged->finish(state, positions);
@@ -36,17 +38,19 @@ void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope,
     const char* what = action.act == Act::kWrite ? "its write" : "its read";
     if (reached == 0) {
       std::string hint;
-      if (const auto near = name_hint(placement.site.component.empty() ? placement.site.path : placement.site.component, plan.model->sites().components());
+      if (const auto near = name_hint(placement.site.component.empty() ? placement.site.path : placement.site.component,
+                                      plan.model->sites().components());
           placement.site.component.empty()) {
         hint = near;
       }
-      throw PlanError(name + ": " + what + " never fired, because the model did not reach " + site_text(placement.site) + " in this run" + hint);
+      throw PlanError(name + ": " + what + " never fired, because the model did not reach " +
+                      site_text(placement.site) + " in this run" + hint);
     }
     if (placement.unit != Unit::kStep || placement.steps.every) continue;
     const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : placement.steps.last_read();
     if (last >= reached) {
-      throw PlanError(name + ": " + what + " at step " + std::to_string(last) + " never fired, because " + site_text(placement.site) + " was called " +
-                      std::to_string(reached) + " times");
+      throw PlanError(name + ": " + what + " at step " + std::to_string(last) + " never fired, because " +
+                      site_text(placement.site) + " was called " + std::to_string(reached) + " times");
     }
   }
   (void)state;
@@ -56,13 +60,18 @@ void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope,
 
 namespace detail {
 
-void check_inputs(const PlanData& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources) {
-  auto shape = [](const models::Batch& batch) { return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{}; };
+void check_inputs(const PlanData& plan, const models::Batch& base,
+                  const std::vector<std::optional<models::Batch>>& sources) {
+  auto shape = [](const models::Batch& batch) {
+    return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{};
+  };
   if (shape(base) != plan.base_shape) {
-    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " + shape_text(plan.base_shape));
+    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " +
+                    shape_text(plan.base_shape));
   }
   if (sources.size() != plan.sources_given) {
-    throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " + std::to_string(plan.sources_given));
+    throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " +
+                    std::to_string(plan.sources_given));
   }
   for (std::size_t g = 0; g < plan.groups; ++g) {
     if (!plan.group_has_source[g]) continue;
@@ -70,18 +79,20 @@ void check_inputs(const PlanData& plan, const models::Batch& base, const std::ve
     if (!source) throw PlanError("sources[" + std::to_string(g) + "] is null, the plan was compiled with one");
     const std::size_t runs = plan.source_of_group[g];
     if (shape(*source) != plan.source_shapes.at(runs)) {
-      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) + ", the plan was compiled for " +
-                      shape_text(plan.source_shapes.at(runs)));
+      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) +
+                      ", the plan was compiled for " + shape_text(plan.source_shapes.at(runs)));
     }
     if (runs != g && sources.size() > 1 && !same_input(*sources[runs], *source)) {
-      throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) + "] when the plan was compiled; compile again");
+      throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) +
+                      "] when the plan was compiled; compile again");
     }
   }
 }
 
 }  // namespace detail
 
-Result run(const Plan& handle, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources, const RunOptions& options) {
+Result run(const Plan& handle, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources,
+           const RunOptions& options) {
   const PlanData& plan = handle.data();
   if (plan.generation) throw PlanError("this plan is for generate, not for run");
   detail::check_inputs(plan, base, sources);

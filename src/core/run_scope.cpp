@@ -11,7 +11,9 @@
 namespace vene::detail {
 namespace {
 
-std::string name_and_site(const Placement& placement) { return placement.where + " (" + placement.key + ") at " + site_text(placement.site); }
+std::string name_and_site(const Placement& placement) {
+  return placement.where + " (" + placement.key + ") at " + site_text(placement.site);
+}
 
 // The index made at compile time, or one for the sizes that came.
 UnitIndex index_for(const Placement& placement, const Side& side, const torch::Tensor& value) {
@@ -38,7 +40,8 @@ torch::Tensor unflatten_units(const torch::Tensor& value, c10::IntArrayRef sizes
 
 Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
   if (!rows.defined() || subspace.all() || subspace.columns.dim() == 1) return subspace;
-  return {subspace.columns.index_select(0, rows), subspace.valid.defined() ? subspace.valid.index_select(0, rows) : torch::Tensor()};
+  return {subspace.columns.index_select(0, rows),
+          subspace.valid.defined() ? subspace.valid.index_select(0, rows) : torch::Tensor()};
 }
 
 }  // namespace
@@ -53,7 +56,8 @@ void RunScope::begin_step(std::int64_t step, std::int64_t recomputed_prompt) {
 RunScope::CellCall RunScope::cell_call(std::int64_t call) const {
   if (step_ == 0) return {0, call, call};
   if (recomputed_prompt_ == 0) return {step_, 0, call};
-  for (std::int64_t before = 0; before < step_; ++before) call -= recomputed_prompt_ + before;  // of the forwards before this one
+  for (std::int64_t before = 0; before < step_; ++before)
+    call -= recomputed_prompt_ + before;  // of the forwards before this one
   if (call < recomputed_prompt_) return {0, call, call};
   return {call - recomputed_prompt_ + 1, 0, call};
 }
@@ -68,7 +72,8 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   const Placement& placement = plan_.placements[action.placement];
   const bool by_step = placement.unit == Unit::kStep;
   if (context.call > step_ && !by_step) {
-    throw PlanError(name_and_site(placement) + ": the site fired more than once in one run; unit 't' picks the calls to act on");
+    throw PlanError(name_and_site(placement) +
+                    ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
   call_ = by_step ? cell_call(context.call).place : context.call;
   switch (action.act) {
@@ -83,14 +88,18 @@ void RunScope::act(const HookContext& context, std::size_t index) {
       break;
   }
   const auto& wanted = wanted_calls(placement);
-  const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : wanted.empty() ? -1 : wanted.back();
+  const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write()
+                            : wanted.empty()          ? -1
+                                                      : wanted.back();
   const bool done = !by_step || context.call == last;
   if (done && --pending_ == 0 && pass_.ends_early) stop();
 }
 
 void RunScope::read(const HookContext& context, const Placement& placement) {
   if (placement.traits.source_is_module_input && context.inputs.empty()) {
-    throw PlanError(name_and_site(placement) + ": skip takes the input of the site's module, and this site has none (use the output of a block, of an MLP or of attention)");
+    throw PlanError(name_and_site(placement) +
+                    ": skip takes the input of the site's module, and this site has none (use the output of a block, "
+                    "of an MLP or of attention)");
   }
   const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();
   if (placement.unit == Unit::kStep) {
@@ -134,9 +143,11 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
   return true;
 }
 
-torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source, const torch::Tensor& rows) {
+torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source,
+                                  const torch::Tensor& rows) {
   const detail::FiringGuard serving({call_, rows, &state_.memory[placement.representation]});
-  const c10::impl::ExcludeDispatchKeyGuard own_precision(c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
+  const c10::impl::ExcludeDispatchKeyGuard own_precision(
+      c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
@@ -151,8 +162,9 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
   if (width == 0 || base.size(-1) == width) return placement.intervention->forward(base, source, subspace);
   const torch::Tensor flat = base.dim() > 2 ? flatten_units(base) : base;
   if (flat.size(-1) != width) {
-    throw PlanError(name_and_site(placement) + ": the intervention is made for a width of " + std::to_string(width) + " (the site's times max_number_of_units), the value has shape " +
-                    shape_text(base.sizes()) + "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
+    throw PlanError(name_and_site(placement) + ": the intervention is made for a width of " + std::to_string(width) +
+                    " (the site's times max_number_of_units), the value has shape " + shape_text(base.sizes()) +
+                    "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
   }
   const torch::Tensor result = placement.intervention->forward(flat, flatten_source(source, base, width), subspace);
   return result.defined() && !placement.traits.collects ? unflatten_units(result, base.sizes()) : result;
@@ -198,7 +210,8 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
   const torch::Tensor result = intervene(placement, base, source, {});
   if (!result.defined()) return {};
   if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
+    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
+                    ", expected " + shape_text(base.sizes()));
   }
   return index.scatter(value, result.to(value.options()));
 }
@@ -239,7 +252,9 @@ torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Cal
   const bool source_decodes = at.step > 0 && plan_.generation->source_steps == SourceSteps::kSame;
   if (placement.reads_source && (chosen == nullptr || source_decodes)) {
     const auto found = state_.steps[r].find(at.step > 0 ? kDecoded + at.step : at.call);
-    if (found == state_.steps[r].end()) throw PlanError(name_and_site(placement) + ": the source's run ended before step " + std::to_string(at.step > 0 ? at.step : at.call));
+    if (found == state_.steps[r].end())
+      throw PlanError(name_and_site(placement) + ": the source's run ended before step " +
+                      std::to_string(at.step > 0 ? at.step : at.call));
     const bool some = chosen != nullptr && chosen->rows.defined() && found->second.size(0) > 1;
     return some ? found->second.index_select(0, chosen->rows) : found->second;
   }
@@ -257,14 +272,16 @@ torch::Tensor RunScope::step_source(const Placement& placement, const Steps::Cal
   if (chosen == nullptr) {
     const std::int64_t unit = constant.size(-2) == 1 ? 0 : call_;
     if (unit >= constant.size(-2)) {
-      throw PlanError(name_and_site(placement) + ": its constant source has " + std::to_string(constant.size(-2)) + " steps, and the site was called once more");
+      throw PlanError(name_and_site(placement) + ": its constant source has " + std::to_string(constant.size(-2)) +
+                      " steps, and the site was called once more");
     }
     return constant.select(-2, unit);
   }
   if (of_rows && chosen->rows.defined()) constant = constant.index_select(0, chosen->rows);
   if (constant.size(-2) == 1) return constant.select(-2, 0);
   if (constant.dim() == 2) return constant.index_select(0, chosen->units);
-  const torch::Tensor row = of_rows ? torch::arange(constant.size(0), chosen->units.options()) : torch::zeros_like(chosen->units);
+  const torch::Tensor row =
+      of_rows ? torch::arange(constant.size(0), chosen->units.options()) : torch::zeros_like(chosen->units);
   return constant.index({row, chosen->units});
 }
 
@@ -285,7 +302,8 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
   const torch::Tensor result = intervene(placement, base, step_source(placement, chosen, at), rows);
   if (!result.defined()) return;
   if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) + ", expected " + shape_text(base.sizes()));
+    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
+                    ", expected " + shape_text(base.sizes()));
   }
   live = rows.defined() ? live.index_copy(0, rows, result.to(live.options())) : result.to(live.options());
 }

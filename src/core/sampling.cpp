@@ -17,10 +17,12 @@ void check_options(const GenerateOptions& options) {
     throw ConfigError(message.str());
   };
   if (options.max_new_tokens < 1) fail("max_new_tokens", "at least 1", options.max_new_tokens);
-  if (!std::isfinite(options.temperature) || options.temperature < 0) fail("temperature", "0 (greedy) or more", options.temperature);
+  if (!std::isfinite(options.temperature) || options.temperature < 0)
+    fail("temperature", "0 (greedy) or more", options.temperature);
   if (options.top_k < 0) fail("top_k", "0 (all) or more", options.top_k);
   if (!(options.top_p > 0 && options.top_p <= 1)) fail("top_p", "more than 0, at most 1", options.top_p);
-  if (!std::isfinite(options.repetition_penalty) || options.repetition_penalty <= 0) fail("repetition_penalty", "more than 0", options.repetition_penalty);
+  if (!std::isfinite(options.repetition_penalty) || options.repetition_penalty <= 0)
+    fail("repetition_penalty", "more than 0", options.repetition_penalty);
   for (const std::string& text : options.stop_texts) {
     if (text.empty()) throw ConfigError("generate.stop_texts: an empty text would end every row at once");
   }
@@ -29,13 +31,17 @@ void check_options(const GenerateOptions& options) {
 void check_stop_tokens(const GenerateOptions& options, std::int64_t vocabulary) {
   for (const std::int64_t token : options.stop_tokens) {
     if (vocabulary > 0 && (token < 0 || token >= vocabulary)) {
-      throw ConfigError("generate.stop_tokens: " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocabulary));
+      throw ConfigError("generate.stop_tokens: " + std::to_string(token) + " is outside the vocabulary of " +
+                        std::to_string(vocabulary));
     }
   }
 }
 
 Sampler::Sampler(const GenerateOptions& options, const std::vector<std::vector<std::int64_t>>& prompts)
-    : temperature_(options.temperature), top_p_(options.top_p), penalty_(options.repetition_penalty), top_k_(options.top_k) {
+    : temperature_(options.temperature),
+      top_p_(options.top_p),
+      penalty_(options.repetition_penalty),
+      top_k_(options.top_k) {
   for (std::size_t row = 0; row < prompts.size(); ++row) random_.emplace_back(options.seed + row);
   if (penalty_ == 1) return;
   for (std::vector<std::int64_t> ids : prompts) {
@@ -47,7 +53,9 @@ Sampler::Sampler(const GenerateOptions& options, const std::vector<std::vector<s
 
 std::vector<std::int64_t> Sampler::next(const torch::Tensor& logits) {
   std::vector<std::int64_t> chosen;
-  const auto not_numbers = [](std::int64_t row) { return ModelError("the logits of row " + std::to_string(row) + " are not numbers (NaN), so no token can be chosen"); };
+  const auto not_numbers = [](std::int64_t row) {
+    return ModelError("the logits of row " + std::to_string(row) + " are not numbers (NaN), so no token can be chosen");
+  };
   if (temperature_ == 0 && penalty_ == 1) {
     auto [best, ids] = logits.max(-1);
     best = best.to(torch::kCPU, torch::kFloat32).contiguous();
@@ -58,15 +66,18 @@ std::vector<std::int64_t> Sampler::next(const torch::Tensor& logits) {
     }
     return chosen;
   }
-  const torch::Tensor scores = logits.to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false, /*copy=*/true).contiguous();
+  const torch::Tensor scores =
+      logits.to(torch::kCPU, torch::kFloat32, /*non_blocking=*/false, /*copy=*/true).contiguous();
   const std::int64_t count = scores.size(1);
   for (std::int64_t row = 0; row < scores.size(0); ++row) {
     float* values = scores.data_ptr<float>() + row * count;
     if (penalty_ != 1) {
-      for (std::int64_t id : present_[row]) values[id] = static_cast<float>(values[id] > 0 ? values[id] / penalty_ : values[id] * penalty_);
+      for (std::int64_t id : present_[row])
+        values[id] = static_cast<float>(values[id] > 0 ? values[id] / penalty_ : values[id] * penalty_);
     }
     if (std::any_of(values, values + count, [](float value) { return std::isnan(value); })) throw not_numbers(row);
-    const std::int64_t id = temperature_ == 0 ? std::max_element(values, values + count) - values : draw(values, count, random_[row]);
+    const std::int64_t id =
+        temperature_ == 0 ? std::max_element(values, values + count) - values : draw(values, count, random_[row]);
     chosen.push_back(id);
     if (penalty_ == 1) continue;
     auto& present = present_[row];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A saved folder is up to three files that are of use together only, and no system renames three files at once. So each save has an id,
-// which stands in every file of it, and config.json, renamed last, says which save holds. Until then the file that is replaced is kept
-// under a second name: whatever the moment in which a save is killed, the files with the id of config.json are there.
+// A saved folder is up to three files that are of use together only, and no system renames three files at once. So each
+// save has an id, which stands in every file of it, and config.json, renamed last, says which save holds. Until then
+// the file that is replaced is kept under a second name: whatever the moment in which a save is killed, the files with
+// the id of config.json are there.
 #include "src/core/saved_files.h"
 
 #include <fcntl.h>
@@ -29,7 +30,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array<const char*, 2> kTensorFiles{kTensorsFile, kPartsFile};
 
-std::string kept_name(const std::string& name) { return ".previous-" + name; }
+std::string kept_name(const std::string& name) {
+  return ".previous-" + name;
+}
 
 // Over words of 8 bytes, so that gigabytes of trained model parts take no time beside their writing.
 class Hash {
@@ -75,7 +78,7 @@ io::NamedTensors on_cpu(const io::NamedTensors& tensors) {
 
 // What config.json says of its save.
 struct Saved {
-  std::string id;                 // empty: of no save (pyvene's, or by hand)
+  std::string id;  // empty: of no save (pyvene's, or by hand)
   std::vector<std::string> files;
 };
 
@@ -98,8 +101,10 @@ std::string id_of(const io::Safetensors& file) {
   return found == file.metadata().end() ? "" : found->second;
 }
 
-// The file of a save under its name or the one that it was kept under; one that was put there by hand has no id and is taken as it is.
-std::optional<io::Safetensors> find_file(const fs::path& root, const std::string& name, const std::string& id, std::string& path) {
+// The file of a save under its name or the one that it was kept under; one that was put there by hand has no id and is
+// taken as it is.
+std::optional<io::Safetensors> find_file(const fs::path& root, const std::string& name, const std::string& id,
+                                         std::string& path) {
   std::optional<io::Safetensors> by_hand;
   for (const std::string& candidate : {name, kept_name(name)}) {
     path = (root / candidate).string();
@@ -115,7 +120,8 @@ std::optional<io::Safetensors> find_file(const fs::path& root, const std::string
 // Held while files are renamed: two saves into one folder come one after the other.
 class FolderLock {
  public:
-  explicit FolderLock(const std::string& folder) : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  explicit FolderLock(const std::string& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
     }
   }
@@ -163,7 +169,9 @@ SavedFiles find_saved(const std::string& folder) {
       found.parts = find_file(root, kPartsFile, saved.id, found.parts_path);
       for (const std::string& name : saved.files) {
         if (name == kTensorsFile ? found.tensors.has_value() : found.parts.has_value()) continue;
-        problem = (root / name).string() + (fs::exists(root / name) ? ": is of another save than the config.json beside it" : ": is missing, and config.json says that it was saved with it");
+        problem = (root / name).string() + (fs::exists(root / name)
+                                                ? ": is of another save than the config.json beside it"
+                                                : ": is missing, and config.json says that it was saved with it");
       }
     } catch (const IoError& error) {
       problem = error.what();
@@ -183,8 +191,8 @@ IntervenableConfig parse_config(const SavedFiles& files, const InterventionRegis
   }
 }
 
-void write_saved(const std::string& folder, const std::string& config, const io::NamedTensors& tensors, const std::vector<std::string>& parameters,
-                 const io::NamedTensors& parts) {
+void write_saved(const std::string& folder, const std::string& config, const io::NamedTensors& tensors,
+                 const std::vector<std::string>& parameters, const io::NamedTensors& parts) {
   const std::array<io::NamedTensors, 2> contents{on_cpu(tensors), on_cpu(parts)};
   Hash hash;
   hash.add(config);
@@ -207,8 +215,10 @@ void write_saved(const std::string& folder, const std::string& config, const io:
   const std::string before = current_id(stage.final_place(kConfigFile));
   for (std::size_t i = 0; i < contents.size(); ++i) {
     const std::string place = stage.final_place(kTensorFiles[i]), kept = stage.final_place(kept_name(kTensorFiles[i]));
-    // What is not of the save that config.json speaks of was left by a save that was killed, whose predecessor is already kept.
-    if (holds(place, before) && std::rename(place.c_str(), kept.c_str()) != 0) throw IoError("cannot write '" + place + "': " + std::generic_category().message(errno));
+    // What is not of the save that config.json speaks of was left by a save that was killed, whose predecessor is
+    // already kept.
+    if (holds(place, before) && std::rename(place.c_str(), kept.c_str()) != 0)
+      throw IoError("cannot write '" + place + "': " + std::generic_category().message(errno));
     if (contents[i].empty()) {
       ::unlink(place.c_str());
     } else {

@@ -20,11 +20,14 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-SavedTensor described(const io::TensorInfo& info) { return {info.name, info.dtype, info.shape, info.end - info.begin, false}; }
+SavedTensor described(const io::TensorInfo& info) {
+  return {info.name, info.dtype, info.shape, info.end - info.begin, false};
+}
 
 // pyvene writes no list of parameters.
 bool is_parameter_of_pyvene(const std::string& name) {
-  for (const char* other : {"source_representation", "embed_dim", "interchange_dim", "intervention_population", "temperature"}) {
+  for (const char* other :
+       {"source_representation", "embed_dim", "interchange_dim", "intervention_population", "temperature"}) {
     if (name == other) return false;
   }
   return !name.ends_with(".base");
@@ -46,15 +49,23 @@ void check_values(const std::string& name, const torch::Tensor& tensor, std::vec
   if (holds_no_numbers(tensor)) problems.push_back("'" + name + "' holds values that are not numbers");
 }
 
-// An intervention of a representation's type, of any size, for the names of its tensors; null where one cannot be made without the model.
-std::shared_ptr<Intervention> sample_of(const IntervenableConfig& config, std::size_t representation, const InterventionRegistry& registry) {
-  InterventionSettings settings{.width = 2, .low_rank_dimension = 1, .latent_dim = 1, .subspace_partition = {}, .source_representation = {}, .options = {}};
+// An intervention of a representation's type, of any size, for the names of its tensors; null where one cannot be made
+// without the model.
+std::shared_ptr<Intervention> sample_of(const IntervenableConfig& config, std::size_t representation,
+                                        const InterventionRegistry& registry) {
+  InterventionSettings settings{.width = 2,
+                                .low_rank_dimension = 1,
+                                .latent_dim = 1,
+                                .subspace_partition = {},
+                                .source_representation = {},
+                                .options = {}};
   try {
     const InterventionInfo& info = registry.at(config.type_of(representation));
     settings.options = config.representations[representation].options;
     for (const OptionInfo& option : info.options) {
       if (option.default_value) settings.options[option.name] = *option.default_value;
-      if (option.name == "seed") settings.options["seed"] = std::int64_t{0};  // nothing is drawn from the generator of others
+      if (option.name == "seed")
+        settings.options["seed"] = std::int64_t{0};  // nothing is drawn from the generator of others
     }
     return info.build(settings);
   } catch (const std::exception&) {
@@ -75,7 +86,8 @@ std::set<std::string> expected_names(const Intervention* sample, bool constant, 
   return names;
 }
 
-std::vector<SavedTensor> pyvene_tensors(const std::string& archive, std::set<std::string> expected, std::vector<std::string>& problems) {
+std::vector<SavedTensor> pyvene_tensors(const std::string& archive, std::set<std::string> expected,
+                                        std::vector<std::string>& problems) {
   std::vector<SavedTensor> tensors;
   const std::string file = fs::path(archive).filename().string();
   if (!fs::exists(archive)) {
@@ -83,7 +95,8 @@ std::vector<SavedTensor> pyvene_tensors(const std::string& archive, std::set<std
     return tensors;
   }
   for (const auto& [name, tensor] : io::read_state_dict(archive)) {
-    tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), static_cast<std::int64_t>(tensor.nbytes()), is_parameter_of_pyvene(name)});
+    tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), static_cast<std::int64_t>(tensor.nbytes()),
+                       is_parameter_of_pyvene(name)});
     check_values(file + ": " + name, tensor, problems);
     expected.erase(name);
   }
@@ -92,7 +105,8 @@ std::vector<SavedTensor> pyvene_tensors(const std::string& archive, std::set<std
 }
 
 // The tensors of a representation in a file of vene's; what it names goes out of `unclaimed`.
-std::vector<SavedTensor> own_tensors(const std::optional<io::Safetensors>& file, const std::string& key, const std::set<std::string>& parameters, const Intervention* sample, bool constant,
+std::vector<SavedTensor> own_tensors(const std::optional<io::Safetensors>& file, const std::string& key,
+                                     const std::set<std::string>& parameters, const Intervention* sample, bool constant,
                                      std::set<std::string>& unclaimed, std::vector<std::string>& problems) {
   std::vector<SavedTensor> tensors;
   std::set<std::string> expected = expected_names(sample, constant, false);
@@ -126,7 +140,8 @@ void list_files(SavedFolder& saved, const std::string& folder, const detail::Sav
   if (files.tensors) saved.files.push_back({detail::kTensorsFile, files.tensors_path, 0});
   if (files.parts) saved.files.push_back({detail::kPartsFile, files.parts_path, 0});
   for (SavedFile& file : saved.files) file.bytes = static_cast<std::int64_t>(fs::file_size(file.path));
-  std::sort(saved.files.begin(), saved.files.end(), [](const SavedFile& a, const SavedFile& b) { return a.name < b.name; });
+  std::sort(saved.files.begin(), saved.files.end(),
+            [](const SavedFile& a, const SavedFile& b) { return a.name < b.name; });
 }
 
 void check_is_saved(const std::string& folder) {
@@ -134,7 +149,8 @@ void check_is_saved(const std::string& folder) {
   if (!fs::is_directory(folder)) throw IoError(folder + ": is a file, expected a folder of saved interventions");
   if (!fs::is_regular_file(fs::path(folder) / detail::kConfigFile)) {
     const fs::path trained = fs::path(folder) / "intervention";
-    const std::string hint = fs::is_regular_file(trained / detail::kConfigFile) ? "; what a training saved is in " + trained.string() : "";
+    const std::string hint =
+        fs::is_regular_file(trained / detail::kConfigFile) ? "; what a training saved is in " + trained.string() : "";
     throw IoError(folder + ": holds no saved interventions: there is no config.json" + hint);
   }
 }
@@ -167,21 +183,27 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
   const detail::SavedFiles files = detail::find_saved(folder);
   const Json json = Json::parse(files.config, nullptr, false);
   // The name of pyvene up to 0.0.6.
-  const char* list = json.is_object() && json.contains("intervenable_representations") ? "intervenable_representations" : "representations";
+  const char* list = json.is_object() && json.contains("intervenable_representations") ? "intervenable_representations"
+                                                                                       : "representations";
   if (json.is_object() && !json.contains(list)) {
-    const char* hint = json.contains("model_type") || json.contains("architectures") ? " (it is a model's: see vene info)" : "";
+    const char* hint =
+        json.contains("model_type") || json.contains("architectures") ? " (it is a model's: see vene info)" : "";
     throw IoError(files.config_path + ": says nothing of interventions, there are no 'representations'" + hint);
   }
   SavedFolder saved;
   saved.config = detail::parse_config(files, registry);
   if (json.is_object()) {
-    if (const auto version = json.find("vene_version"); version != json.end() && version->is_string()) saved.vene_version = *version;
-    if (const auto version = json.find("format_version"); version != json.end()) saved.format_version = *version;  // an integer, or the config was refused
+    if (const auto version = json.find("vene_version"); version != json.end() && version->is_string())
+      saved.vene_version = *version;
+    if (const auto version = json.find("format_version"); version != json.end())
+      saved.format_version = *version;  // an integer, or the config was refused
     const Json& representations = json[list];
-    saved.pyvene = saved.vene_version.empty() && representations.is_array() && !representations.empty() && representations[0].is_array();
+    saved.pyvene = saved.vene_version.empty() && representations.is_array() && !representations.empty() &&
+                   representations[0].is_array();
   }
   const std::vector<std::string> keys = representation_keys(saved.config);
-  const std::set<std::string> parameters = files.tensors ? names_in(*files.tensors, "parameters") : std::set<std::string>{};
+  const std::set<std::string> parameters =
+      files.tensors ? names_in(*files.tensors, "parameters") : std::set<std::string>{};
   std::set<std::string> unclaimed;
   if (files.tensors) {
     for (const io::TensorInfo& info : files.tensors->tensors()) unclaimed.insert(info.name);
@@ -189,7 +211,10 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
   std::map<ConfigKey, std::string> links;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const RepresentationConfig& config = saved.config.representations[i];
-    SavedRepresentation entry{.key = keys[i], .type = saved.config.type_of(i), .constant_source = config.hidden_source_representation || config.source_representation.defined()};
+    SavedRepresentation entry{
+        .key = keys[i],
+        .type = saved.config.type_of(i),
+        .constant_source = config.hidden_source_representation || config.source_representation.defined()};
     const auto& constants = saved.config.intervention_constant_sources;
     entry.needs_source = i >= constants.size() || !constants[i];
     if (config.intervention_link_key) {
@@ -198,13 +223,17 @@ SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry&
     }
     const std::shared_ptr<Intervention> sample = sample_of(saved.config, i, registry);
     if (saved.pyvene) {
-      entry.tensors = pyvene_tensors(detail::pyvene_archive(folder, saved.config, keys[i]), expected_names(sample.get(), config.hidden_source_representation, true), saved.problems);
+      entry.tensors =
+          pyvene_tensors(detail::pyvene_archive(folder, saved.config, keys[i]),
+                         expected_names(sample.get(), config.hidden_source_representation, true), saved.problems);
     } else if (entry.linked_to.empty()) {
-      entry.tensors = own_tensors(files.tensors, keys[i], parameters, sample.get(), config.hidden_source_representation, unclaimed, saved.problems);
+      entry.tensors = own_tensors(files.tensors, keys[i], parameters, sample.get(), config.hidden_source_representation,
+                                  unclaimed, saved.problems);
     }
     saved.representations.push_back(std::move(entry));
   }
-  for (const std::string& name : unclaimed) saved.problems.push_back("extra tensor '" + name + "': no representation of config.json asks for it");
+  for (const std::string& name : unclaimed)
+    saved.problems.push_back("extra tensor '" + name + "': no representation of config.json asks for it");
   if (files.parts) {
     for (const io::TensorInfo& info : files.parts->tensors()) {
       saved.model_parts.push_back(described(info));

@@ -45,8 +45,9 @@ void check_constant(const Placement& placement, std::int64_t units) {
   const bool fits = constant.dim() <= 3 && (constant.size(-2) == 1 || constant.size(-2) == units) &&
                     (constant.dim() == 2 || constant.size(0) == 1 || constant.size(0) == placement.base.rows);
   if (fits) return;
-  throw PlanError(placement.base.where + ": a constant source of shape " + shape_text(constant.sizes()) + " does not fit " + std::to_string(units) +
-                  " steps of " + std::to_string(placement.base.rows) + " rows; expected [width], [steps, width] or [batch, steps, width]");
+  throw PlanError(placement.base.where + ": a constant source of shape " + shape_text(constant.sizes()) +
+                  " does not fit " + std::to_string(units) + " steps of " + std::to_string(placement.base.rows) +
+                  " rows; expected [width], [steps, width] or [batch, steps, width]");
 }
 
 }  // namespace
@@ -55,7 +56,8 @@ Steps make_steps(const Placement& placement, const Side& base_side, const Side& 
   Steps steps;
   const std::string& where = base_side.where;
   if (!base_side.selection) {
-    if (placement.reads_source && source_side.selection) throw LocationError(where + ": unit 't' has steps for the source but none for what it writes into");
+    if (placement.reads_source && source_side.selection)
+      throw LocationError(where + ": unit 't' has steps for the source but none for what it writes into");
     steps.every = true;
     return steps;
   }
@@ -82,9 +84,12 @@ Steps make_steps(const Placement& placement, const Side& base_side, const Side& 
   steps.units = static_cast<std::int64_t>(units);
   check_constant(placement, steps.units);
   auto slot = [&](std::int64_t call) {
-    return static_cast<std::int64_t>(std::lower_bound(steps.read_calls.begin(), steps.read_calls.end(), call) - steps.read_calls.begin());
+    return static_cast<std::int64_t>(std::lower_bound(steps.read_calls.begin(), steps.read_calls.end(), call) -
+                                     steps.read_calls.begin());
   };
-  auto flat = [&](std::int64_t call, std::int64_t row) { return slot(call) * source_rows + (source_rows == 1 ? 0 : row); };
+  auto flat = [&](std::int64_t call, std::int64_t row) {
+    return slot(call) * source_rows + (source_rows == 1 ? 0 : row);
+  };
 
   struct Places {
     std::vector<std::int64_t> rows, source, units;

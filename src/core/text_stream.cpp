@@ -6,24 +6,29 @@
 namespace vene::detail {
 namespace {
 
-// Enough tokens in front that the next one is decoded as inside a text: with its space, and no half character before it.
+// Enough tokens in front that the next one is decoded as inside a text: with its space, and no half character before
+// it.
 constexpr std::size_t kContext = 6;
 
 }  // namespace
 
-TextStream::TextStream(const text::Tokenizer* tokenizer, const std::vector<std::string>* stop_texts, const std::vector<std::int64_t>& prompt)
+TextStream::TextStream(const text::Tokenizer* tokenizer, const std::vector<std::string>* stop_texts,
+                       const std::vector<std::int64_t>& prompt)
     : tokenizer_(tokenizer), stop_texts_(stop_texts) {
   window_.assign(prompt.end() - static_cast<std::ptrdiff_t>(std::min(prompt.size(), kContext)), prompt.end());
   read_ = window_.size();
 }
 
 bool TextStream::extend(bool whole_characters) {
-  const std::string before = tokenizer_->decode({window_.begin(), window_.begin() + static_cast<std::ptrdiff_t>(read_)});
+  const std::string before =
+      tokenizer_->decode({window_.begin(), window_.begin() + static_cast<std::ptrdiff_t>(read_)});
   const std::string all = tokenizer_->decode(window_);
-  if (whole_characters && all.ends_with("\xEF\xBF\xBD")) return false;  // U+FFFD: a character whose other bytes are to come
+  if (whole_characters && all.ends_with("\xEF\xBF\xBD"))
+    return false;  // U+FFFD: a character whose other bytes are to come
   std::size_t known = before.size();
   if (!all.starts_with(before)) {  // a character that was begun before the first new token
-    known = static_cast<std::size_t>(std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first - before.begin());
+    known = static_cast<std::size_t>(std::mismatch(before.begin(), before.end(), all.begin(), all.end()).first -
+                                     before.begin());
   }
   text_ += all.substr(known);
   if (read_ > kContext) window_.erase(window_.begin(), window_.begin() + static_cast<std::ptrdiff_t>(read_ - kContext));
@@ -37,7 +42,8 @@ bool TextStream::add(std::int64_t id) {
   const std::size_t old = text_.size();
   if (!extend(true)) return false;
   std::size_t stop = std::string::npos;
-  for (const std::string& text : *stop_texts_) stop = std::min(stop, text_.find(text, old >= text.size() ? old - text.size() + 1 : 0));
+  for (const std::string& text : *stop_texts_)
+    stop = std::min(stop, text_.find(text, old >= text.size() ? old - text.size() + 1 : 0));
   if (stop != std::string::npos) {
     text_.resize(stop);
     certain_ = stop;

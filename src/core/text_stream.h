@@ -12,7 +12,8 @@ namespace vene::detail {
 /// held back until it is known.
 class TextStream {
  public:
-  TextStream(const text::Tokenizer* tokenizer, const std::vector<std::string>* stop_texts, const std::vector<std::int64_t>& prompt);
+  TextStream(const text::Tokenizer* tokenizer, const std::vector<std::string>* stop_texts,
+             const std::vector<std::int64_t>& prompt);
   /// Adds a token. True where the text has come to a stop text, which is cut off.
   bool add(std::int64_t id);
   /// Nothing more comes: what was held back is part of the text.

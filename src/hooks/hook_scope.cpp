@@ -51,15 +51,21 @@ void HookTable::on(SiteId site, Phase phase, Hook hook, std::string label) {
   if (place.label.empty()) place.label = std::move(label);
 }
 
-HookScope::HookScope(const HookTable& table) : table_(table), outer_(current_scope), counts_(2 * table.places_.size(), 0) {
+HookScope::HookScope(const HookTable& table)
+    : table_(table), outer_(current_scope), counts_(2 * table.places_.size(), 0) {
   current_scope = this;
 }
 
-HookScope::~HookScope() { current_scope = outer_; }
+HookScope::~HookScope() {
+  current_scope = outer_;
+}
 
-HookScope* HookScope::current() noexcept { return current_scope; }
+HookScope* HookScope::current() noexcept {
+  return current_scope;
+}
 
-void HookScope::fire(SiteId site, Phase phase, std::span<torch::Tensor* const> inputs, std::span<torch::Tensor* const> outputs) {
+void HookScope::fire(SiteId site, Phase phase, std::span<torch::Tensor* const> inputs,
+                     std::span<torch::Tensor* const> outputs) {
   const std::uint32_t slot = table_.slots_[site];
   const HookTable::Place& place = table_.places_[slot];
   const std::int64_t call = counts_[2 * slot + static_cast<int>(phase)]++;
@@ -68,7 +74,8 @@ void HookScope::fire(SiteId site, Phase phase, std::span<torch::Tensor* const> i
   const HookContext context{*this, site, phase, call, inputs, outputs};
   const std::string& label = place.label;
   try {
-    if ((phase == Phase::kInput ? inputs : outputs).empty()) throw Error("the module has no tensor there to read or replace");
+    if ((phase == Phase::kInput ? inputs : outputs).empty())
+      throw Error("the module has no tensor there to read or replace");
     for (const Hook& hook : hooks) hook(context);
   } catch (const Error& error) {
     rethrow_at(label.empty() ? "hook" : label, error);
@@ -85,8 +92,12 @@ std::int64_t HookScope::fire_count(SiteId site, Phase phase) const noexcept {
   return counts_[2 * table_.slots_[site] + static_cast<int>(phase)];
 }
 
-HooksDisabled::HooksDisabled() : outer_(current_scope) { current_scope = nullptr; }
-HooksDisabled::~HooksDisabled() { current_scope = outer_; }
+HooksDisabled::HooksDisabled() : outer_(current_scope) {
+  current_scope = nullptr;
+}
+HooksDisabled::~HooksDisabled() {
+  current_scope = outer_;
+}
 
 bool run_until_stopped(const std::function<void()>& forward) {
   try {

@@ -63,7 +63,8 @@ const Site* SiteTable::try_find(std::string_view component, std::int64_t layer) 
   const bool by_path = is_path(component) || component == "input" || component == "output";
   const std::string path = by_path ? plain_path(component) : std::string();
   for (const Site& site : sites_) {
-    if (by_path ? site.path == path : site.component == component && (site.layer == layer || site.layer < 0)) return &site;
+    if (by_path ? site.path == path : site.component == component && (site.layer == layer || site.layer < 0))
+      return &site;
   }
   return nullptr;
 }
@@ -74,8 +75,9 @@ const Site& SiteTable::find(std::string_view component, std::int64_t layer) cons
   if (is_path(component)) {
     std::vector<std::string> paths;
     for (const Site& site : sites_) paths.push_back(site.path);
-    throw PlanError("no site at path '" + name + "'" + name_hint(plain_path(component), paths) +
-                    (name.ends_with(".input") || name.ends_with(".output") ? "" : "; a path ends in .input or .output"));
+    throw PlanError(
+        "no site at path '" + name + "'" + name_hint(plain_path(component), paths) +
+        (name.ends_with(".input") || name.ends_with(".output") ? "" : "; a path ends in .input or .output"));
   }
   const std::vector<std::string> known = components();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
@@ -101,11 +103,16 @@ std::vector<std::string> SiteTable::components() const {
 
 std::string axis_name(Axis axis) {
   switch (axis) {
-    case Axis::kBatch: return "batch";
-    case Axis::kPos: return "pos";
-    case Axis::kHead: return "head";
-    case Axis::kKey: return "key";
-    case Axis::kFeature: return "feature";
+    case Axis::kBatch:
+      return "batch";
+    case Axis::kPos:
+      return "pos";
+    case Axis::kHead:
+      return "head";
+    case Axis::kKey:
+      return "key";
+    case Axis::kFeature:
+      return "feature";
   }
   return "?";
 }

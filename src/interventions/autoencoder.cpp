@@ -18,7 +18,8 @@ namespace {
 using torch::Tensor;
 
 // torch.nn.Linear's start: weight and bias uniform within 1 / sqrt(inputs).
-std::pair<Tensor, Tensor> linear(std::int64_t inputs, std::int64_t outputs, const std::optional<at::Generator>& generator) {
+std::pair<Tensor, Tensor> linear(std::int64_t inputs, std::int64_t outputs,
+                                 const std::optional<at::Generator>& generator) {
   const double bound = 1 / std::sqrt(static_cast<double>(inputs));
   Tensor weight = torch::empty({outputs, inputs}).uniform_(-bound, bound, generator);
   return {weight, torch::empty({outputs}).uniform_(-bound, bound, generator)};
@@ -30,7 +31,8 @@ Tensor latents_option(const InterventionSettings& settings) {
   const Tensor numbers = value.detach().to(torch::kCPU, torch::kFloat64).flatten();
   for (std::int64_t i = 0; i < numbers.numel(); ++i) {
     const double number = numbers[i].item<double>();
-    if (number != std::floor(number)) throw ConfigError("latents[" + std::to_string(i) + "]: expected an integer, got " + c10::str(number));
+    if (number != std::floor(number))
+      throw ConfigError("latents[" + std::to_string(i) + "]: expected an integer, got " + c10::str(number));
   }
   return numbers.to(torch::kInt64);
 }
@@ -45,7 +47,8 @@ LatentInterchange::LatentInterchange(const InterventionSettings& settings, const
 void LatentInterchange::check_latents() const {
   for (const std::int64_t latent : chosen_latents()) {
     if (latent >= -latent_width_ && latent < latent_width_) continue;
-    throw ConfigError("latents: " + std::to_string(latent) + " is out of range: there are " + std::to_string(latent_width_));
+    throw ConfigError("latents: " + std::to_string(latent) + " is out of range: there are " +
+                      std::to_string(latent_width_));
   }
 }
 
@@ -57,13 +60,16 @@ std::vector<std::int64_t> LatentInterchange::chosen_latents() const {
 Tensor LatentInterchange::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
   const Tensor x = base.to(parameters().front().scalar_type());
   Subspace chosen = subspace;
-  if (chosen.all() && latents.numel() > 0) chosen = compile_subspace({{chosen_latents()}}, {}, latent_width_, base.size(0), base.device(), "latents");
-  return decode(swap(encode(x), encode(broadcast_source(x, source)), chosen, SwapMode::kInterchange, interchange_dim)).to(base.scalar_type());
+  if (chosen.all() && latents.numel() > 0)
+    chosen = compile_subspace({{chosen_latents()}}, {}, latent_width_, base.size(0), base.device(), "latents");
+  return decode(swap(encode(x), encode(broadcast_source(x, source)), chosen, SwapMode::kInterchange, interchange_dim))
+      .to(base.scalar_type());
 }
 
 void LatentInterchange::restore(const NamedTensors& state, const std::string& where) {
   NamedTensors whole = state;
-  const auto found = std::find_if(whole.begin(), whole.end(), [](const auto& entry) { return entry.first == "latents"; });
+  const auto found =
+      std::find_if(whole.begin(), whole.end(), [](const auto& entry) { return entry.first == "latents"; });
   if (found == whole.end()) {
     whole.emplace_back("latents", latents);
   } else if (found->second.dim() == 1) {
@@ -79,7 +85,10 @@ NamedTensors LatentInterchange::pyvene_state() const {
 }
 
 Tensor LatentInterchange::pyvene_dimension(std::int64_t) const {
-  if (latents.numel() > 0) throw IoError("latents: pyvene exchanges leading latents of this class only; give a number of them (intervention_dimensions)");
+  if (latents.numel() > 0)
+    throw IoError(
+        "latents: pyvene exchanges leading latents of this class only; give a number of them "
+        "(intervention_dimensions)");
   return torch::tensor(interchange_dim.value_or(latent_width_));
 }
 
@@ -93,7 +102,8 @@ Autoencoder::Autoencoder(const InterventionSettings& settings) : LatentInterchan
   // pyvene's names: autoencoder.encoder.0.weight and so on, a module a dot.
   auto autoencoder = register_module("autoencoder", std::make_shared<Module>());
   auto add = [&](const char* part, std::int64_t inputs, std::int64_t outputs, Tensor& weight, Tensor& bias) {
-    auto layer = autoencoder->register_module(part, std::make_shared<Module>())->register_module("0", std::make_shared<Module>());
+    auto layer = autoencoder->register_module(part, std::make_shared<Module>())
+                     ->register_module("0", std::make_shared<Module>());
     const auto [w, b] = linear(inputs, outputs, generator);
     weight = layer->register_parameter("weight", w);
     bias = layer->register_parameter("bias", b);
@@ -102,12 +112,17 @@ Autoencoder::Autoencoder(const InterventionSettings& settings) : LatentInterchan
   add("decoder", latent_width_, width_, decoder_weight, decoder_bias);
 }
 
-Tensor Autoencoder::encode(const Tensor& value) const { return torch::relu(torch::linear(value - decoder_bias, encoder_weight, encoder_bias)); }
-Tensor Autoencoder::decode(const Tensor& latent) const { return torch::linear(latent, decoder_weight, decoder_bias); }
+Tensor Autoencoder::encode(const Tensor& value) const {
+  return torch::relu(torch::linear(value - decoder_bias, encoder_weight, encoder_bias));
+}
+Tensor Autoencoder::decode(const Tensor& latent) const {
+  return torch::linear(latent, decoder_weight, decoder_bias);
+}
 
 // pyvene takes its interchange_dim as an index here, a count is written out as the latents themselves.
 Tensor Autoencoder::pyvene_dimension(std::int64_t) const {
-  return latents.numel() > 0 ? latents.to(torch::kInt64) : torch::arange(std::min(interchange_dim.value_or(latent_width_), latent_width_));
+  return latents.numel() > 0 ? latents.to(torch::kInt64)
+                             : torch::arange(std::min(interchange_dim.value_or(latent_width_), latent_width_));
 }
 
 void Autoencoder::restore(const NamedTensors& state, const std::string& where) {
@@ -126,17 +141,22 @@ SaeWeights read_sae(const std::string& path) {
     for (const auto& [key, tensor] : tensors) {
       if (key == name) return tensor.to(torch::kFloat32);
     }
-    if (needed) throw IoError(path + ": a sparse autoencoder has the tensors W_enc, W_dec, b_enc, b_dec and threshold, '" + name + "' is missing; the file has " + join(names));
+    if (needed)
+      throw IoError(path + ": a sparse autoencoder has the tensors W_enc, W_dec, b_enc, b_dec and threshold, '" + name +
+                    "' is missing; the file has " + join(names));
     return {};
   };
-  SaeWeights weights{find("W_enc", true), find("W_dec", true), find("b_enc", true), find("b_dec", true), find("threshold", false)};
-  if (weights.encoder.dim() != 2) throw IoError(path + ": W_enc has shape " + shape_text(weights.encoder.sizes()) + ", expected [width, latents]");
+  SaeWeights weights{find("W_enc", true), find("W_dec", true), find("b_enc", true), find("b_dec", true),
+                     find("threshold", false)};
+  if (weights.encoder.dim() != 2)
+    throw IoError(path + ": W_enc has shape " + shape_text(weights.encoder.sizes()) + ", expected [width, latents]");
   const std::int64_t width = weights.encoder.size(0);
   const std::int64_t latents = weights.encoder.size(1);
   if (!weights.threshold.defined()) weights.threshold = torch::zeros({latents});
   auto check = [&](const char* name, const Tensor& tensor, const std::vector<std::int64_t>& shape) {
     if (tensor.sizes() == shape) return;
-    throw IoError(path + ": " + name + " has shape " + shape_text(tensor.sizes()) + ", expected " + shape_text(shape) + " beside W_enc of " + shape_text(weights.encoder.sizes()));
+    throw IoError(path + ": " + name + " has shape " + shape_text(tensor.sizes()) + ", expected " + shape_text(shape) +
+                  " beside W_enc of " + shape_text(weights.encoder.sizes()));
   };
   check("W_dec", weights.decoder, {latents, width});
   check("b_enc", weights.encoder_bias, {latents});
@@ -145,13 +165,15 @@ SaeWeights read_sae(const std::string& path) {
   return weights;
 }
 
-JumpReLUAutoencoder::JumpReLUAutoencoder(const InterventionSettings& settings) : LatentInterchange(settings, "jump_relu_autoencoder") {
+JumpReLUAutoencoder::JumpReLUAutoencoder(const InterventionSettings& settings)
+    : LatentInterchange(settings, "jump_relu_autoencoder") {
   const std::string path = std::get<std::string>(settings.options.at("weights"));
   std::optional<SaeWeights> weights;
   if (!path.empty()) weights = read_sae(path);
   std::optional<std::int64_t> count = settings.low_rank_dimension ? settings.low_rank_dimension : settings.latent_dim;
   if (!count && weights) count = weights->encoder.size(1);
-  if (!count) throw ConfigError("jump_relu_autoencoder needs low_rank_dimension, its number of latents, or a file in weights");
+  if (!count)
+    throw ConfigError("jump_relu_autoencoder needs low_rank_dimension, its number of latents, or a file in weights");
   latent_width_ = *count;
   check_latents();
   w_enc = register_parameter("W_enc", torch::zeros({width_, latent_width_}));
@@ -167,12 +189,15 @@ Tensor JumpReLUAutoencoder::encode(const Tensor& value) const {
   return torch::relu(before) * (before > threshold).to(before.scalar_type());
 }
 
-Tensor JumpReLUAutoencoder::decode(const Tensor& latent) const { return latent.matmul(w_dec) + b_dec; }
+Tensor JumpReLUAutoencoder::decode(const Tensor& latent) const {
+  return latent.matmul(w_dec) + b_dec;
+}
 
 void JumpReLUAutoencoder::set_weights(const SaeWeights& weights) {
   const std::vector<std::int64_t> expected{width_, latent_width_};
   if (weights.encoder.sizes() != expected) {
-    throw PlanError("jump_relu_autoencoder: W_enc has shape " + shape_text(weights.encoder.sizes()) + ", this site and config make it " + shape_text(expected));
+    throw PlanError("jump_relu_autoencoder: W_enc has shape " + shape_text(weights.encoder.sizes()) +
+                    ", this site and config make it " + shape_text(expected));
   }
   const torch::NoGradGuard no_grad;
   w_enc.copy_(weights.encoder);

@@ -56,9 +56,11 @@ class Skip : public Intervention {
 
 class Noise : public Intervention {
  public:
-  explicit Noise(const InterventionSettings& settings) : Intervention(settings), level_(std::get<double>(settings.options.at("level"))) {
+  explicit Noise(const InterventionSettings& settings)
+      : Intervention(settings), level_(std::get<double>(settings.options.at("level"))) {
     const std::int64_t seed = std::get<std::int64_t>(settings.options.at("seed"));
-    if (seed < 0 || seed > 0xffffffffLL) throw ConfigError("noise: seed is " + std::to_string(seed) + ", expected 0 to 4294967295 as numpy does");
+    if (seed < 0 || seed > 0xffffffffLL)
+      throw ConfigError("noise: seed is " + std::to_string(seed) + ", expected 0 to 4294967295 as numpy does");
     seed_ = static_cast<std::uint32_t>(seed);
   }
   Traits traits() const override { return {.needs_source = false}; }
@@ -90,64 +92,118 @@ std::shared_ptr<Intervention> build(const InterventionSettings& settings) {
 }
 
 auto build_swap(SwapMode mode) {
-  return [mode](const InterventionSettings& settings) -> std::shared_ptr<Intervention> { return std::make_shared<Swap>(settings, mode); };
+  return [mode](const InterventionSettings& settings) -> std::shared_ptr<Intervention> {
+    return std::make_shared<Swap>(settings, mode);
+  };
 }
 
 auto build_rotated(bool low_rank) {
-  return [low_rank](const InterventionSettings& settings) -> std::shared_ptr<Intervention> { return std::make_shared<RotatedSpace>(settings, low_rank); };
+  return [low_rank](const InterventionSettings& settings) -> std::shared_ptr<Intervention> {
+    return std::make_shared<RotatedSpace>(settings, low_rank);
+  };
 }
 
 OptionInfo seed() {
-  return {"seed", OptionType::kInteger, OptionValue(std::int64_t{-1}), "Seed of the starting weights; -1 draws them from LibTorch's global generator."};
+  return {"seed", OptionType::kInteger, OptionValue(std::int64_t{-1}),
+          "Seed of the starting weights; -1 draws them from LibTorch's global generator."};
 }
 OptionInfo map() {
-  return {"map", OptionType::kString, OptionValue(std::string("auto")), "How parameters become a rotation: householder, matrix_exponential, cayley, or auto for the fastest."};
+  return {"map", OptionType::kString, OptionValue(std::string("auto")),
+          "How parameters become a rotation: householder, matrix_exponential, cayley, or auto for the fastest."};
 }
 OptionInfo latents() {
-  return {"latents", OptionType::kTensor, OptionValue(torch::Tensor()), "The latents to exchange; without it all, or as many leading ones as intervention_dimensions says."};
+  return {"latents", OptionType::kTensor, OptionValue(torch::Tensor()),
+          "The latents to exchange; without it all, or as many leading ones as intervention_dimensions says."};
 }
 OptionInfo temperature(double value) {
-  return {"temperature", OptionType::kNumber, OptionValue(value), "Softness of the mask: lower is sharper; a constant, which a training schedule may move."};
+  return {"temperature", OptionType::kNumber, OptionValue(value),
+          "Softness of the mask: lower is sharper; a constant, which a training schedule may move."};
 }
 
 }  // namespace
 
 void register_builtin_interventions(InterventionRegistry& registry) {
-  registry.add({"vanilla", "Interchange: the source's value in place of the base's.", {}, build_swap(SwapMode::kInterchange), {"VanillaIntervention", "interchange"}});
+  registry.add({"vanilla",
+                "Interchange: the source's value in place of the base's.",
+                {},
+                build_swap(SwapMode::kInterchange),
+                {"VanillaIntervention", "interchange"}});
   registry.add({"addition", "Adds the source's value.", {}, build_swap(SwapMode::kAdd), {"AdditionIntervention"}});
-  registry.add({"subtraction", "Takes the source's value away.", {}, build_swap(SwapMode::kSubtract), {"SubtractionIntervention"}});
+  registry.add({"subtraction",
+                "Takes the source's value away.",
+                {},
+                build_swap(SwapMode::kSubtract),
+                {"SubtractionIntervention"}});
   registry.add({"zero", "Zeros the value.", {}, build<Zero>, {"ZeroIntervention"}});
-  registry.add({"collect", "Reads the value and changes nothing; sees what was written before it.", {}, build<Collect>, {"CollectIntervention"}});
-  registry.add({"skip", "The input of the site's module, as the source run had it, in place of its output (of its input, at an input).", {}, build<Skip>, {"SkipIntervention"}});
+  registry.add({"collect",
+                "Reads the value and changes nothing; sees what was written before it.",
+                {},
+                build<Collect>,
+                {"CollectIntervention"}});
+  registry.add(
+      {"skip",
+       "The input of the site's module, as the source run had it, in place of its output (of its input, at an input).",
+       {},
+       build<Skip>,
+       {"SkipIntervention"}});
   registry.add({"noise",
                 "Adds numpy's RandomState(seed).randn(1, units, width) times a level, the same in every row and head.",
                 {{"seed", OptionType::kInteger, OptionValue(std::int64_t{1}), "Seed of numpy's RandomState."},
-                 {"level", OptionType::kNumber, OptionValue(0.13462981581687927), "What the standard normal draws are multiplied by."}},
+                 {"level", OptionType::kNumber, OptionValue(0.13462981581687927),
+                  "What the standard normal draws are multiplied by."}},
                 build<Noise>,
                 {"NoiseIntervention"}});
-  registry.add({"rotated_space", "Interchange in a learned basis, over the columns that subspaces or intervention_dimensions name (distributed alignment search).", {map(), seed()},
-                build_rotated(false), {"RotatedSpaceIntervention"}});
-  registry.add({"low_rank_rotated_space", "Interchange in a learned subspace of low_rank_dimension directions.", {map(), seed()}, build_rotated(true),
+  registry.add({"rotated_space",
+                "Interchange in a learned basis, over the columns that subspaces or intervention_dimensions name "
+                "(distributed alignment search).",
+                {map(), seed()},
+                build_rotated(false),
+                {"RotatedSpaceIntervention"}});
+  registry.add({"low_rank_rotated_space",
+                "Interchange in a learned subspace of low_rank_dimension directions.",
+                {map(), seed()},
+                build_rotated(true),
                 {"LowRankRotatedSpaceIntervention"}});
-  registry.add({"directions",
-                "Interchange along single learned directions, of which subspaces name those of each row; without subspaces all.",
-                {{"count", OptionType::kInteger, OptionValue(std::int64_t{1}), "How many directions there are."}, seed()},
-                build<Directions>,
-                {}});
-  registry.add({"boundless_rotated_space", "Interchange in a learned basis, over a learned number of its columns.", {map(), seed(), temperature(50)}, build<BoundlessRotatedSpace>,
+  registry.add(
+      {"directions",
+       "Interchange along single learned directions, of which subspaces name those of each row; without subspaces all.",
+       {{"count", OptionType::kInteger, OptionValue(std::int64_t{1}), "How many directions there are."}, seed()},
+       build<Directions>,
+       {}});
+  registry.add({"boundless_rotated_space",
+                "Interchange in a learned basis, over a learned number of its columns.",
+                {map(), seed(), temperature(50)},
+                build<BoundlessRotatedSpace>,
                 {"BoundlessRotatedSpaceIntervention"}});
-  registry.add({"sigmoid_mask_rotated_space", "Interchange in a learned basis under a learned mask over its columns.", {map(), seed(), temperature(50)},
-                build<SigmoidMaskRotatedSpace>, {"SigmoidMaskRotatedSpaceIntervention"}});
-  registry.add({"sigmoid_mask", "Interchange under a learned mask over the value's own columns.", {temperature(0.01)}, build<SigmoidMask>, {"SigmoidMaskIntervention"}});
+  registry.add({"sigmoid_mask_rotated_space",
+                "Interchange in a learned basis under a learned mask over its columns.",
+                {map(), seed(), temperature(50)},
+                build<SigmoidMaskRotatedSpace>,
+                {"SigmoidMaskRotatedSpaceIntervention"}});
+  registry.add({"sigmoid_mask",
+                "Interchange under a learned mask over the value's own columns.",
+                {temperature(0.01)},
+                build<SigmoidMask>,
+                {"SigmoidMaskIntervention"}});
   registry.add({"pca_rotated_space",
-                "Interchange along the principal components (low_rank_dimension of them) that were fitted to collected activations.",
-                {{"standardize", OptionType::kBool, OptionValue(true), "Whether a fit divides by the standard deviation of each column."}},
+                "Interchange along the principal components (low_rank_dimension of them) that were fitted to collected "
+                "activations.",
+                {{"standardize", OptionType::kBool, OptionValue(true),
+                  "Whether a fit divides by the standard deviation of each column."}},
                 build<PCARotatedSpace>,
                 {"PCARotatedSpaceIntervention"}});
-  registry.add({"autoencoder", "Interchange of the latents (latent_dim of them) of a learned autoencoder.", {latents(), seed()}, build<Autoencoder>, {"AutoencoderIntervention"}});
+  registry.add({"autoencoder",
+                "Interchange of the latents (latent_dim of them) of a learned autoencoder.",
+                {latents(), seed()},
+                build<Autoencoder>,
+                {"AutoencoderIntervention"}});
   registry.add({"jump_relu_autoencoder",
                 "Interchange of the latents of a JumpReLU sparse autoencoder.",
-                {{"weights", OptionType::kString, OptionValue(std::string()), "A .safetensors or .npz file with W_enc, W_dec, b_enc, b_dec and threshold, looked up from the folder of the config.", true}, latents()},
+                {{"weights", OptionType::kString, OptionValue(std::string()),
+                  "A .safetensors or .npz file with W_enc, W_dec, b_enc, b_dec and threshold, looked up from the "
+                  "folder of the config.",
+                  true},
+                 latents()},
                 build<JumpReLUAutoencoder>,
                 {"JumpReLUAutoencoderIntervention"}});
 }

@@ -10,11 +10,16 @@ namespace vene {
 
 std::string option_type_name(OptionType type) {
   switch (type) {
-    case OptionType::kBool: return "true or false";
-    case OptionType::kInteger: return "an integer";
-    case OptionType::kNumber: return "a number";
-    case OptionType::kString: return "a text";
-    case OptionType::kTensor: return "a nested list of numbers";
+    case OptionType::kBool:
+      return "true or false";
+    case OptionType::kInteger:
+      return "an integer";
+    case OptionType::kNumber:
+      return "a number";
+    case OptionType::kString:
+      return "a text";
+    case OptionType::kTensor:
+      return "a nested list of numbers";
   }
   return "?";
 }
@@ -22,11 +27,14 @@ std::string option_type_name(OptionType type) {
 Intervention::Intervention(const InterventionSettings& settings)
     : source_representation_(settings.source_representation), subspace_partition_(settings.subspace_partition) {}
 
-void Intervention::set_source_representation(torch::Tensor value) { source_representation_ = std::move(value); }
+void Intervention::set_source_representation(torch::Tensor value) {
+  source_representation_ = std::move(value);
+}
 
 void Intervention::require_width(const InterventionSettings& settings, const char* name) {
   if (settings.width <= 0) {
-    throw PlanError(std::string(name) + " is made for the width of its site, which is not known at a bare path; name the component");
+    throw PlanError(std::string(name) +
+                    " is made for the width of its site, which is not known at a bare path; name the component");
   }
   width_ = settings.width;
 }
@@ -41,7 +49,8 @@ NamedTensors Intervention::state() const {
 void Intervention::restore(const NamedTensors& state, const std::string& where) {
   const torch::NoGradGuard no_grad;
   std::map<std::string, torch::Tensor> given(state.begin(), state.end());
-  // pyvene's bookkeeping: the width is the model's, the interchanged columns stand in config.json, a population counts 0, 1, 2 ...
+  // pyvene's bookkeeping: the width is the model's, the interchanged columns stand in config.json, a population counts
+  // 0, 1, 2 ...
   for (const char* name : {"embed_dim", "interchange_dim", "intervention_population"}) given.erase(name);
   std::vector<std::string> names;
   for (auto& [name, tensor] : this->state()) {
@@ -49,12 +58,15 @@ void Intervention::restore(const NamedTensors& state, const std::string& where) 
     const auto found = given.find(name);
     if (found == given.end()) throw IoError(where + ": the tensor '" + name + "' is missing");
     if (found->second.sizes() != tensor.sizes()) {
-      throw IoError(where + ": the tensor '" + name + "' has shape " + shape_text(found->second.sizes()) + ", expected " + shape_text(tensor.sizes()));
+      throw IoError(where + ": the tensor '" + name + "' has shape " + shape_text(found->second.sizes()) +
+                    ", expected " + shape_text(tensor.sizes()));
     }
     tensor.copy_(found->second);
     given.erase(found);
   }
-  if (!given.empty()) throw IoError(where + ": the intervention has no tensor '" + given.begin()->first + "'" + name_hint(given.begin()->first, names));
+  if (!given.empty())
+    throw IoError(where + ": the intervention has no tensor '" + given.begin()->first + "'" +
+                  name_hint(given.begin()->first, names));
 }
 
 NamedTensors Intervention::pyvene_state() const {
@@ -91,8 +103,12 @@ const Firing& current_firing() {
 }
 
 namespace detail {
-FiringGuard::FiringGuard(Firing firing) : firing_(std::move(firing)), outer_(serving) { serving = &firing_; }
-FiringGuard::~FiringGuard() { serving = outer_; }
+FiringGuard::FiringGuard(Firing firing) : firing_(std::move(firing)), outer_(serving) {
+  serving = &firing_;
+}
+FiringGuard::~FiringGuard() {
+  serving = outer_;
+}
 }  // namespace detail
 
 std::shared_ptr<Intervention> make_lambda(InterventionFunction function, Traits traits) {

@@ -10,7 +10,8 @@ namespace vene {
 NumpyRandomState::NumpyRandomState(std::uint32_t seed) {
   // init_genrand of Matsumoto and Nishimura, which numpy's legacy seeding of an integer uses.
   state_[0] = seed;
-  for (std::uint32_t i = 1; i < state_.size(); ++i) state_[i] = 1812433253U * (state_[i - 1] ^ (state_[i - 1] >> 30)) + i;
+  for (std::uint32_t i = 1; i < state_.size(); ++i)
+    state_[i] = 1812433253U * (state_[i - 1] ^ (state_[i - 1] >> 30)) + i;
 }
 
 std::uint32_t NumpyRandomState::next() {
@@ -62,6 +63,8 @@ torch::Tensor NumpyRandomState::randn(const std::vector<std::int64_t>& shape) {
   return values;
 }
 
-torch::Tensor numpy_randn(std::uint32_t seed, const std::vector<std::int64_t>& shape) { return NumpyRandomState(seed).randn(shape); }
+torch::Tensor numpy_randn(std::uint32_t seed, const std::vector<std::int64_t>& shape) {
+  return NumpyRandomState(seed).randn(shape);
+}
 
 }  // namespace vene

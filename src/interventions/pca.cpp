@@ -11,11 +11,13 @@ namespace vene {
 
 using torch::Tensor;
 
-PCARotatedSpace::PCARotatedSpace(const InterventionSettings& settings) : Intervention(settings), standardize_(std::get<bool>(settings.options.at("standardize"))) {
+PCARotatedSpace::PCARotatedSpace(const InterventionSettings& settings)
+    : Intervention(settings), standardize_(std::get<bool>(settings.options.at("standardize"))) {
   require_width(settings, "pca_rotated_space");
   const std::int64_t components = settings.low_rank_dimension.value_or(width_);
   if (components > width_) {
-    throw ConfigError("low_rank_dimension " + std::to_string(components) + " does not fit a width of " + std::to_string(width_) + "; expected 1 to " + std::to_string(width_));
+    throw ConfigError("low_rank_dimension " + std::to_string(components) + " does not fit a width of " +
+                      std::to_string(width_) + "; expected 1 to " + std::to_string(width_));
   }
   pca_components = register_buffer("pca_components", torch::zeros({components, width_}));
   pca_mean = register_buffer("pca_mean", torch::zeros({width_}));
@@ -23,30 +25,37 @@ PCARotatedSpace::PCARotatedSpace(const InterventionSettings& settings) : Interve
 }
 
 Tensor PCARotatedSpace::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
-  if (!fitted_) throw PlanError("pca_rotated_space ran before it was fitted; call fit with collected activations, or load one that was");
+  if (!fitted_)
+    throw PlanError(
+        "pca_rotated_space ran before it was fitted; call fit with collected activations, or load one that was");
   auto rotated = [&](const Tensor& x) { return ((x - pca_mean) / pca_std).matmul(pca_components.t()); };
   const Tensor x = base.to(pca_mean.scalar_type());
-  const Tensor swapped = swap(rotated(x), rotated(broadcast_source(x, source)), subspace, SwapMode::kInterchange, interchange_dim);
+  const Tensor swapped =
+      swap(rotated(x), rotated(broadcast_source(x, source)), subspace, SwapMode::kInterchange, interchange_dim);
   return (swapped.matmul(pca_components) * pca_std + pca_mean).to(base.scalar_type());
 }
 
 void PCARotatedSpace::fit(const Tensor& activations) {
   const torch::NoGradGuard no_grad;
   if (activations.dim() < 2 || activations.size(-1) != width_) {
-    throw PlanError("pca_rotated_space: activations of shape " + shape_text(activations.sizes()) + ", expected [rows, " + std::to_string(width_) + "]");
+    throw PlanError("pca_rotated_space: activations of shape " + shape_text(activations.sizes()) +
+                    ", expected [rows, " + std::to_string(width_) + "]");
   }
   const Tensor rows = activations.detach().reshape({-1, width_}).to(pca_mean.device(), torch::kFloat64);
   const std::int64_t components = pca_components.size(0);
   if (rows.size(0) < std::max<std::int64_t>(components, 2)) {
-    throw PlanError("pca_rotated_space: " + std::to_string(rows.size(0)) + " rows of activations for " + std::to_string(components) + " components; expected at least " +
+    throw PlanError("pca_rotated_space: " + std::to_string(rows.size(0)) + " rows of activations for " +
+                    std::to_string(components) + " components; expected at least " +
                     std::to_string(std::max<std::int64_t>(components, 2)));
   }
-  if (!rows.isfinite().all().item<bool>()) throw PlanError("pca_rotated_space: the activations hold values that are not finite numbers");
+  if (!rows.isfinite().all().item<bool>())
+    throw PlanError("pca_rotated_space: the activations hold values that are not finite numbers");
   const Tensor mean = rows.mean(0);
   Tensor deviation = torch::ones_like(mean);
   if (standardize_) {
     deviation = (rows - mean).pow(2).mean(0).sqrt();
-    deviation = torch::where(deviation > 0, deviation, torch::ones_like(deviation));  // a constant column stays as it is
+    deviation =
+        torch::where(deviation > 0, deviation, torch::ones_like(deviation));  // a constant column stays as it is
   }
   const auto [u, s, vh] = torch::linalg_svd((rows - mean) / deviation, /*full_matrices=*/false);
   Tensor chosen = vh.slice(0, 0, components);

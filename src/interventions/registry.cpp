@@ -11,9 +11,20 @@ namespace {
 
 // Keys of a representation in JSON that an option may not be named like.
 const std::vector<std::string>& reserved_names() {
-  static const std::vector<std::string> kNames{"layer", "component", "unit", "max_number_of_units", "low_rank_dimension", "intervention_type", "intervention",
-                                               "subspace_partition", "group_key", "intervention_link_key", "moe_key", "source_representation",
-                                               "hidden_source_representation", "latent_dim"};
+  static const std::vector<std::string> kNames{"layer",
+                                               "component",
+                                               "unit",
+                                               "max_number_of_units",
+                                               "low_rank_dimension",
+                                               "intervention_type",
+                                               "intervention",
+                                               "subspace_partition",
+                                               "group_key",
+                                               "intervention_link_key",
+                                               "moe_key",
+                                               "source_representation",
+                                               "hidden_source_representation",
+                                               "latent_dim"};
   return kNames;
 }
 
@@ -43,7 +54,8 @@ void InterventionRegistry::add(InterventionInfo info) {
   for (const OptionInfo& option : info.options) {
     const auto& reserved = reserved_names();
     if (std::find(reserved.begin(), reserved.end(), option.name) != reserved.end()) {
-      throw ConfigError("intervention '" + info.name + "': option '" + option.name + "' is named like a field of RepresentationConfig");
+      throw ConfigError("intervention '" + info.name + "': option '" + option.name +
+                        "' is named like a field of RepresentationConfig");
     }
   }
   const std::lock_guard<std::mutex> lock(mutex_);

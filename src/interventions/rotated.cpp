@@ -17,7 +17,8 @@ constexpr const char* kRotation = "rotate_layer";
 
 std::int64_t rank_of(const InterventionSettings& settings, bool low_rank) {
   if (!low_rank) return settings.width;
-  if (!settings.low_rank_dimension) throw ConfigError("low_rank_rotated_space needs low_rank_dimension, the number of columns of its rotation");
+  if (!settings.low_rank_dimension)
+    throw ConfigError("low_rank_rotated_space needs low_rank_dimension, the number of columns of its rotation");
   return *settings.low_rank_dimension;
 }
 
@@ -32,7 +33,8 @@ Tensor temperature_option(const InterventionSettings& settings) {
 RotatedSpace::RotatedSpace(const InterventionSettings& settings, bool low_rank) : Intervention(settings) {
   require_width(settings, "a rotation");
   const std::int64_t rank = rank_of(settings, low_rank);
-  rotation = Rotation(width_, rank, parse_rotation_map(std::get<std::string>(settings.options.at("map")), width_, rank), std::get<std::int64_t>(settings.options.at("seed")));
+  rotation = Rotation(width_, rank, parse_rotation_map(std::get<std::string>(settings.options.at("map")), width_, rank),
+                      std::get<std::int64_t>(settings.options.at("seed")));
   register_module(kRotation, rotation);
 }
 
@@ -52,8 +54,10 @@ Tensor RotatedSpace::forward(const Tensor& base, const Tensor& source, const Sub
   return mixed(base, source, w, column_mask(subspace, base.dim(), rank, w.options()));
 }
 
-Tensor RotatedSpace::weighed(const Tensor& base, const Tensor& source, const Tensor& weights, const Subspace& subspace) const {
-  const Tensor limited = subspace.all() ? weights : weights * column_mask(subspace, base.dim(), width_, weights.options());
+Tensor RotatedSpace::weighed(const Tensor& base, const Tensor& source, const Tensor& weights,
+                             const Subspace& subspace) const {
+  const Tensor limited =
+      subspace.all() ? weights : weights * column_mask(subspace, base.dim(), width_, weights.options());
   return mixed(base, source, rotation->weight(), limited);
 }
 
@@ -125,7 +129,8 @@ Tensor SigmoidMaskRotatedSpace::forward(const Tensor& base, const Tensor& source
 
 Directions::Directions(const InterventionSettings& settings) : Intervention(settings) {
   require_width(settings, "a bank of directions");
-  const std::int64_t count = std::get<std::int64_t>(settings.options.at("count")), seed = std::get<std::int64_t>(settings.options.at("seed"));
+  const std::int64_t count = std::get<std::int64_t>(settings.options.at("count")),
+                     seed = std::get<std::int64_t>(settings.options.at("seed"));
   if (count < 1) throw ConfigError("directions: count is " + std::to_string(count) + ", expected at least 1");
   const torch::NoGradGuard no_grad;
   std::optional<at::Generator> generator;

@@ -14,13 +14,19 @@ namespace {
 
 using torch::Tensor;
 
-Tensor leading_identity(const Tensor& like) { return torch::eye(like.size(0), like.size(1), like.options()); }
+Tensor leading_identity(const Tensor& like) {
+  return torch::eye(like.size(0), like.size(1), like.options());
+}
 
 // What the parameter's lower triangle says.
-Tensor lower(const Tensor& x) { return x.tril(-1); }
+Tensor lower(const Tensor& x) {
+  return x.tril(-1);
+}
 
 // Reflectors: columns with ones on the diagonal and zeros above it.
-Tensor reflectors(const Tensor& x) { return lower(x) + leading_identity(x); }
+Tensor reflectors(const Tensor& x) {
+  return lower(x) + leading_identity(x);
+}
 
 // H_0 H_1 ... = I - V T V' (compact WY). T's inverse is V'V's upper triangle with half its diagonal.
 Tensor inverse_factor(const Tensor& v) {
@@ -41,7 +47,8 @@ Tensor householder(const Tensor& x) {
   return v.matmul(torch::linalg_solve_triangular(inverse_factor(v), top, /*upper=*/true)) - leading_identity(x);
 }
 
-// A = L E' - E L' = U V' with U = [L, E], V = [E, -L]: what is wanted of a function of A needs its 2 rank x 2 rank core V'U alone.
+// A = L E' - E L' = U V' with U = [L, E], V = [E, -L]: what is wanted of a function of A needs its 2 rank x 2 rank core
+// V'U alone.
 struct LowRankSkew {
   explicit LowRankSkew(const Tensor& x) {
     const Tensor l = lower(x);
@@ -76,15 +83,18 @@ Tensor matrix_exponential(const Tensor& x) {
     const Tensor l = lower(x);
     const Tensor q = torch::matrix_exp(l - l.t());
     if (x.scalar_type() == torch::kFloat64) return q;
-    // The squarings lose digits. A Newton step towards the nearest orthogonal matrix brings them back: an error e becomes e^2.
+    // The squarings lose digits. A Newton step towards the nearest orthogonal matrix brings them back: an error e
+    // becomes e^2.
     return 1.5 * q - 0.5 * q.matmul(q.t().matmul(q));
   }
-  // exp(UV')E = E + U f(V'U) V'E with f(M) = (exp(M) - I) / M, read off the exponential of [[M, V'E], [0, 0]]. The core is far from
-  // normal where X is large, so that single precision would lose the orthogonality.
+  // exp(UV')E = E + U f(V'U) V'E with f(M) = (exp(M) - I) / M, read off the exponential of [[M, V'E], [0, 0]]. The core
+  // is far from normal where X is large, so that single precision would lose the orthogonality.
   const Tensor wide = x.to(torch::kFloat64);
   const LowRankSkew a(wide);
-  const Tensor block = torch::cat({torch::cat({a.core, a.start}, 1), torch::zeros({rank, 3 * rank}, wide.options())}, 0);
-  return (leading_identity(wide) + a.u.matmul(torch::matrix_exp(block).slice(0, 0, 2 * rank).slice(1, 2 * rank))).to(x.scalar_type());
+  const Tensor block =
+      torch::cat({torch::cat({a.core, a.start}, 1), torch::zeros({rank, 3 * rank}, wide.options())}, 0);
+  return (leading_identity(wide) + a.u.matmul(torch::matrix_exp(block).slice(0, 0, 2 * rank).slice(1, 2 * rank)))
+      .to(x.scalar_type());
 }
 
 // A normal draw's Q, its columns' signs fixed as torch.nn.init.orthogonal_ fixes them.
@@ -95,7 +105,8 @@ Tensor orthogonal(const Tensor& draw) {
 
 bool is_orthogonal(const Tensor& w) {
   const Tensor error = w.t().matmul(w) - torch::eye(w.size(1), w.options());
-  return error.abs().max().item<double>() <= 100 * static_cast<double>(w.size(0)) * (w.scalar_type() == torch::kFloat64 ? 2.3e-16 : 1.2e-7);
+  return error.abs().max().item<double>() <=
+         100 * static_cast<double>(w.size(0)) * (w.scalar_type() == torch::kFloat64 ? 2.3e-16 : 1.2e-7);
 }
 
 Tensor find(const NamedTensors& state, const std::string& name) {
@@ -112,12 +123,15 @@ RotationMap parse_rotation_map(std::string_view name, std::int64_t width, std::i
   if (name == "matrix_exponential") return RotationMap::kMatrixExponential;
   if (name == "cayley") return RotationMap::kCayley;
   if (name == "auto") return rank < width ? RotationMap::kHouseholder : RotationMap::kCayley;
-  throw ConfigError("map: unknown map '" + std::string(name) + "'" + name_hint(name, {"auto", "householder", "matrix_exponential", "cayley"}));
+  throw ConfigError("map: unknown map '" + std::string(name) + "'" +
+                    name_hint(name, {"auto", "householder", "matrix_exponential", "cayley"}));
 }
 
-RotationImpl::RotationImpl(std::int64_t width, std::int64_t rank, RotationMap map, std::int64_t seed) : width_(width), rank_(rank), map_(map) {
+RotationImpl::RotationImpl(std::int64_t width, std::int64_t rank, RotationMap map, std::int64_t seed)
+    : width_(width), rank_(rank), map_(map) {
   if (width < 1 || rank < 1 || rank > width) {
-    throw ConfigError("low_rank_dimension " + std::to_string(rank) + " does not fit a width of " + std::to_string(width) + "; expected 1 to " + std::to_string(width));
+    throw ConfigError("low_rank_dimension " + std::to_string(rank) + " does not fit a width of " +
+                      std::to_string(width) + "; expected 1 to " + std::to_string(width));
   }
   const torch::NoGradGuard no_grad;
   std::optional<at::Generator> generator;
@@ -154,9 +168,12 @@ Tensor RotationImpl::from_base(const Tensor& coordinates) const {
 
 Tensor RotationImpl::coordinates() const {
   switch (map_) {
-    case RotationMap::kHouseholder: return householder(original_);
-    case RotationMap::kMatrixExponential: return matrix_exponential(original_);
-    case RotationMap::kCayley: return cayley(original_);
+    case RotationMap::kHouseholder:
+      return householder(original_);
+    case RotationMap::kMatrixExponential:
+      return matrix_exponential(original_);
+    case RotationMap::kCayley:
+      return cayley(original_);
   }
   return {};
 }
@@ -173,7 +190,8 @@ Tensor RotationImpl::weight() const {
 
 void RotationImpl::set_weight(const Tensor& weight) {
   if (weight.dim() != 2 || weight.size(0) != width_ || weight.size(1) != rank_) {
-    throw PlanError("a rotation's weight has shape " + shape_text(weight.sizes()) + ", expected [" + std::to_string(width_) + ", " + std::to_string(rank_) + "]");
+    throw PlanError("a rotation's weight has shape " + shape_text(weight.sizes()) + ", expected [" +
+                    std::to_string(width_) + ", " + std::to_string(rank_) + "]");
   }
   const torch::NoGradGuard no_grad;
   const Tensor start = weight.detach().to(original_.options());
@@ -193,19 +211,24 @@ void RotationImpl::expect(const NamedTensors& state, const std::string& prefix, 
   const Tensor code = find(state, folder + "0.map");
   if (code.defined()) {
     const double value = code.item<double>();
-    if (value != 0 && value != 1 && value != 2) throw IoError(where + ": the rotation's map is number " + std::to_string(value) + ", expected 0, 1 or 2");
+    if (value != 0 && value != 1 && value != 2)
+      throw IoError(where + ": the rotation's map is number " + std::to_string(value) + ", expected 0, 1 or 2");
     map_ = static_cast<RotationMap>(static_cast<int>(value));
   } else {
     map_ = rank_ < width_ ? RotationMap::kHouseholder : RotationMap::kMatrixExponential;  // pyvene's
-    const bool fits = original.defined() && original.dim() == 2 && original.size(0) == width_ && original.size(1) == rank_;
+    const bool fits =
+        original.defined() && original.dim() == 2 && original.size(0) == width_ && original.size(1) == rank_;
     if (fits && rank_ < width_ && !(original.diagonal().trunc() == -1).all().item<bool>()) {
-      throw IoError(where + ": the diagonal of '" + folder + "original' is not -1 (weight decay does that in pyvene), which makes its rotation zero");
+      throw IoError(where + ": the diagonal of '" + folder +
+                    "original' is not -1 (weight decay does that in pyvene), which makes its rotation zero");
     }
   }
   code_.fill_(static_cast<std::int64_t>(map_));
   const std::vector<std::int64_t> square{width_, width_};
-  if (base.defined() && base.sizes() == square && base_.sizes() != square) base_.set_data(torch::empty(square, base_.options()));
-  if (base.defined() && base.sizes() != square && base_.sizes() == square && rank_ < width_) base_.set_data(torch::empty({width_, rank_}, base_.options()));
+  if (base.defined() && base.sizes() == square && base_.sizes() != square)
+    base_.set_data(torch::empty(square, base_.options()));
+  if (base.defined() && base.sizes() != square && base_.sizes() == square && rank_ < width_)
+    base_.set_data(torch::empty({width_, rank_}, base_.options()));
 }
 
 }  // namespace vene

@@ -22,12 +22,17 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
-// What the name of a temporary file begins with; cut, so that a long name does not become too long by what is added to it.
-std::string temporary_prefix(const std::string& path) { return "." + std::filesystem::path(path).filename().string().substr(0, 180) + "."; }
+// What the name of a temporary file begins with; cut, so that a long name does not become too long by what is added to
+// it.
+std::string temporary_prefix(const std::string& path) {
+  return "." + std::filesystem::path(path).filename().string().substr(0, 180) + ".";
+}
 
-// The lock says that a process is still writing the file: the system drops it when that process ends, however it ends. A file system
-// without locks refuses with another error than EWOULDBLOCK.
-bool lock(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0; }
+// The lock says that a process is still writing the file: the system drops it when that process ends, however it ends.
+// A file system without locks refuses with another error than EWOULDBLOCK.
+bool lock(int descriptor) {
+  return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+}
 
 bool still_named(int descriptor) {
   struct stat status {};
@@ -38,7 +43,8 @@ bool still_named(int descriptor) {
 void remove_left_behind(const std::string& path) {
   const std::string prefix = temporary_prefix(path);
   std::error_code ignored;
-  for (std::filesystem::directory_iterator entry(folder_of(path), ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+  for (std::filesystem::directory_iterator entry(folder_of(path), ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
     const std::string name = entry->path().filename().string();
     if (!name.starts_with(prefix) || !name.ends_with(".tmp") || name.size() < prefix.size() + 4) continue;
     const std::string middle = name.substr(prefix.size(), name.size() - prefix.size() - 4);
@@ -54,7 +60,8 @@ void remove_left_behind(const std::string& path) {
 int open_temporary(const std::string& path, std::string& temporary) {
   static std::atomic<unsigned> counter{0};
   for (int attempt = 0;; ++attempt) {
-    const std::string unique = temporary_prefix(path) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    const std::string unique =
+        temporary_prefix(path) + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
     temporary = (std::filesystem::path(folder_of(path)) / unique).string();
     const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor < 0) {

@@ -6,8 +6,8 @@
 namespace vene::io {
 
 /// A file that appears under its name only when complete: written beside it under a temporary name, flushed to disk,
-/// renamed. Destroyed without `finish`, it leaves nothing behind and the old file as it was. A path that exists and is no
-/// regular file (a device, a pipe) is written straight through, as there is nothing to rename over.
+/// renamed. Destroyed without `finish`, it leaves nothing behind and the old file as it was. A path that exists and is
+/// no regular file (a device, a pipe) is written straight through, as there is nothing to rename over.
 class AtomicFile {
  public:
   /// IoError if the folder is missing or cannot be written, or if the path names a folder.

@@ -23,7 +23,9 @@ std::string in_quotes(std::string_view name) {
   return text + "'";
 }
 
-void fail(const std::string& path, const std::string& what) { throw IoError(in_quotes(path) + ": " + what); }
+void fail(const std::string& path, const std::string& what) {
+  throw IoError(in_quotes(path) + ": " + what);
+}
 
 void fail_with_errno(const std::string& verb, const std::string& path, int error_number) {
   throw IoError("cannot " + verb + " " + in_quotes(path) + ": " + std::generic_category().message(error_number));

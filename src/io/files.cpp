@@ -21,7 +21,8 @@ std::string read_file(const std::string& path) {
   if (descriptor < 0) fail_with_errno("read", path, errno);
   struct stat status {};
   std::string content;
-  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode)) content.reserve(static_cast<std::size_t>(status.st_size));
+  if (::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode))
+    content.reserve(static_cast<std::size_t>(status.st_size));
   // Read to the end rather than to the size that the file claims: pipes and /proc claim none.
   char piece[1 << 16];
   for (;;) {

@@ -18,7 +18,8 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "GGUF is read and written as it lies in memory");
 
 constexpr std::string_view kMagic = "GGUF", kPrefix = "direction.";
-constexpr std::uint32_t kVersion = 3, kUint32 = 4, kInt32 = 5, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kLastType = 12;
+constexpr std::uint32_t kVersion = 3, kUint32 = 4, kInt32 = 5, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11,
+                        kLastType = 12;
 constexpr std::uint32_t kF32 = 0, kF16 = 1;
 constexpr std::uint64_t kDefaultAlignment = 32;
 constexpr std::int64_t kMostLayers = 100'000;
@@ -46,9 +47,12 @@ class Reader {
   }
   std::string_view text(const std::string& what) { return take(number<std::uint64_t>(what), what); }
   /// A count of things that take at least `each` bytes, so that a damaged one cannot ask for much.
-  std::uint64_t count(std::uint64_t each, const std::string& what) { return bounded(number<std::uint64_t>(what), each, what); }
+  std::uint64_t count(std::uint64_t each, const std::string& what) {
+    return bounded(number<std::uint64_t>(what), each, what);
+  }
   std::uint64_t bounded(std::uint64_t value, std::uint64_t each, const std::string& what) const {
-    if (value > (bytes_.size() - at_) / each) fail(path_, what + " is " + std::to_string(value) + ", more than the file has room for");
+    if (value > (bytes_.size() - at_) / each)
+      fail(path_, what + " is " + std::to_string(value) + ", more than the file has room for");
     return value;
   }
   /// Passes over a value; an array's elements too, but not arrays of arrays without end.
@@ -60,7 +64,8 @@ class Reader {
       if (depth > 2) fail(path_, what + " is an array nested too deep");
       const auto element = number<std::uint32_t>(what);
       if (element > kLastType) fail(path_, what + " is an array of the unknown type " + std::to_string(element));
-      const std::uint64_t size = count(std::max<std::size_t>(kSizes[element], 8 * (kSizes[element] == 0)), "the length of " + what);
+      const std::uint64_t size =
+          count(std::max<std::size_t>(kSizes[element], 8 * (kSizes[element] == 0)), "the length of " + what);
       if (kSizes[element] > 0) {
         take(size * kSizes[element], what);
       } else {
@@ -73,11 +78,16 @@ class Reader {
   /// An integer of any width.
   std::uint64_t integer(std::uint32_t type, const std::string& what) {
     switch (type) {
-      case kUint32: return number<std::uint32_t>(what);
-      case kInt32: return non_negative(number<std::int32_t>(what), what);
-      case kUint64: return number<std::uint64_t>(what);
-      case kInt64: return non_negative(number<std::int64_t>(what), what);
-      default: fail(path_, what + " is not an integer");
+      case kUint32:
+        return number<std::uint32_t>(what);
+      case kInt32:
+        return non_negative(number<std::int32_t>(what), what);
+      case kUint64:
+        return number<std::uint64_t>(what);
+      case kInt64:
+        return non_negative(number<std::int64_t>(what), what);
+      default:
+        fail(path_, what + " is not an integer");
     }
   }
   std::size_t at() const { return at_; }
@@ -100,9 +110,11 @@ struct Entry {
 
 std::int64_t layer_of(const std::string& path, std::string_view name) {
   const std::string_view digits = name.substr(std::min(name.size(), kPrefix.size()));
-  const bool number = name.starts_with(kPrefix) && !digits.empty() && digits.size() < 7 && digits.find_first_not_of("0123456789") == std::string_view::npos;
+  const bool number = name.starts_with(kPrefix) && !digits.empty() && digits.size() < 7 &&
+                      digits.find_first_not_of("0123456789") == std::string_view::npos;
   const std::int64_t layer = number ? std::stoll(std::string(digits)) : -1;
-  if (layer < 0 || layer > kMostLayers) fail(path, "tensor " + in_quotes(name) + " is no part of a control vector; expected names such as 'direction.3'");
+  if (layer < 0 || layer > kMostLayers)
+    fail(path, "tensor " + in_quotes(name) + " is no part of a control vector; expected names such as 'direction.3'");
   return layer;
 }
 
@@ -114,7 +126,8 @@ Entry read_entry(Reader& reader, const std::string& path) {
   if (dimensions != 1) fail(path, what + " has " + std::to_string(dimensions) + " dimensions; a direction has 1");
   entry.width = reader.number<std::uint64_t>(what);
   entry.type = reader.number<std::uint32_t>(what);
-  if (entry.type != kF32 && entry.type != kF16) fail(path, what + " is of type " + std::to_string(entry.type) + "; expected F32 (0) or F16 (1)");
+  if (entry.type != kF32 && entry.type != kF16)
+    fail(path, what + " is of type " + std::to_string(entry.type) + "; expected F32 (0) or F16 (1)");
   entry.offset = reader.number<std::uint64_t>(what);
   return entry;
 }
@@ -128,9 +141,11 @@ ControlVector read_control_vector(const std::string& path) {
   if (!file->bytes().starts_with(kMagic)) fail(path, "is not a GGUF file: it does not start with 'GGUF'");
   reader.take(kMagic.size(), "its first bytes");
   const auto version = reader.number<std::uint32_t>("the version");
-  if (version < 2 || version > kVersion) fail(path, "is GGUF of version " + std::to_string(version) + "; expected 2 or 3, little-endian");
+  if (version < 2 || version > kVersion)
+    fail(path, "is GGUF of version " + std::to_string(version) + "; expected 2 or 3, little-endian");
   const std::uint64_t tensors = reader.count(8 + 4 + 8 + 4 + 8, "the number of tensors");
-  const std::uint64_t pairs = reader.bounded(reader.number<std::uint64_t>("the number of keys"), 8 + 4 + 1, "the number of keys");
+  const std::uint64_t pairs =
+      reader.bounded(reader.number<std::uint64_t>("the number of keys"), 8 + 4 + 1, "the number of keys");
   ControlVector vector;
   std::string architecture;
   std::uint64_t alignment = kDefaultAlignment;
@@ -148,13 +163,15 @@ ControlVector read_control_vector(const std::string& path) {
       vector.model_hint = reader.text(what);
     } else if (key == "general.alignment") {
       alignment = reader.integer(type, what);
-      if (alignment < 8 || alignment > (1U << 20) || !std::has_single_bit(alignment)) fail(path, what + " is " + std::to_string(alignment) + "; expected a power of two from 8 on");
+      if (alignment < 8 || alignment > (1U << 20) || !std::has_single_bit(alignment))
+        fail(path, what + " is " + std::to_string(alignment) + "; expected a power of two from 8 on");
     } else {
       reader.skip(type, what);
     }
   }
   if (architecture != "controlvector") {
-    fail(path, "is a GGUF file of architecture " + in_quotes(architecture) + ", not a control vector (\"controlvector\")");
+    fail(path,
+         "is a GGUF file of architecture " + in_quotes(architecture) + ", not a control vector (\"controlvector\")");
   }
   std::vector<Entry> entries;
   for (std::uint64_t i = 0; i < tensors; ++i) entries.push_back(read_entry(reader, path));
@@ -163,13 +180,18 @@ ControlVector read_control_vector(const std::string& path) {
   for (const Entry& entry : entries) {
     const std::string what = "tensor 'direction." + std::to_string(entry.layer) + "'";
     if (entry.width != entries[0].width || entry.width == 0) {
-      fail(path, what + " is " + std::to_string(entry.width) + " wide, tensor 'direction." + std::to_string(entries[0].layer) + "' " + std::to_string(entries[0].width));
+      fail(path, what + " is " + std::to_string(entry.width) + " wide, tensor 'direction." +
+                     std::to_string(entries[0].layer) + "' " + std::to_string(entries[0].width));
     }
-    if (entry.offset % alignment != 0) fail(path, what + " starts at byte " + std::to_string(entry.offset) + ", not at a multiple of " + std::to_string(alignment));
+    if (entry.offset % alignment != 0)
+      fail(path, what + " starts at byte " + std::to_string(entry.offset) + ", not at a multiple of " +
+                     std::to_string(alignment));
     const std::uint64_t each = entry.type == kF32 ? 4 : 2;
-    if (begin > size || entry.offset > size - begin || entry.width > (size - begin - entry.offset) / each) fail(path, what + " reaches beyond the end of the file: it was cut or is damaged");
+    if (begin > size || entry.offset > size - begin || entry.width > (size - begin - entry.offset) / each)
+      fail(path, what + " reaches beyond the end of the file: it was cut or is damaged");
     const auto dtype = entry.type == kF32 ? torch::kFloat32 : torch::kFloat16;
-    const torch::Tensor view = torch::from_blob(file->data() + begin + entry.offset, {static_cast<std::int64_t>(entry.width)}, dtype);
+    const torch::Tensor view =
+        torch::from_blob(file->data() + begin + entry.offset, {static_cast<std::int64_t>(entry.width)}, dtype);
     torch::Tensor direction = entry.type == kF32 ? view.clone() : view.to(torch::kFloat32);
     if (!vector.directions.emplace(entry.layer, std::move(direction)).second) fail(path, what + " is there twice");
   }
@@ -208,7 +230,8 @@ void write_control_vector(const std::string& path, const ControlVector& vector) 
   for (const auto& [layer, direction] : vector.directions) {
     const std::string what = "the direction of layer " + std::to_string(layer);
     if (layer < 1 || layer > kMostLayers) fail(path, what + " cannot be written: the format counts layers from 1");
-    if (!direction.defined() || direction.dim() != 1 || direction.numel() != width || width == 0) fail(path, what + " is not [" + std::to_string(width) + "], as that of the first layer is");
+    if (!direction.defined() || direction.dim() != 1 || direction.numel() != width || width == 0)
+      fail(path, what + " is not [" + std::to_string(width) + "], as that of the first layer is");
   }
   Writer writer;
   writer.bytes() += kMagic;

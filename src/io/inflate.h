@@ -7,7 +7,8 @@
 
 namespace vene::io {
 
-/// Undoes deflate (RFC 1951), by zlib. Empty where the data is damaged, does not come to exactly `size` bytes, or is beyond 4 GB.
+/// Undoes deflate (RFC 1951), by zlib. Empty where the data is damaged, does not come to exactly `size` bytes, or is
+/// beyond 4 GB.
 std::optional<std::string> inflate(std::string_view data, std::size_t size);
 
 }  // namespace vene::io

@@ -29,7 +29,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
   }
   ::close(descriptor);
   if (!known) fail_with_errno("open", path, stat_error);
-  if (!S_ISREG(status.st_mode)) fail(path, S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file");
+  if (!S_ISREG(status.st_mode))
+    fail(path, S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file");
   if (map_error != 0) fail_with_errno("map", path, map_error);
   return std::shared_ptr<const MappedFile>(
       new MappedFile(path, static_cast<char*>(address), static_cast<std::size_t>(status.st_size)));

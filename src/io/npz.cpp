@@ -43,7 +43,8 @@ class Zip {
     for (std::uint64_t i = 0; i < count; ++i) {
       need(at, 46);
       if (bytes_.substr(at, 4) != "PK\1\2") fail(path_, "has a damaged zip directory");
-      Member member{"", number(bytes_, at + 10, 2), number(bytes_, at + 20, 4), number(bytes_, at + 24, 4), number(bytes_, at + 42, 4)};
+      Member member{"", number(bytes_, at + 10, 2), number(bytes_, at + 20, 4), number(bytes_, at + 24, 4),
+                    number(bytes_, at + 42, 4)};
       const std::uint64_t name = number(bytes_, at + 28, 2);
       const std::uint64_t extra = number(bytes_, at + 30, 2);
       need(at, 46 + name + extra);
@@ -57,7 +58,8 @@ class Zip {
 
   std::string_view content(const Member& member) const {
     need(member.header, 30);
-    const std::uint64_t start = member.header + 30 + number(bytes_, member.header + 26, 2) + number(bytes_, member.header + 28, 2);
+    const std::uint64_t start =
+        member.header + 30 + number(bytes_, member.header + 26, 2) + number(bytes_, member.header + 28, 2);
     need(start, member.packed);
     return bytes_.substr(start, member.packed);
   }
@@ -120,7 +122,8 @@ torch::Tensor array(const std::string& path, const std::string& name, std::strin
   const std::size_t code_end = code == std::string_view::npos ? code : header.find('\'', code + 1);
   if (code_end == std::string_view::npos) damaged("its dtype is not a plain one");
   const torch::ScalarType dtype = dtype_of(path, where, header.substr(code + 1, code_end - code - 1));
-  const bool fortran = header.substr(after("'fortran_order':")).find("True") < header.substr(after("'fortran_order':")).find(',');
+  const bool fortran =
+      header.substr(after("'fortran_order':")).find("True") < header.substr(after("'fortran_order':")).find(',');
   const std::size_t open = header.find('(', after("'shape':"));
   const std::size_t close = open == std::string_view::npos ? open : header.find(')', open);
   if (close == std::string_view::npos) damaged("its header has no shape");
@@ -166,7 +169,9 @@ NamedTensors read_npz(const std::string& path) {
       continue;
     }
     // Deflate packs at most 1032 to 1: a size beyond that is a lie, and not worth the memory.
-    if (member.method != 8 || member.size / 1032 > packed.size()) fail(path, "array " + in_quotes(name) + " is packed in a way that is not read here; use savez or savez_compressed");
+    if (member.method != 8 || member.size / 1032 > packed.size())
+      fail(path,
+           "array " + in_quotes(name) + " is packed in a way that is not read here; use savez or savez_compressed");
     const std::optional<std::string> plain = inflate(packed, member.size);
     if (!plain) fail(path, "array " + in_quotes(name) + " is damaged: its packed data does not unfold");
     tensors.emplace_back(name, array(path, name, *plain));

@@ -16,13 +16,53 @@ using Dict = PickleValue::Dict;
 
 // The opcodes, named as in Python's Lib/pickle.py.
 enum Opcode : unsigned char {
-  kMark = '(', kStop = '.', kPop = '0', kPopMark = '1', kDup = '2', kBinFloat = 'G', kBinInt = 'J', kBinInt1 = 'K',
-  kBinInt2 = 'M', kNone = 'N', kBinPersid = 'Q', kReduce = 'R', kBinString = 'T', kShortBinString = 'U',
-  kBinUnicode = 'X', kAppend = 'a', kBuild = 'b', kGlobal = 'c', kDict = 'd', kEmptyDict = '}', kAppends = 'e',
-  kBinGet = 'h', kLongBinGet = 'j', kList = 'l', kEmptyList = ']', kBinPut = 'q', kLongBinPut = 'r', kSetItem = 's',
-  kTuple = 't', kEmptyTuple = ')', kSetItems = 'u', kProto = 0x80, kTuple1 = 0x85, kTuple2 = 0x86, kTuple3 = 0x87,
-  kNewTrue = 0x88, kNewFalse = 0x89, kLong1 = 0x8a, kLong4 = 0x8b, kShortBinUnicode = 0x8c, kBinUnicode8 = 0x8d,
-  kEmptySet = 0x8f, kAddItems = 0x90, kFrozenSet = 0x91, kStackGlobal = 0x93, kMemoize = 0x94, kFrame = 0x95
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kBinFloat = 'G',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kBinInt2 = 'M',
+  kNone = 'N',
+  kBinPersid = 'Q',
+  kReduce = 'R',
+  kBinString = 'T',
+  kShortBinString = 'U',
+  kBinUnicode = 'X',
+  kAppend = 'a',
+  kBuild = 'b',
+  kGlobal = 'c',
+  kDict = 'd',
+  kEmptyDict = '}',
+  kAppends = 'e',
+  kBinGet = 'h',
+  kLongBinGet = 'j',
+  kList = 'l',
+  kEmptyList = ']',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kSetItem = 's',
+  kTuple = 't',
+  kEmptyTuple = ')',
+  kSetItems = 'u',
+  kProto = 0x80,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kLong1 = 0x8a,
+  kLong4 = 0x8b,
+  kShortBinUnicode = 0x8c,
+  kBinUnicode8 = 0x8d,
+  kEmptySet = 0x8f,
+  kAddItems = 0x90,
+  kFrozenSet = 0x91,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95
 };
 
 class Machine {
@@ -120,7 +160,8 @@ class Machine {
   void set_items(std::vector<PickleValue> items) {
     if (items.size() % 2 != 0) malformed();
     Dict& dict = dict_on_top();
-    for (std::size_t i = 0; i < items.size(); i += 2) dict.items.emplace_back(std::move(items[i]), std::move(items[i + 1]));
+    for (std::size_t i = 0; i < items.size(); i += 2)
+      dict.items.emplace_back(std::move(items[i]), std::move(items[i + 1]));
   }
   void add_to(List::Kind kind, std::vector<PickleValue> items) {
     List& list = list_on_top(kind);
@@ -128,7 +169,8 @@ class Machine {
   }
   void push_global(std::string_view module, std::string_view attribute) {
     const std::string name = std::string(module) + "." + std::string(attribute);
-    if (!host_.allowed(name)) refuse("names the global " + in_quotes(name) + ", which is refused: only tensors and plain containers are read");
+    if (!host_.allowed(name))
+      refuse("names the global " + in_quotes(name) + ", which is refused: only tensors and plain containers are read");
     push({PickleValue::Global{name}});
   }
   void reduce() {
@@ -155,36 +197,92 @@ class Machine {
 
   void step(unsigned char opcode) {
     switch (opcode) {
-      case kProto: take(1); break;
-      case kFrame: take(8); break;
-      case kMark: marks_.push_back(stack_.size()); break;
-      case kPop: pop(); break;
-      case kPopMark: pop_to_mark(); break;
-      case kDup: push(top()); break;
-      case kNone: push({}); break;
-      case kNewTrue: push({true}); break;
-      case kNewFalse: push({false}); break;
-      case kBinInt: push({std::int64_t{number<std::int32_t>()}}); break;
-      case kBinInt1: push({std::int64_t{number<std::uint8_t>()}}); break;
-      case kBinInt2: push({std::int64_t{number<std::uint16_t>()}}); break;
-      case kLong1: push({long_integer(number<std::uint8_t>())}); break;
-      case kLong4: push({long_integer(number<std::uint32_t>())}); break;
-      case kBinFloat: push({big_endian_double()}); break;
+      case kProto:
+        take(1);
+        break;
+      case kFrame:
+        take(8);
+        break;
+      case kMark:
+        marks_.push_back(stack_.size());
+        break;
+      case kPop:
+        pop();
+        break;
+      case kPopMark:
+        pop_to_mark();
+        break;
+      case kDup:
+        push(top());
+        break;
+      case kNone:
+        push({});
+        break;
+      case kNewTrue:
+        push({true});
+        break;
+      case kNewFalse:
+        push({false});
+        break;
+      case kBinInt:
+        push({std::int64_t{number<std::int32_t>()}});
+        break;
+      case kBinInt1:
+        push({std::int64_t{number<std::uint8_t>()}});
+        break;
+      case kBinInt2:
+        push({std::int64_t{number<std::uint16_t>()}});
+        break;
+      case kLong1:
+        push({long_integer(number<std::uint8_t>())});
+        break;
+      case kLong4:
+        push({long_integer(number<std::uint32_t>())});
+        break;
+      case kBinFloat:
+        push({big_endian_double()});
+        break;
       case kShortBinUnicode:
-      case kShortBinString: push({take(number<std::uint8_t>())}); break;
+      case kShortBinString:
+        push({take(number<std::uint8_t>())});
+        break;
       case kBinUnicode:
-      case kBinString: push({take(number<std::uint32_t>())}); break;
-      case kBinUnicode8: push({take(number<std::uint64_t>())}); break;
-      case kEmptyTuple: push_list(List::Kind::kTuple, {}); break;
-      case kTuple1: push_tuple(1); break;
-      case kTuple2: push_tuple(2); break;
-      case kTuple3: push_tuple(3); break;
-      case kTuple: push_list(List::Kind::kTuple, pop_to_mark()); break;
-      case kEmptyList: push_list(List::Kind::kList, {}); break;
-      case kList: push_list(List::Kind::kList, pop_to_mark()); break;
-      case kEmptySet: push_list(List::Kind::kSet, {}); break;
-      case kFrozenSet: push_list(List::Kind::kSet, pop_to_mark()); break;
-      case kEmptyDict: push({&arena_.dicts.emplace_back()}); break;
+      case kBinString:
+        push({take(number<std::uint32_t>())});
+        break;
+      case kBinUnicode8:
+        push({take(number<std::uint64_t>())});
+        break;
+      case kEmptyTuple:
+        push_list(List::Kind::kTuple, {});
+        break;
+      case kTuple1:
+        push_tuple(1);
+        break;
+      case kTuple2:
+        push_tuple(2);
+        break;
+      case kTuple3:
+        push_tuple(3);
+        break;
+      case kTuple:
+        push_list(List::Kind::kTuple, pop_to_mark());
+        break;
+      case kEmptyList:
+        push_list(List::Kind::kList, {});
+        break;
+      case kList:
+        push_list(List::Kind::kList, pop_to_mark());
+        break;
+      case kEmptySet:
+        push_list(List::Kind::kSet, {});
+        break;
+      case kFrozenSet:
+        push_list(List::Kind::kSet, pop_to_mark());
+        break;
+      case kEmptyDict:
+        push({&arena_.dicts.emplace_back()});
+        break;
       case kDict: {
         std::vector<PickleValue> items = pop_to_mark();
         push({&arena_.dicts.emplace_back()});
@@ -196,20 +294,36 @@ class Machine {
         list_on_top(List::Kind::kList).items.push_back(std::move(item));
         break;
       }
-      case kAppends: add_to(List::Kind::kList, pop_to_mark()); break;
-      case kAddItems: add_to(List::Kind::kSet, pop_to_mark()); break;
+      case kAppends:
+        add_to(List::Kind::kList, pop_to_mark());
+        break;
+      case kAddItems:
+        add_to(List::Kind::kSet, pop_to_mark());
+        break;
       case kSetItem: {
         PickleValue value = pop();
         PickleValue key = pop();
         dict_on_top().items.emplace_back(std::move(key), std::move(value));
         break;
       }
-      case kSetItems: set_items(pop_to_mark()); break;
-      case kBinPut: remember(number<std::uint8_t>()); break;
-      case kLongBinPut: remember(number<std::uint32_t>()); break;
-      case kMemoize: remember(memo_.size()); break;
-      case kBinGet: recall(number<std::uint8_t>()); break;
-      case kLongBinGet: recall(number<std::uint32_t>()); break;
+      case kSetItems:
+        set_items(pop_to_mark());
+        break;
+      case kBinPut:
+        remember(number<std::uint8_t>());
+        break;
+      case kLongBinPut:
+        remember(number<std::uint32_t>());
+        break;
+      case kMemoize:
+        remember(memo_.size());
+        break;
+      case kBinGet:
+        recall(number<std::uint8_t>());
+        break;
+      case kLongBinGet:
+        recall(number<std::uint32_t>());
+        break;
       case kGlobal: {
         const std::string_view module = line();
         push_global(module, line());
@@ -221,12 +335,19 @@ class Machine {
         push_global(*module.get<std::string_view>(), *attribute.get<std::string_view>());
         break;
       }
-      case kReduce: reduce(); break;
-      case kBuild: build(); break;
-      case kBinPersid: push(host_.persistent(pop())); break;
+      case kReduce:
+        reduce();
+        break;
+      case kBuild:
+        build();
+        break;
+      case kBinPersid:
+        push(host_.persistent(pop()));
+        break;
       default: {
         constexpr char kDigits[] = "0123456789abcdef";
-        refuse(std::string("uses the opcode 0x") + kDigits[opcode >> 4] + kDigits[opcode & 15] + ", which tensors and plain containers never need");
+        refuse(std::string("uses the opcode 0x") + kDigits[opcode >> 4] + kDigits[opcode & 15] +
+               ", which tensors and plain containers never need");
       }
     }
   }

@@ -14,8 +14,8 @@
 
 namespace vene::io {
 
-/// A value as the pickle machine builds it. Texts are views of the pickle's bytes. Containers are pointers into an arena,
-/// because a pickle fills them after naming them, may put one into itself, and may nest them without end.
+/// A value as the pickle machine builds it. Texts are views of the pickle's bytes. Containers are pointers into an
+/// arena, because a pickle fills them after naming them, may put one into itself, and may nest them without end.
 struct PickleValue {
   struct Global {
     std::string name;  // "module.attribute"

@@ -62,8 +62,10 @@ std::map<std::string, std::vector<std::string>> shards_of(const std::string& pat
     if (!shard.is_string()) fail(path, "gives tensor " + in_quotes(name) + " a shard that is not a file name");
     const std::string file = shard.get<std::string>();
     // Shards lie beside their index; a path that leads elsewhere is none of a checkpoint's business.
-    if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos || file.find('\0') != std::string::npos) {
-      fail(path, "gives tensor " + in_quotes(name) + " the shard " + in_quotes(file) + ", which is not a plain file name");
+    if (file.empty() || file == "." || file == ".." || file.find('/') != std::string::npos ||
+        file.find('\0') != std::string::npos) {
+      fail(path,
+           "gives tensor " + in_quotes(name) + " the shard " + in_quotes(file) + ", which is not a plain file name");
     }
     shards[file].push_back(name);
   }
@@ -74,7 +76,9 @@ NamedTensors read_sharded(const std::string& path) {
   NamedTensors tensors;
   for (const auto& [file, names] : shards_of(path)) {
     const std::string shard = (std::filesystem::path(path).parent_path() / file).string();
-    if (!std::filesystem::exists(shard)) fail(path, "names the shard " + in_quotes(file) + " (for tensor " + in_quotes(names.front()) + "), which is missing beside it");
+    if (!std::filesystem::exists(shard))
+      fail(path, "names the shard " + in_quotes(file) + " (for tensor " + in_quotes(names.front()) +
+                     "), which is missing beside it");
     std::unordered_set<std::string_view> wanted(names.begin(), names.end());
     std::vector<std::string> present;
     for (auto& [name, tensor] : read_single(shard)) {
@@ -83,7 +87,8 @@ NamedTensors read_sharded(const std::string& path) {
     }
     if (!wanted.empty()) {
       const std::string missing(*std::min_element(wanted.begin(), wanted.end()));
-      fail(shard, "lacks tensor " + in_quotes(missing) + ", which " + in_quotes(std::filesystem::path(path).filename().string()) + " places there" +
+      fail(shard, "lacks tensor " + in_quotes(missing) + ", which " +
+                      in_quotes(std::filesystem::path(path).filename().string()) + " places there" +
                       name_hint(missing, present));
     }
   }
@@ -94,15 +99,17 @@ NamedTensors read_sharded(const std::string& path) {
 
 NamedTensors read_tensors(const std::string& path) {
   std::error_code unreadable;  // what cannot even be asked about is reported when it is opened
-  if (!std::filesystem::is_directory(path, unreadable)) return path.ends_with(".index.json") ? read_sharded(path) : read_single(path);
+  if (!std::filesystem::is_directory(path, unreadable))
+    return path.ends_with(".index.json") ? read_sharded(path) : read_single(path);
   const std::filesystem::path folder(path);
   for (const char* name : {"model.safetensors", "pytorch_model.bin"}) {
     if (std::filesystem::exists(folder / name)) return read_single((folder / name).string());
     const std::string index = std::string(name) + ".index.json";
     if (std::filesystem::exists(folder / index)) return read_sharded((folder / index).string());
   }
-  fail(path, "holds no weights: expected model.safetensors, model.safetensors.index.json, pytorch_model.bin or "
-             "pytorch_model.bin.index.json");
+  fail(path,
+       "holds no weights: expected model.safetensors, model.safetensors.index.json, pytorch_model.bin or "
+       "pytorch_model.bin.index.json");
 }
 
 }  // namespace vene::io

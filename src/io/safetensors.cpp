@@ -24,7 +24,8 @@ struct View {
   std::shared_ptr<const MappedFile> mapping;
   char* data;
   std::size_t size;
-  View(std::shared_ptr<const MappedFile> of, char* begin, std::size_t bytes) : mapping(std::move(of)), data(begin), size(bytes) {}
+  View(std::shared_ptr<const MappedFile> of, char* begin, std::size_t bytes)
+      : mapping(std::move(of)), data(begin), size(bytes) {}
   View(const View&) = delete;
   View& operator=(const View&) = delete;
   ~View() { mapping->forget(data, size); }
@@ -44,7 +45,8 @@ struct Safetensors::File {
     std::shared_ptr<const View> view = views[place].lock();
     if (!view) {
       const TensorInfo& info = header.tensors[place];
-      view = std::make_shared<const View>(mapping, mapping->data() + header.data_begin + info.begin, static_cast<std::size_t>(info.end - info.begin));
+      view = std::make_shared<const View>(mapping, mapping->data() + header.data_begin + info.begin,
+                                          static_cast<std::size_t>(info.end - info.begin));
       views[place] = view;
     }
     return view;
@@ -64,11 +66,17 @@ Safetensors Safetensors::open(const std::string& path) {
   return opened;
 }
 
-const std::vector<TensorInfo>& Safetensors::tensors() const { return file_->header.tensors; }
+const std::vector<TensorInfo>& Safetensors::tensors() const {
+  return file_->header.tensors;
+}
 
-const std::map<std::string, std::string>& Safetensors::metadata() const { return file_->header.metadata; }
+const std::map<std::string, std::string>& Safetensors::metadata() const {
+  return file_->header.metadata;
+}
 
-bool Safetensors::contains(const std::string& name) const { return file_->places.contains(name); }
+bool Safetensors::contains(const std::string& name) const {
+  return file_->places.contains(name);
+}
 
 torch::Tensor Safetensors::tensor(const std::string& name) const {
   const auto place = file_->places.find(name);
@@ -81,7 +89,10 @@ torch::Tensor Safetensors::tensor(const std::string& name) const {
   if (info.begin == info.end) return torch::empty(info.shape, info.dtype);
   const std::shared_ptr<const View> bytes = file_->view(place->second);
   char* data = bytes->data;
-  const auto view = [&](torch::ScalarType dtype) { return torch::from_blob(data, info.shape, [bytes](void*) {}, dtype); };
+  const auto view = [&](torch::ScalarType dtype) {
+    return torch::from_blob(
+        data, info.shape, [bytes](void*) {}, dtype);
+  };
   // A byte other than 0 and 1 is no bool to C++: such a file would be undefined behaviour, so these few are copied.
   if (info.dtype == torch::kBool) return view(torch::kUInt8).ne(0);
   const std::size_t width = c10::elementSize(info.dtype);

@@ -64,7 +64,8 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(number_unsigned_t value) override {
     if (field_ != Field::kShape && field_ != Field::kOffsets) return scalar("a number");
     if (depth_ != 3 || !in_array_) refuse(field_name() + " must be a flat list of whole numbers");
-    if (value > static_cast<number_unsigned_t>(INT64_MAX)) refuse(field_name() + " holds " + std::to_string(value) + ", which is more than 63 bits");
+    if (value > static_cast<number_unsigned_t>(INT64_MAX))
+      refuse(field_name() + " holds " + std::to_string(value) + ", which is more than 63 bits");
     std::vector<std::int64_t>& list = field_ == Field::kShape ? info_.shape : offsets_;
     const std::size_t most = field_ == Field::kShape ? kMostDimensions : 2;
     if (list.size() == most) refuse(field_name() + " has more than " + std::to_string(most) + " entries");
@@ -74,12 +75,15 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
 
   bool string(string_t& value) override {
     if (field_ == Field::kMetadata) {
-      if (!header_.metadata.emplace(metadata_key_, value).second) fail(path_, "has the \"__metadata__\" entry " + in_quotes(metadata_key_) + " twice");
+      if (!header_.metadata.emplace(metadata_key_, value).second)
+        fail(path_, "has the \"__metadata__\" entry " + in_quotes(metadata_key_) + " twice");
       return true;
     }
     if (field_ != Field::kDtype) return scalar("a string");
     const std::optional<torch::ScalarType> dtype = dtype_from_name(value);
-    if (!dtype) refuse("has dtype " + in_quotes(value) + ", which LibTorch cannot hold or the format does not have" + name_hint(std::string_view(value).substr(0, 32), known_dtypes()));
+    if (!dtype)
+      refuse("has dtype " + in_quotes(value) + ", which LibTorch cannot hold or the format does not have" +
+             name_hint(std::string_view(value).substr(0, 32), known_dtypes()));
     info_.dtype = *dtype;
     return true;
   }
@@ -98,7 +102,10 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
       field_ = Field::kMetadata;
       return true;
     }
-    field_ = name == "dtype" ? Field::kDtype : name == "shape" ? Field::kShape : name == "data_offsets" ? Field::kOffsets : Field::kUnknown;
+    field_ = name == "dtype"          ? Field::kDtype
+             : name == "shape"        ? Field::kShape
+             : name == "data_offsets" ? Field::kOffsets
+                                      : Field::kUnknown;
     if (field_ != Field::kUnknown) {
       bool& seen = seen_[static_cast<std::size_t>(field_)];
       if (seen) refuse("gives " + field_name() + " twice");
@@ -147,7 +154,8 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
 
   bool begin_entry(const std::string& name) {
     in_metadata_ = name == "__metadata__";
-    if (!names_.insert(name).second) fail(path_, "has " + std::string(in_metadata_ ? "the entry " : "the tensor ") + in_quotes(name) + " twice");
+    if (!names_.insert(name).second)
+      fail(path_, "has " + std::string(in_metadata_ ? "the entry " : "the tensor ") + in_quotes(name) + " twice");
     info_ = TensorInfo{name, torch::kFloat32, {}, 0, 0};
     offsets_.clear();
     seen_ = {};
@@ -176,15 +184,19 @@ class HeaderEvents final : public nlohmann::json_sax<nlohmann::json> {
   bool scalar(const std::string& what) {
     if (skipping()) return true;
     if (depth_ == 0) fail(path_, "has a header that is " + what + ", not a JSON object");
-    if (field_ == Field::kMetadata || (in_metadata_ && depth_ == 1)) fail(path_, "has a \"__metadata__\" that is not an object of strings");
+    if (field_ == Field::kMetadata || (in_metadata_ && depth_ == 1))
+      fail(path_, "has a \"__metadata__\" that is not an object of strings");
     if (field_ == Field::kNone) refuse("is " + what + ", not an object");
-    refuse(field_name() + " is " + what + ", not " + (field_ == Field::kDtype ? "a string" : "a list of whole numbers"));
+    refuse(field_name() + " is " + what + ", not " +
+           (field_ == Field::kDtype ? "a string" : "a list of whole numbers"));
   }
 
   std::string field_name() const {
     return field_ == Field::kDtype ? "\"dtype\"" : field_ == Field::kShape ? "\"shape\"" : "\"data_offsets\"";
   }
-  [[noreturn]] void refuse(const std::string& what) const { fail(path_, "tensor " + in_quotes(info_.name) + ": " + what); }
+  [[noreturn]] void refuse(const std::string& what) const {
+    fail(path_, "tensor " + in_quotes(info_.name) + ": " + what);
+  }
 
   const std::string& path_;
   SafetensorsHeader& header_;
@@ -210,24 +222,29 @@ void check_ranges(const std::string& path, SafetensorsHeader& header, std::int64
     const std::string where = "tensor " + in_quotes(info.name) + ": ";
     if (info.end < info.begin) fail(path, where + "has its end before its begin (" + range + ")");
     if (info.end > data_size) {
-      fail(path, where + "is at " + range + ", but the file holds " + std::to_string(data_size) + " bytes of data; it was cut or is damaged");
+      fail(path, where + "is at " + range + ", but the file holds " + std::to_string(data_size) +
+                     " bytes of data; it was cut or is damaged");
     }
     const std::optional<std::int64_t> count = checked_product(info.shape);
     const auto width = static_cast<std::int64_t>(c10::elementSize(info.dtype));
-    if (!count || *count > INT64_MAX / width) fail(path, where + "has a shape too large for 64 bits: " + shape_text(info.shape));
+    if (!count || *count > INT64_MAX / width)
+      fail(path, where + "has a shape too large for 64 bits: " + shape_text(info.shape));
     if (*count * width != info.end - info.begin) {
-      fail(path, where + "of dtype " + std::string(*dtype_name(info.dtype)) + " and shape " + shape_text(info.shape) + " needs " +
-                     std::to_string(*count * width) + " bytes, but has " + std::to_string(info.end - info.begin));
+      fail(path, where + "of dtype " + std::string(*dtype_name(info.dtype)) + " and shape " + shape_text(info.shape) +
+                     " needs " + std::to_string(*count * width) + " bytes, but has " +
+                     std::to_string(info.end - info.begin));
     }
     if (info.begin < covered) fail(path, where + "overlaps tensor " + in_quotes(before->name) + " (" + range + ")");
     if (info.begin > covered) {
-      fail(path, where + "starts at byte " + std::to_string(info.begin) + ", but the data before it end at " + std::to_string(covered));
+      fail(path, where + "starts at byte " + std::to_string(info.begin) + ", but the data before it end at " +
+                     std::to_string(covered));
     }
     covered = info.end;
     before = &info;
   }
   if (covered != data_size) {
-    fail(path, "holds " + std::to_string(data_size) + " bytes of data, but its tensors take " + std::to_string(covered));
+    fail(path,
+         "holds " + std::to_string(data_size) + " bytes of data, but its tensors take " + std::to_string(covered));
   }
 }
 
@@ -269,15 +286,17 @@ std::optional<std::int64_t> checked_product(const std::vector<std::int64_t>& sha
 SafetensorsHeader parse_safetensors_header(const std::string& path, std::string_view file) {
   refuse_lfs_pointer(path, file);
   std::uint64_t length = 0;
-  if (file.size() < sizeof length) fail(path, "is no safetensors file: it has only " + std::to_string(file.size()) + " bytes");
+  if (file.size() < sizeof length)
+    fail(path, "is no safetensors file: it has only " + std::to_string(file.size()) + " bytes");
   static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file's numbers and data are little-endian");
   std::memcpy(&length, file.data(), sizeof length);
   if (length > file.size() - sizeof length) {
-    fail(path, "says that its header takes " + std::to_string(length) + " bytes, but only " + std::to_string(file.size() - sizeof length) +
-                   " follow; it was cut or is no safetensors file");
+    fail(path, "says that its header takes " + std::to_string(length) + " bytes, but only " +
+                   std::to_string(file.size() - sizeof length) + " follow; it was cut or is no safetensors file");
   }
   if (length > kMostHeaderBytes) {
-    fail(path, "has a header of " + std::to_string(length) + " bytes; at most " + std::to_string(kMostHeaderBytes) + " are allowed");
+    fail(path, "has a header of " + std::to_string(length) + " bytes; at most " + std::to_string(kMostHeaderBytes) +
+                   " are allowed");
   }
   const std::string_view text = file.substr(sizeof length, length);
   if (!text.starts_with('{')) fail(path, "has a header that does not start with '{'");

@@ -26,8 +26,8 @@ int dtype_rank(torch::ScalarType dtype);
 /// The number of elements, or nullopt if a size is negative or a product leaves 64 bits.
 std::optional<std::int64_t> checked_product(const std::vector<std::int64_t>& shape);
 
-/// Reads and checks the header of a whole file: as strict as the reference reader (which refuses overlaps and holes), with
-/// an error for each cause. Throws IoError.
+/// Reads and checks the header of a whole file: as strict as the reference reader (which refuses overlaps and holes),
+/// with an error for each cause. Throws IoError.
 SafetensorsHeader parse_safetensors_header(const std::string& path, std::string_view file);
 
 }  // namespace vene::io

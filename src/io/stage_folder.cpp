@@ -23,15 +23,18 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = ".vene-";
 constexpr std::size_t kNameSize = kPrefix.size() + 6;
 
-// A descriptor of the folder with the lock of its owner on it. -1 where there is none: errno is EWOULDBLOCK when another process has it,
-// ENOENT when the folder is gone, and something else on a file system without locks.
+// A descriptor of the folder with the lock of its owner on it. -1 where there is none: errno is EWOULDBLOCK when
+// another process has it, ENOENT when the folder is gone, and something else on a file system without locks.
 int lock_folder(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (descriptor < 0) return -1;
   int error = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
   // Between opening and locking, another process may have taken it for left behind, and away.
-  struct stat opened {}, named {};
-  if (error == 0 && (::fstat(descriptor, &opened) != 0 || ::stat(path.c_str(), &named) != 0 || opened.st_ino != named.st_ino)) error = ENOENT;
+  struct stat opened {
+  }, named{};
+  if (error == 0 &&
+      (::fstat(descriptor, &opened) != 0 || ::stat(path.c_str(), &named) != 0 || opened.st_ino != named.st_ino))
+    error = ENOENT;
   if (error == 0) return descriptor;
   ::close(descriptor);
   errno = error;
@@ -70,8 +73,12 @@ StageFolder::~StageFolder() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-std::string StageFolder::staged(const std::string& name) const { return (fs::path(stage_) / name).string(); }
-std::string StageFolder::final_place(const std::string& name) const { return (fs::path(folder_) / name).string(); }
+std::string StageFolder::staged(const std::string& name) const {
+  return (fs::path(stage_) / name).string();
+}
+std::string StageFolder::final_place(const std::string& name) const {
+  return (fs::path(folder_) / name).string();
+}
 
 void StageFolder::write(const std::string& name, const std::function<void(const std::string& path)>& write) const {
   try {
@@ -79,13 +86,15 @@ void StageFolder::write(const std::string& name, const std::function<void(const 
   } catch (const IoError& error) {
     std::string message = error.what();
     const std::string from = staged(""), to = final_place("");
-    for (std::size_t at = message.find(from); at != std::string::npos; at = message.find(from, at + to.size())) message.replace(at, from.size(), to);
+    for (std::size_t at = message.find(from); at != std::string::npos; at = message.find(from, at + to.size()))
+      message.replace(at, from.size(), to);
     throw IoError(message);
   }
 }
 
 void StageFolder::move(const std::string& name) const {
-  if (std::rename(staged(name).c_str(), final_place(name).c_str()) != 0) fail_with_errno("write", final_place(name), errno);
+  if (std::rename(staged(name).c_str(), final_place(name).c_str()) != 0)
+    fail_with_errno("write", final_place(name), errno);
 }
 
 }  // namespace vene::io

@@ -20,36 +20,48 @@
 namespace vene::io {
 namespace {
 
-constexpr int kMostDepth = 64;                    // of nested containers
-constexpr std::size_t kMostValues = 20'000'000;   // a small pickle of shared lists could otherwise unfold without end
+constexpr int kMostDepth = 64;                   // of nested containers
+constexpr std::size_t kMostValues = 20'000'000;  // a small pickle of shared lists could otherwise unfold without end
 
 struct NamedDtype {
   std::string_view name;
   torch::ScalarType dtype;
 };
 constexpr std::array kStorages{
-    NamedDtype{"torch.DoubleStorage", torch::kFloat64},         NamedDtype{"torch.FloatStorage", torch::kFloat32},
-    NamedDtype{"torch.HalfStorage", torch::kFloat16},           NamedDtype{"torch.BFloat16Storage", torch::kBFloat16},
-    NamedDtype{"torch.LongStorage", torch::kInt64},             NamedDtype{"torch.IntStorage", torch::kInt32},
-    NamedDtype{"torch.ShortStorage", torch::kInt16},            NamedDtype{"torch.CharStorage", torch::kInt8},
-    NamedDtype{"torch.ByteStorage", torch::kUInt8},             NamedDtype{"torch.BoolStorage", torch::kBool},
-    NamedDtype{"torch.ComplexFloatStorage", torch::kComplexFloat}, NamedDtype{"torch.ComplexDoubleStorage", torch::kComplexDouble},
+    NamedDtype{"torch.DoubleStorage", torch::kFloat64}, NamedDtype{"torch.FloatStorage", torch::kFloat32},
+    NamedDtype{"torch.HalfStorage", torch::kFloat16}, NamedDtype{"torch.BFloat16Storage", torch::kBFloat16},
+    NamedDtype{"torch.LongStorage", torch::kInt64}, NamedDtype{"torch.IntStorage", torch::kInt32},
+    NamedDtype{"torch.ShortStorage", torch::kInt16}, NamedDtype{"torch.CharStorage", torch::kInt8},
+    NamedDtype{"torch.ByteStorage", torch::kUInt8}, NamedDtype{"torch.BoolStorage", torch::kBool},
+    NamedDtype{"torch.ComplexFloatStorage", torch::kComplexFloat},
+    NamedDtype{"torch.ComplexDoubleStorage", torch::kComplexDouble},
     // Tensors of dtypes without a storage class of their own name their dtype beside an untyped storage.
     NamedDtype{"torch.storage.UntypedStorage", torch::kUInt8}};
-constexpr std::array kDtypes{
-    NamedDtype{"torch.float64", torch::kFloat64},      NamedDtype{"torch.float32", torch::kFloat32},
-    NamedDtype{"torch.float16", torch::kFloat16},      NamedDtype{"torch.bfloat16", torch::kBFloat16},
-    NamedDtype{"torch.int64", torch::kInt64},          NamedDtype{"torch.int32", torch::kInt32},
-    NamedDtype{"torch.int16", torch::kInt16},          NamedDtype{"torch.int8", torch::kInt8},
-    NamedDtype{"torch.uint8", torch::kUInt8},          NamedDtype{"torch.bool", torch::kBool},
-    NamedDtype{"torch.uint16", torch::kUInt16},        NamedDtype{"torch.uint32", torch::kUInt32},
-    NamedDtype{"torch.uint64", torch::kUInt64},        NamedDtype{"torch.complex64", torch::kComplexFloat},
-    NamedDtype{"torch.complex128", torch::kComplexDouble},
-    NamedDtype{"torch.complex32", torch::kComplexHalf}, NamedDtype{"torch.float8_e5m2", torch::kFloat8_e5m2},
-    NamedDtype{"torch.float8_e4m3fn", torch::kFloat8_e4m3fn}};
-constexpr std::array<std::string_view, 7> kCallables{"collections.OrderedDict", "torch._utils._rebuild_tensor_v2",
-                                                     "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_parameter",
-                                                     "torch.Size", "builtins.set", "__builtin__.set"};
+constexpr std::array kDtypes{NamedDtype{"torch.float64", torch::kFloat64},
+                             NamedDtype{"torch.float32", torch::kFloat32},
+                             NamedDtype{"torch.float16", torch::kFloat16},
+                             NamedDtype{"torch.bfloat16", torch::kBFloat16},
+                             NamedDtype{"torch.int64", torch::kInt64},
+                             NamedDtype{"torch.int32", torch::kInt32},
+                             NamedDtype{"torch.int16", torch::kInt16},
+                             NamedDtype{"torch.int8", torch::kInt8},
+                             NamedDtype{"torch.uint8", torch::kUInt8},
+                             NamedDtype{"torch.bool", torch::kBool},
+                             NamedDtype{"torch.uint16", torch::kUInt16},
+                             NamedDtype{"torch.uint32", torch::kUInt32},
+                             NamedDtype{"torch.uint64", torch::kUInt64},
+                             NamedDtype{"torch.complex64", torch::kComplexFloat},
+                             NamedDtype{"torch.complex128", torch::kComplexDouble},
+                             NamedDtype{"torch.complex32", torch::kComplexHalf},
+                             NamedDtype{"torch.float8_e5m2", torch::kFloat8_e5m2},
+                             NamedDtype{"torch.float8_e4m3fn", torch::kFloat8_e4m3fn}};
+constexpr std::array<std::string_view, 7> kCallables{"collections.OrderedDict",
+                                                     "torch._utils._rebuild_tensor_v2",
+                                                     "torch._utils._rebuild_tensor_v3",
+                                                     "torch._utils._rebuild_parameter",
+                                                     "torch.Size",
+                                                     "builtins.set",
+                                                     "__builtin__.set"};
 
 template <class Table>
 std::optional<torch::ScalarType> dtype_in(const Table& table, std::string_view name) {
@@ -64,7 +76,9 @@ class ArchiveReader {
   explicit ArchiveReader(const std::string& path) : path_(path), mapping_(MappedFile::open(path)) {
     refuse_lfs_pointer(path, mapping_->bytes());
     if (!mapping_->bytes().starts_with("PK")) {
-      fail(path, "is not a PyTorch archive (a zip file); one written before PyTorch 1.6 must be loaded and saved again there");
+      fail(
+          path,
+          "is not a PyTorch archive (a zip file); one written before PyTorch 1.6 must be loaded and saved again there");
     }
     guarded([&] { zip_.emplace(path); });
   }
@@ -75,14 +89,14 @@ class ArchiveReader {
     if (!has("data.pkl")) fail(path_, "has no data.pkl: it is a zip file, but not one that torch.save wrote");
     auto [data, size] = record("data.pkl");
     pickle_ = std::move(data);
-    const PickleHost host{
-        .persistent = [&](const PickleValue& id) { return storage(id); },
-        .call = [&](const std::string& global, const std::vector<PickleValue>& arguments) { return call(global, arguments); },
-        .allowed =
-            [](const std::string& global) {
-              return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
-                     std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
-            }};
+    const PickleHost host{.persistent = [&](const PickleValue& id) { return storage(id); },
+                          .call = [&](const std::string& global,
+                                      const std::vector<PickleValue>& arguments) { return call(global, arguments); },
+                          .allowed =
+                              [](const std::string& global) {
+                                return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
+                                       std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
+                              }};
     return unpickle(path_, std::string_view(static_cast<const char*>(pickle_.get()), size), host, arena_);
   }
 
@@ -124,22 +138,26 @@ class ArchiveReader {
     if (const auto known = storages_.find(name); known != storages_.end()) {
       const torch::Tensor& storage = known->second;
       if (storage.numel() == 0 && *count == 0) return {torch::empty({0}, *dtype)};
-      if (storage.scalar_type() != *dtype || storage.numel() != *count) fail(path_, "describes the storage " + in_quotes(name) + " in two ways");
+      if (storage.scalar_type() != *dtype || storage.numel() != *count)
+        fail(path_, "describes the storage " + in_quotes(name) + " in two ways");
       return {storage};
     }
     if (!has(name)) fail(path_, "lacks the storage " + in_quotes(name));
     auto [data, size] = record(name);
     const auto width = static_cast<std::int64_t>(c10::elementSize(*dtype));
     if (*count > INT64_MAX / width || static_cast<std::int64_t>(size) != *count * width) {
-      fail(path_, "storage " + in_quotes(name) + " holds " + std::to_string(size) + " bytes, but " + std::to_string(*count) + " elements of " +
-                      c10::toString(*dtype) + " are expected");
+      fail(path_, "storage " + in_quotes(name) + " holds " + std::to_string(size) + " bytes, but " +
+                      std::to_string(*count) + " elements of " + c10::toString(*dtype) + " are expected");
     }
     auto owner = std::make_shared<at::DataPtr>(std::move(data));
     void* bytes = owner->get();
     if (*dtype == torch::kBool) {  // a byte other than 0 and 1 is no bool to C++
-      for (std::size_t i = 0; i < size; ++i) static_cast<std::uint8_t*>(bytes)[i] = static_cast<std::uint8_t*>(bytes)[i] != 0;
+      for (std::size_t i = 0; i < size; ++i)
+        static_cast<std::uint8_t*>(bytes)[i] = static_cast<std::uint8_t*>(bytes)[i] != 0;
     }
-    torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype) : torch::from_blob(bytes, {*count}, [owner](void*) {}, *dtype);
+    torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype)
+                                     : torch::from_blob(
+                                           bytes, {*count}, [owner](void*) {}, *dtype);
     storages_.emplace(name, tensor);
     return {tensor};
   }
@@ -165,7 +183,8 @@ class ArchiveReader {
     if (!storage || !offset || *offset < 0) fail(path_, "describes a tensor in a way torch.save does not");
     torch::Tensor flat = *storage;
     if (dtype && *dtype != flat.scalar_type()) {
-      if (flat.nbytes() % c10::elementSize(*dtype) != 0) fail(path_, "has a storage whose length does not fit its dtype");
+      if (flat.nbytes() % c10::elementSize(*dtype) != 0)
+        fail(path_, "has a storage whose length does not fit its dtype");
       flat = flat.view(*dtype);
     }
     const std::vector<std::int64_t> shape = sizes(arguments[2]), strides = sizes(arguments[3]);
@@ -175,10 +194,12 @@ class ArchiveReader {
     bool overflow = !count.has_value();
     for (std::size_t i = 0; i < shape.size() && !overflow; ++i) {
       std::int64_t reach = 0;
-      overflow = shape[i] > 0 && (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) || __builtin_add_overflow(last, reach, &last));
+      overflow = shape[i] > 0 && (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
+                                  __builtin_add_overflow(last, reach, &last));
     }
     if (overflow || (*count > 0 && last >= flat.numel())) {
-      fail(path_, "has a tensor of shape " + shape_text(shape) + " that reaches beyond its storage of " + std::to_string(flat.numel()) + " elements");
+      fail(path_, "has a tensor of shape " + shape_text(shape) + " that reaches beyond its storage of " +
+                      std::to_string(flat.numel()) + " elements");
     }
     if (*count == 0) return {torch::empty(shape, flat.scalar_type())};
     return {flat.as_strided(shape, strides, *offset)};
@@ -202,7 +223,8 @@ class ArchiveReader {
     }
     if (global == "__builtin__.set" || global == "builtins.set") {
       if (arguments.size() != 1 || !arguments[0].items()) return std::nullopt;
-      return PickleValue{&arena_.lists.emplace_back(PickleValue::List{PickleValue::List::Kind::kSet, *arguments[0].items()})};
+      return PickleValue{
+          &arena_.lists.emplace_back(PickleValue::List{PickleValue::List::Kind::kSet, *arguments[0].items()})};
     }
     if (global != "collections.OrderedDict" || arguments.size() > 1) return std::nullopt;
     PickleValue::Dict* dict = &arena_.dicts.emplace_back();
@@ -230,7 +252,8 @@ class Plain {
   explicit Plain(const std::string& path) : path_(path) {}
 
   ArchiveValue convert(const PickleValue& from, int depth = 0) {
-    if (depth > kMostDepth) fail(path_, "nests its containers more than " + std::to_string(kMostDepth) + " deep, or puts one into itself");
+    if (depth > kMostDepth)
+      fail(path_, "nests its containers more than " + std::to_string(kMostDepth) + " deep, or puts one into itself");
     const auto* text = from.get<std::string_view>();
     count_ += 1 + (text ? text->size() / sizeof(ArchiveValue) : 0);
     if (count_ > kMostValues) fail(path_, "holds more than " + std::to_string(kMostValues) + " values");

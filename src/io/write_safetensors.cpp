@@ -19,7 +19,8 @@ void check_writable(const std::string& path, const NamedTensors& tensors) {
     if (name == "__metadata__") fail(path, where + "the format keeps that name for its metadata");
     if (!names.insert(name).second) fail(path, where + "the name is given twice");
     if (!tensor.defined()) fail(path, where + "it is undefined");
-    if (tensor.layout() != torch::kStrided || tensor.is_quantized()) fail(path, where + "only dense tensors can be written");
+    if (tensor.layout() != torch::kStrided || tensor.is_quantized())
+      fail(path, where + "only dense tensors can be written");
     if (tensor.is_meta()) fail(path, where + "it is on the meta device and has no data");
     if (!dtype_name(tensor.scalar_type())) {
       fail(path, where + "the format has no dtype for " + std::string(c10::toString(tensor.scalar_type())));
@@ -27,12 +28,14 @@ void check_writable(const std::string& path, const NamedTensors& tensors) {
   }
 }
 
-// The reference writer's order: wider dtypes first, so that every tensor lies at a multiple of its element's size; then by name.
+// The reference writer's order: wider dtypes first, so that every tensor lies at a multiple of its element's size; then
+// by name.
 std::vector<std::size_t> order_in_file(const NamedTensors& tensors) {
   std::vector<std::size_t> order(tensors.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const int rank_a = dtype_rank(tensors[a].second.scalar_type()), rank_b = dtype_rank(tensors[b].second.scalar_type());
+    const int rank_a = dtype_rank(tensors[a].second.scalar_type()),
+              rank_b = dtype_rank(tensors[b].second.scalar_type());
     return rank_a != rank_b ? rank_a > rank_b : tensors[a].first < tensors[b].first;
   });
   return order;
@@ -67,7 +70,8 @@ std::string header_text(const std::string& path, const NamedTensors& tensors, co
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::string& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata) {
   check_writable(path, tensors);
   const std::vector<std::size_t> order = order_in_file(tensors);
   const std::string header = header_text(path, tensors, order, metadata);

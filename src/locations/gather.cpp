@@ -30,8 +30,9 @@ torch::Tensor to_tensor(const std::vector<std::int64_t>& values, torch::Device d
 
 }  // namespace
 
-UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, Unit unit, const AxisIndices& first,
-                     const AxisIndices& second, std::int64_t rows, torch::Device device, const std::string& where)
+UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, Unit unit,
+                     const AxisIndices& first, const AxisIndices& second, std::int64_t rows, torch::Device device,
+                     const std::string& where)
     : sizes_(sizes) {
   std::vector<std::size_t> chosen;  // axes that the unit indexes
   auto choose = [&](Axis axis) {
@@ -42,15 +43,16 @@ UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64
     }
     std::vector<std::string> names;
     for (Axis present : axes) names.push_back(axis_name(present));
-    throw LocationError(where + ": the unit needs a " + axis_name(axis) + " axis, but the value's axes are " + join(names) +
-                        (axis == Axis::kHead ? " (heads are at the components named head_*)" : ""));
+    throw LocationError(where + ": the unit needs a " + axis_name(axis) + " axis, but the value's axes are " +
+                        join(names) + (axis == Axis::kHead ? " (heads are at the components named head_*)" : ""));
   };
   if (unit != Unit::kPos) choose(Axis::kHead);
   if (unit != Unit::kHead) choose(Axis::kPos);
 
   const std::int64_t value_rows = sizes[0];
   if (value_rows != rows && value_rows != 1) {
-    throw LocationError(where + ": the value has " + std::to_string(value_rows) + " rows, the locations " + std::to_string(rows));
+    throw LocationError(where + ": the value has " + std::to_string(value_rows) + " rows, the locations " +
+                        std::to_string(rows));
   }
   std::vector<std::int64_t> strides(axes.size() - 1, 1);  // in slices of the last axis
   for (std::size_t i = axes.size() - 1; i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
@@ -76,8 +78,8 @@ UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64
   const std::int64_t inner_stride = unit == Unit::kHeadPos ? strides[chosen[1]] : 0;
   auto in_range = [&](std::int64_t index, std::size_t axis) {
     if (index >= 0 && index < sizes[axis]) return;
-    throw LocationError(where + ": " + axis_name(axes[axis]) + " " + std::to_string(index) + " is out of range: the value has " +
-                        std::to_string(sizes[axis]));
+    throw LocationError(where + ": " + axis_name(axes[axis]) + " " + std::to_string(index) +
+                        " is out of range: the value has " + std::to_string(sizes[axis]));
   };
   std::vector<std::int64_t> flat, written, kept;
   std::vector<std::uint8_t> valid;
@@ -89,11 +91,13 @@ UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64
     std::vector<std::int64_t> seen;
     for (std::int64_t a = 0; a < shape_[1]; ++a) {
       for (std::int64_t c = 0; c < longest(inner); ++c) {
-        const bool outer_there = a < static_cast<std::int64_t>(outer_entries.size()), inner_there = c < static_cast<std::int64_t>(inner_entries.size());
+        const bool outer_there = a < static_cast<std::int64_t>(outer_entries.size()),
+                   inner_there = c < static_cast<std::int64_t>(inner_entries.size());
         const bool there = outer_there && inner_there;
         std::int64_t offset = row_offset;
         if (!outer_entries.empty() && !inner_entries.empty()) {
-          const std::int64_t outer_entry = outer_entries[outer_there ? a : 0], inner_entry = inner_entries[inner_there ? c : 0];
+          const std::int64_t outer_entry = outer_entries[outer_there ? a : 0],
+                             inner_entry = inner_entries[inner_there ? c : 0];
           in_range(outer_entry, chosen[0]);
           if (unit == Unit::kHeadPos) in_range(inner_entry, chosen[1]);
           offset += outer_entry * strides[chosen[0]] + inner_entry * inner_stride;
@@ -142,11 +146,15 @@ void check_counts(const UnitIndex::Counts& source, const UnitIndex::Counts& base
   for (std::size_t row = 0; row < base.size(); ++row) {
     const auto [from, from_inner] = source[source.size() == 1 ? 0 : row];
     const auto [to, to_inner] = base[row];
-    const auto fits = [](std::int64_t read, std::int64_t written) { return read == written || (read == 1 && written > 0); };
+    const auto fits = [](std::int64_t read, std::int64_t written) {
+      return read == written || (read == 1 && written > 0);
+    };
     if (fits(from, to) && fits(from_inner, to_inner)) continue;
-    const auto text = [](std::int64_t outer, std::int64_t inner) { return inner == 1 ? std::to_string(outer) : std::to_string(outer) + " x " + std::to_string(inner); };
-    throw LocationError(where + ", row " + std::to_string(row) + ": " + text(from, from_inner) + " source units for " + text(to, to_inner) +
-                        " base units; expected as many, or one for all");
+    const auto text = [](std::int64_t outer, std::int64_t inner) {
+      return inner == 1 ? std::to_string(outer) : std::to_string(outer) + " x " + std::to_string(inner);
+    };
+    throw LocationError(where + ", row " + std::to_string(row) + ": " + text(from, from_inner) + " source units for " +
+                        text(to, to_inner) + " base units; expected as many, or one for all");
   }
 }
 
@@ -165,12 +173,15 @@ torch::Tensor join_heads(const torch::Tensor& value, const Site& site) {
 std::vector<Axis> value_axes(const Site& site, std::int64_t rank) {
   if (!site.axes.empty() && static_cast<std::int64_t>(site.axes.size()) == rank) return site.axes;
   switch (rank) {
-    case 2: return {Axis::kBatch, Axis::kFeature};
-    case 3: return {Axis::kBatch, Axis::kPos, Axis::kFeature};
-    case 4: return {Axis::kBatch, Axis::kHead, Axis::kPos, Axis::kFeature};
+    case 2:
+      return {Axis::kBatch, Axis::kFeature};
+    case 3:
+      return {Axis::kBatch, Axis::kPos, Axis::kFeature};
+    case 4:
+      return {Axis::kBatch, Axis::kHead, Axis::kPos, Axis::kFeature};
     default:
-      throw LocationError(site_text(site) + ": locations need a value of 2 to 4 dimensions, this one has " + std::to_string(rank) +
-                          "; give no locations to act on the whole of it");
+      throw LocationError(site_text(site) + ": locations need a value of 2 to 4 dimensions, this one has " +
+                          std::to_string(rank) + "; give no locations to act on the whole of it");
   }
 }
 

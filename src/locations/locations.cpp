@@ -4,7 +4,9 @@
 namespace vene {
 namespace {
 
-Selector index_selector(std::int64_t index) { return {Selector::Kind::kIndex, index, 0, {}, 0}; }
+Selector index_selector(std::int64_t index) {
+  return {Selector::Kind::kIndex, index, 0, {}, 0};
+}
 
 SideSelection for_all(const RowSelection& selection) {
   return {true, {std::vector<AxisSelection>{AxisSelection{{selection}}}}};
@@ -24,9 +26,13 @@ Positions Positions::operator+(const Positions& other) const {
   return sum;
 }
 
-Positions::operator Locations() const { return one_hop({std::nullopt, for_all(selection)}); }
+Positions::operator Locations() const {
+  return one_hop({std::nullopt, for_all(selection)});
+}
 
-Positions at(std::int64_t index) { return {{index_selector(index)}}; }
+Positions at(std::int64_t index) {
+  return {{index_selector(index)}};
+}
 
 Positions at(std::vector<std::int64_t> indices) {
   Positions positions;
@@ -34,10 +40,18 @@ Positions at(std::vector<std::int64_t> indices) {
   return positions;
 }
 
-Positions first(std::int64_t count) { return {{{Selector::Kind::kFirst, count, 0, {}, 0}}}; }
-Positions last(std::int64_t count) { return {{{Selector::Kind::kLast, count, 0, {}, 0}}}; }
-Positions all() { return {{{Selector::Kind::kAll, 0, 0, {}, 0}}}; }
-Positions span(std::int64_t begin, std::int64_t end) { return {{{Selector::Kind::kSpan, begin, end, {}, 0}}}; }
+Positions first(std::int64_t count) {
+  return {{{Selector::Kind::kFirst, count, 0, {}, 0}}};
+}
+Positions last(std::int64_t count) {
+  return {{{Selector::Kind::kLast, count, 0, {}, 0}}};
+}
+Positions all() {
+  return {{{Selector::Kind::kAll, 0, 0, {}, 0}}};
+}
+Positions span(std::int64_t begin, std::int64_t end) {
+  return {{{Selector::Kind::kSpan, begin, end, {}, 0}}};
+}
 Positions token(std::string text, std::int64_t occurrence) {
   return {{{Selector::Kind::kToken, 0, 0, std::move(text), occurrence}}};
 }

@@ -18,7 +18,8 @@ using Json = nlohmann::json;
 }
 
 std::int64_t integer(const Json& json, const std::string& path) {
-  if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX)) fail(path, "an integer", json);
+  if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX))
+    fail(path, "an integer", json);
   return json.get<std::int64_t>();
 }
 
@@ -31,7 +32,8 @@ void only_keys(const Json& object, const std::string& path, const std::vector<st
 }
 
 bool is_selector(const Json& json) {
-  return json.is_number() || json.is_string() || json.is_boolean() || (json.is_object() && !json.contains("pos") && !json.contains("h"));
+  return json.is_number() || json.is_string() || json.is_boolean() ||
+         (json.is_object() && !json.contains("pos") && !json.contains("h"));
 }
 
 Selector parse_selector(const Json& json, const std::string& path) {
@@ -51,15 +53,20 @@ Selector parse_selector(const Json& json, const std::string& path) {
       selector.kind = Selector::Kind::kAll;
       selector.begin = 0;
     } else {
-      throw ConfigError(path + ": unknown position '" + name + "'" + name_hint(name, {"first", "last", "all", "prompt"}) +
-                        " (a piece of text is {\"token\": \"" + name + "\"})");
+      throw ConfigError(path + ": unknown position '" + name + "'" +
+                        name_hint(name, {"first", "last", "all", "prompt"}) + " (a piece of text is {\"token\": \"" +
+                        name + "\"})");
     }
     return selector;
   }
-  if (!json.is_object()) fail(path, "a position: an integer, \"last\", \"first\", \"all\", \"prompt\", {\"token\": ...} or {\"span\": [a, b]}", json);
+  if (!json.is_object())
+    fail(path,
+         "a position: an integer, \"last\", \"first\", \"all\", \"prompt\", {\"token\": ...} or {\"span\": [a, b]}",
+         json);
   if (json.contains("token")) {
     only_keys(json, path, {"token", "occurrence"});
-    if (!json["token"].is_string() || json["token"].get<std::string>().empty()) fail(path + ".token", "a piece of text", json["token"]);
+    if (!json["token"].is_string() || json["token"].get<std::string>().empty())
+      fail(path + ".token", "a piece of text", json["token"]);
     selector.kind = Selector::Kind::kToken;
     selector.text = json["token"].get<std::string>();
     if (json.contains("occurrence")) selector.occurrence = integer(json["occurrence"], path + ".occurrence");
@@ -86,7 +93,9 @@ Selector parse_selector(const Json& json, const std::string& path) {
   fail(path, "one of the keys \"token\", \"span\", \"first\", \"last\"", json);
 }
 
-std::string item(const std::string& path, std::size_t i) { return path + "[" + std::to_string(i) + "]"; }
+std::string item(const std::string& path, std::size_t i) {
+  return path + "[" + std::to_string(i) + "]";
+}
 
 // A selector or a flat list of them: the units of one row.
 RowSelection parse_row(const Json& json, const std::string& path) {
@@ -177,14 +186,16 @@ Locations Locations::parse(std::string_view text) {
   if (!json.is_object()) fail(root, "null or an object such as {\"base\": 3}", json);
   if (depth(json) > 8) fail(root, "lists at most 4 deep", json);
   if (json.contains("base")) {
-    if (json.contains("sources->base")) throw ConfigError(root + ": 'base' and 'sources->base' are two ways to say one thing; give one");
+    if (json.contains("sources->base"))
+      throw ConfigError(root + ": 'base' and 'sources->base' are two ways to say one thing; give one");
     locations.hops["sources->base"] = {std::nullopt, parse_side(json["base"], root + ".base")};
   }
   for (const auto& [key, value] : json.items()) {
     if (key == "base") continue;
     const std::string path = root + "[\"" + key + "\"]";
     if (key.find("->") == std::string::npos) {
-      throw ConfigError(root + ": unknown key '" + key + "'" + name_hint(key, {"base", "sources->base", "source_0->base", "source_0->source_1"}));
+      throw ConfigError(root + ": unknown key '" + key + "'" +
+                        name_hint(key, {"base", "sources->base", "source_0->base", "source_0->source_1"}));
     }
     locations.hops[key] = parse_hop(value, path);
   }

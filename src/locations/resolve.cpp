@@ -13,8 +13,8 @@ std::string row_where(const std::string& where, std::size_t row, std::size_t row
 
 void check_rows(std::size_t given, std::int64_t rows, const std::string& where) {
   if (given == 1 || static_cast<std::int64_t>(given) == rows) return;
-  throw LocationError(where + ": locations for " + std::to_string(given) + " rows, but the batch has " + std::to_string(rows) +
-                      " (give one list for every row, or " + std::to_string(rows) + ")");
+  throw LocationError(where + ": locations for " + std::to_string(given) + " rows, but the batch has " +
+                      std::to_string(rows) + " (give one list for every row, or " + std::to_string(rows) + ")");
 }
 
 // Indices of one selector within a text of `length` units, counted from its start.
@@ -23,8 +23,9 @@ void append_counted(const Selector& selector, std::int64_t length, const std::st
   auto in_range = [&](std::int64_t index) {
     const std::int64_t counted = index < 0 ? index + length : index;
     if (counted < 0 || counted >= length) {
-      throw LocationError(where + ": " + unit + " " + std::to_string(index) + " is out of range: the row has " + std::to_string(length) +
-                          ", 0 to " + std::to_string(length - 1) + " or -1 to -" + std::to_string(length));
+      throw LocationError(where + ": " + unit + " " + std::to_string(index) + " is out of range: the row has " +
+                          std::to_string(length) + ", 0 to " + std::to_string(length - 1) + " or -1 to -" +
+                          std::to_string(length));
     }
     return counted;
   };
@@ -50,11 +51,12 @@ void append_counted(const Selector& selector, std::int64_t length, const std::st
       last = selector.end < 0 ? selector.end + length : selector.end;
       break;
     case Selector::Kind::kToken:
-      throw LocationError(where + ": {\"token\": \"" + selector.text + "\"} names a position of the text, not a " + unit);
+      throw LocationError(where + ": {\"token\": \"" + selector.text + "\"} names a position of the text, not a " +
+                          unit);
   }
   if (first < 0 || last > length || first > last) {
-    throw LocationError(where + ": " + unit + "s " + std::to_string(first) + " to " + std::to_string(last) + " (exclusive) do not lie in the row's " +
-                        std::to_string(length));
+    throw LocationError(where + ": " + unit + "s " + std::to_string(first) + " to " + std::to_string(last) +
+                        " (exclusive) do not lie in the row's " + std::to_string(length));
   }
   for (std::int64_t i = first; i < last; ++i) indices.push_back(i);
 }
@@ -63,14 +65,17 @@ void append_counted(const Selector& selector, std::int64_t length, const std::st
 void append_token(const Selector& selector, const RowTexts& texts, std::int64_t row, const std::string& where,
                   std::vector<std::int64_t>& columns) {
   if (texts.tokenizer == nullptr || !texts.input_ids.defined()) {
-    throw LocationError(where + ": {\"token\": \"" + selector.text + "\"} is looked for in the text of a row, which takes a tokenizer and token ids and is not there in a decoding step; give the position as a number");
+    throw LocationError(where + ": {\"token\": \"" + selector.text +
+                        "\"} is looked for in the text of a row, which takes a tokenizer and token ids and is not "
+                        "there in a decoding step; give the position as a number");
   }
   const std::int64_t begin = texts.begin[row];
   const std::int64_t length = texts.end[row] - begin;
   const torch::Tensor ids = texts.input_ids[row].slice(0, begin, begin + length).to(torch::kInt64).contiguous();
   // Matching the tokens' texts, not their ids, finds a word whatever was in front of it when it was encoded.
   std::vector<std::string> pieces;
-  for (std::int64_t i = 0; i < length; ++i) pieces.push_back(texts.tokenizer->token_text(ids.data_ptr<std::int64_t>()[i]));
+  for (std::int64_t i = 0; i < length; ++i)
+    pieces.push_back(texts.tokenizer->token_text(ids.data_ptr<std::int64_t>()[i]));
   std::vector<std::pair<std::int64_t, std::int64_t>> matches;
   for (std::int64_t start = 0; start < length; ++start) {
     std::string spelled;
@@ -88,8 +93,9 @@ void append_token(const Selector& selector, const RowTexts& texts, std::int64_t 
   if (chosen < 0 || chosen >= count) {
     std::string shown;
     for (std::int64_t i = 0; i < std::min<std::int64_t>(length, 40); ++i) shown += "'" + pieces[i] + "' ";
-    throw LocationError(where + ": token '" + selector.text + "' (occurrence " + std::to_string(selector.occurrence) + ") is not in the row, which has " +
-                        std::to_string(count) + " of it; its tokens are " + shown + name_hint(selector.text, pieces));
+    throw LocationError(where + ": token '" + selector.text + "' (occurrence " + std::to_string(selector.occurrence) +
+                        ") is not in the row, which has " + std::to_string(count) + " of it; its tokens are " + shown +
+                        name_hint(selector.text, pieces));
   }
   for (std::int64_t i = matches[chosen].first; i < matches[chosen].second; ++i) columns.push_back(begin + i);
 }
@@ -154,7 +160,8 @@ AxisIndices resolve_positions(const AxisSelection& selection, const RowTexts& te
   return columns;
 }
 
-AxisIndices resolve_axis(const AxisSelection& selection, std::int64_t rows, std::int64_t size, Axis axis, const std::string& where) {
+AxisIndices resolve_axis(const AxisSelection& selection, std::int64_t rows, std::int64_t size, Axis axis,
+                         const std::string& where) {
   check_rows(selection.rows.size(), rows, where);
   const std::string unit = axis == Axis::kHead ? "head" : "step";
   AxisIndices result;
@@ -167,10 +174,12 @@ AxisIndices resolve_axis(const AxisSelection& selection, std::int64_t rows, std:
         continue;
       }
       // A count of steps is known only when the run is over.
-      const bool countable = (selector.kind == Selector::Kind::kIndex && selector.begin >= 0) ||
-                             selector.kind == Selector::Kind::kFirst ||
-                             (selector.kind == Selector::Kind::kSpan && selector.begin >= 0 && selector.end >= selector.begin);
-      if (!countable) throw LocationError(here + ": " + unit + "s are counted from 0, from the end they are not known before the run");
+      const bool countable =
+          (selector.kind == Selector::Kind::kIndex && selector.begin >= 0) || selector.kind == Selector::Kind::kFirst ||
+          (selector.kind == Selector::Kind::kSpan && selector.begin >= 0 && selector.end >= selector.begin);
+      if (!countable)
+        throw LocationError(here + ": " + unit +
+                            "s are counted from 0, from the end they are not known before the run");
       append_counted(selector, std::max({selector.begin + 1, selector.end, std::int64_t{1}}), unit, here, indices);
     }
     result.push_back(std::move(indices));

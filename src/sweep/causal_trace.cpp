@@ -20,38 +20,48 @@ namespace {
 
 std::string quoted_tokens(const std::vector<std::string>& tokens) {
   std::string text;
-  for (std::size_t i = 0; i < tokens.size(); ++i) text += (i > 0 ? " " : "") + std::to_string(i) + ":'" + tokens[i] + "'";
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    text += (i > 0 ? " " : "") + std::to_string(i) + ":'" + tokens[i] + "'";
   return text;
 }
 
 // Positions of the tokens that overlap the subject, where it first occurs.
-std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, const std::string& prompt, const std::string& subject,
-                                            const std::vector<std::string>& shown) {
-  if (subject.empty()) throw ConfigError("subject: which words are noised must be said; the prompt's tokens are " + quoted_tokens(shown));
+std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, const std::string& prompt,
+                                            const std::string& subject, const std::vector<std::string>& shown) {
+  if (subject.empty())
+    throw ConfigError("subject: which words are noised must be said; the prompt's tokens are " + quoted_tokens(shown));
   const std::size_t begin = prompt.find(subject);
-  if (begin == std::string::npos) throw ConfigError("subject: '" + subject + "' is not in the prompt, whose tokens are " + quoted_tokens(shown));
+  if (begin == std::string::npos)
+    throw ConfigError("subject: '" + subject + "' is not in the prompt, whose tokens are " + quoted_tokens(shown));
   std::vector<std::int64_t> positions;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const bool overlaps = tokens[i].begin < static_cast<std::int64_t>(begin + subject.size()) && tokens[i].end > static_cast<std::int64_t>(begin);
+    const bool overlaps = tokens[i].begin < static_cast<std::int64_t>(begin + subject.size()) &&
+                          tokens[i].end > static_cast<std::int64_t>(begin);
     if (overlaps) positions.push_back(static_cast<std::int64_t>(i));
   }
   if (static_cast<std::size_t>(positions.size()) == tokens.size()) {
-    throw ConfigError("subject: it covers the whole prompt, so nothing is left to restore; the prompt's tokens are " + quoted_tokens(shown));
+    throw ConfigError("subject: it covers the whole prompt, so nothing is left to restore; the prompt's tokens are " +
+                      quoted_tokens(shown));
   }
   return positions;
 }
 
 // The token that follows the prompt when the target does.
-std::int64_t target_token(const text::Tokenizer& tokenizer, const std::string& prompt, const std::vector<std::int64_t>& ids, const std::string& target) {
+std::int64_t target_token(const text::Tokenizer& tokenizer, const std::string& prompt,
+                          const std::vector<std::int64_t>& ids, const std::string& target) {
   const bool spaced = target.empty() || target.front() == ' ' || prompt.empty() || prompt.back() == ' ';
   const std::vector<std::int64_t> whole = tokenizer.encode(prompt + (spaced ? "" : " ") + target);
   if (whole.size() <= ids.size() || !std::equal(ids.begin(), ids.end(), whole.begin())) {
-    throw ConfigError("target: '" + target + "' does not continue the prompt token by token; give it as it follows the prompt, such as ' Seattle'");
+    throw ConfigError(
+        "target: '" + target +
+        "' does not continue the prompt token by token; give it as it follows the prompt, such as ' Seattle'");
   }
   return whole[ids.size()];
 }
 
-double mean_of(const torch::Tensor& values) { return values.to(torch::kFloat64).mean().item<double>(); }
+double mean_of(const torch::Tensor& values) {
+  return values.to(torch::kFloat64).mean().item<double>();
+}
 
 }  // namespace
 
@@ -59,7 +69,8 @@ std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::i
   return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
 }
 
-CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt, const CausalTraceOptions& options) {
+CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
+                         const CausalTraceOptions& options) {
   if (!lm.tokenizer) throw ConfigError("causal tracing reads a text, and this model has no tokenizer");
   if (options.samples < 1) throw ConfigError("samples: expected at least 1, got " + std::to_string(options.samples));
   if (options.window < 1) throw ConfigError("window: expected at least 1, got " + std::to_string(options.window));
@@ -80,9 +91,11 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   trace.seed = options.seed;
   trace.samples = options.samples;
   const torch::Tensor embedding = model.token_embedding();
-  if (!options.noise && !embedding.defined()) throw ModelError("noise: this model has no token embedding to take the noise's size from; give a number");
+  if (!options.noise && !embedding.defined())
+    throw ModelError("noise: this model has no token embedding to take the noise's size from; give a number");
   trace.noise = options.noise ? *options.noise : 3 * embedding.to(torch::kFloat32).std().item<double>();
-  if (!std::isfinite(trace.noise) || trace.noise <= 0) throw ConfigError("noise: expected a positive number, got " + std::to_string(trace.noise));
+  if (!std::isfinite(trace.noise) || trace.noise <= 0)
+    throw ConfigError("noise: expected a positive number, got " + std::to_string(trace.noise));
 
   const auto positions = static_cast<std::int64_t>(tokens.size());
   const auto subject_tokens = static_cast<std::int64_t>(trace.subject_positions.size());
@@ -107,9 +120,12 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   noise.intervention_type = "addition";
   sweep.background.add_intervention(noise);
   sweep.background_locations = at(trace.subject_positions);
-  sweep.background_sources.push_back((numpy_randn(options.seed, {options.samples, subject_tokens, model.hidden_size()}) * trace.noise).to(model.device(), model.dtype()));
+  sweep.background_sources.push_back(
+      (numpy_randn(options.seed, {options.samples, subject_tokens, model.hidden_size()}) * trace.noise)
+          .to(model.device(), model.dtype()));
   for (const std::string& stream : options.streams) {
-    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1) throw ConfigError("streams: '" + stream + "' is given twice");
+    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
+      throw ConfigError("streams: '" + stream + "' is given twice");
     const std::int64_t window = stream == "block_output" ? 1 : options.window;
     const std::size_t first_representation = sweep.config.representations.size();
     for (std::int64_t layer = 0; layer < layers; ++layer) {
@@ -118,7 +134,8 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
       restored.layer = layer;
       restored.intervention_type = "vanilla";
       const Site& site = model.sites().find(stream, layer);
-      if (site.layer != layer || site.axes.size() != 3) throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
+      if (site.layer != layer || site.axes.size() != 3)
+        throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
       sweep.config.add_intervention(restored);
     }
     for (std::int64_t layer = 0; layer < layers; ++layer) {
@@ -145,7 +162,9 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   const SweepResult result = run_sweep(sweep, lm.model, probability, sweep_options);
   trace.clean = mean_of(result.source);
   trace.corrupted = mean_of(result.background);
-  const torch::Tensor values = result.values.view({static_cast<std::int64_t>(options.streams.size()), layers, positions, options.samples}).mean(3);
+  const torch::Tensor values =
+      result.values.view({static_cast<std::int64_t>(options.streams.size()), layers, positions, options.samples})
+          .mean(3);
   for (std::size_t s = 0; s < options.streams.size(); ++s) {
     const std::int64_t window = options.streams[s] == "block_output" ? 1 : options.window;
     trace.streams.push_back({options.streams[s], window, values[static_cast<std::int64_t>(s)].contiguous()});
@@ -160,7 +179,8 @@ std::string trace_csv(const CausalTrace& trace) {
     const auto values = stream.probability.accessor<double, 2>();
     for (std::int64_t layer = 0; layer < values.size(0); ++layer) {
       for (std::int64_t position = 0; position < values.size(1); ++position) {
-        csv << stream.component << ',' << layer << ',' << position << ',' << csv_field(trace.tokens[position]) << ',' << values[layer][position] << '\n';
+        csv << stream.component << ',' << layer << ',' << position << ',' << csv_field(trace.tokens[position]) << ','
+            << values[layer][position] << '\n';
       }
     }
   }

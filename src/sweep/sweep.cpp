@@ -27,15 +27,24 @@ RepresentationConfig collect(const std::string& component, std::int64_t layer) {
   return representation;
 }
 
-torch::Tensor one_position(std::int64_t position, torch::Device device) { return torch::tensor({position}, torch::kInt64).to(device); }
+torch::Tensor one_position(std::int64_t position, torch::Device device) {
+  return torch::tensor({position}, torch::kInt64).to(device);
+}
 
 class Executor {
  public:
-  Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric, const SweepOptions& options)
-      : sweep_(sweep), model_(std::move(model)), staged_(dynamic_cast<models::StagedModel*>(model_.get())), metric_(metric), options_(options) {
-    if (staged_ == nullptr) throw PlanError("a sweep needs a model that can be cut into stages, and " + model_->architecture() + " cannot");
+  Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
+           const SweepOptions& options)
+      : sweep_(sweep),
+        model_(std::move(model)),
+        staged_(dynamic_cast<models::StagedModel*>(model_.get())),
+        metric_(metric),
+        options_(options) {
+    if (staged_ == nullptr)
+      throw PlanError("a sweep needs a model that can be cut into stages, and " + model_->architecture() + " cannot");
     interventions_ = build_interventions(sweep.config, *model_);
-    for (const RepresentationConfig& representation : sweep.config.representations) sites_.push_back(model_->sites().find(representation.component, representation.layer));
+    for (const RepresentationConfig& representation : sweep.config.representations)
+      sites_.push_back(model_->sites().find(representation.component, representation.layer));
     std::vector<std::int64_t> positions = sweep.logit_positions;
     if (positions.empty()) positions.push_back(sweep.base.positions() - 1);
     logit_positions_ = torch::tensor(positions, torch::kInt64).to(model_->device());
@@ -52,7 +61,9 @@ class Executor {
       const torch::Tensor chunk = run_chunk(std::span(order_).subspan(done, rows)).to(torch::kCPU);
       for (std::size_t i = 0; i < rows; ++i) values[order_[done + i]] = chunk[static_cast<std::int64_t>(i)];
       done += rows;
-      if (options_.progress && !options_.progress(done, order_.size())) throw PlanError("the sweep was cancelled after " + std::to_string(done) + " of " + std::to_string(order_.size()) + " cells");
+      if (options_.progress && !options_.progress(done, order_.size()))
+        throw PlanError("the sweep was cancelled after " + std::to_string(done) + " of " +
+                        std::to_string(order_.size()) + " cells");
     }
     if (!values.empty()) result.values = torch::stack(values);
     return result;
@@ -62,7 +73,8 @@ class Executor {
   // The block that a cell must start before: that of its first write.
   std::int64_t first_stage(const Cell& cell) const {
     std::int64_t first = model_->layer_count() - 1;
-    for (const CellWrite& write : cell.writes) first = std::min(first, std::max<std::int64_t>(sites_.at(write.representation).stage, 0));
+    for (const CellWrite& write : cell.writes)
+      first = std::min(first, std::max<std::int64_t>(sites_.at(write.representation).stage, 0));
     return first;
   }
 
@@ -71,14 +83,22 @@ class Executor {
     for (const Cell& cell : sweep_.cells) {
       if (cell.writes.empty()) throw PlanError("a cell of the sweep has no writes");
       for (const CellWrite& write : cell.writes) {
-        if (write.representation >= sites_.size()) throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) + ", there are " + std::to_string(sites_.size()));
-        if (sites_[write.representation].stage < 0) throw PlanError("cells of a sweep write at or after the first block; " + site_text(sites_[write.representation]) + " comes before it (use the background)");
+        if (write.representation >= sites_.size())
+          throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) +
+                          ", there are " + std::to_string(sites_.size()));
+        if (sites_[write.representation].stage < 0)
+          throw PlanError("cells of a sweep write at or after the first block; " +
+                          site_text(sites_[write.representation]) + " comes before it (use the background)");
       }
-      if (cell.base_row < 0 || cell.base_row >= sweep_.base.rows()) throw PlanError("a cell of the sweep is on base row " + std::to_string(cell.base_row) + ", there are " + std::to_string(sweep_.base.rows()));
+      if (cell.base_row < 0 || cell.base_row >= sweep_.base.rows())
+        throw PlanError("a cell of the sweep is on base row " + std::to_string(cell.base_row) + ", there are " +
+                        std::to_string(sweep_.base.rows()));
     }
     order_.resize(sweep_.cells.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return first_stage(sweep_.cells[a]) < first_stage(sweep_.cells[b]); });
+    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
+      return first_stage(sweep_.cells[a]) < first_stage(sweep_.cells[b]);
+    });
     for (const Cell& cell : sweep_.cells) {
       entries_.insert(first_stage(cell));
     }
@@ -87,12 +107,14 @@ class Executor {
   void run_source(SweepResult& result) {
     shared_.source_values.resize(sites_.size());
     if (!sweep_.source) return;
-    if (sweep_.source->rows() != 1) throw PlanError("the source of a sweep is one row, got " + std::to_string(sweep_.source->rows()));
+    if (sweep_.source->rows() != 1)
+      throw PlanError("the source of a sweep is one row, got " + std::to_string(sweep_.source->rows()));
     IntervenableConfig config;
     std::vector<std::size_t> wanted;
     for (std::size_t r = 0; r < sites_.size(); ++r) {
       if (!interventions_[r]->traits().needs_source || interventions_[r]->source_representation().defined()) continue;
-      config.add_intervention(collect(sweep_.config.representations[r].component, sweep_.config.representations[r].layer));
+      config.add_intervention(
+          collect(sweep_.config.representations[r].component, sweep_.config.representations[r].layer));
       wanted.push_back(r);
     }
     if (wanted.empty()) throw PlanError("sources: a source is given, but no intervention of the sweep takes one");
@@ -100,8 +122,10 @@ class Executor {
     request.base = *sweep_.source;
     RunOptions run_options;
     run_options.logit_positions = one_position(sweep_.source->positions() - 1, model_->device());
-    if (!sweep_.logit_positions.empty() && sweep_.source->positions() == sweep_.base.positions()) run_options.logit_positions = logit_positions_;
-    const Result clean = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base, {}, run_options);
+    if (!sweep_.logit_positions.empty() && sweep_.source->positions() == sweep_.base.positions())
+      run_options.logit_positions = logit_positions_;
+    const Result clean = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
+                                   {}, run_options);
     for (std::size_t i = 0; i < wanted.size(); ++i) shared_.source_values[wanted[i]] = clean.collected[i].value;
     result.source = metric_(clean.intervened.logits).to(torch::kCPU);
   }
@@ -122,12 +146,16 @@ class Executor {
     HopSelection hop;
     if (auto found = locations.hops.find("sources->base"); found != locations.hops.end()) hop = found->second;
     SideSelection side;
-    for (std::size_t i = 0; i < backgrounds; ++i) side.units.push_back(hop.base.for_all ? hop.base.units[0] : i < hop.base.units.size() ? hop.base.units[i] : UnitSelection{});
+    for (std::size_t i = 0; i < backgrounds; ++i)
+      side.units.push_back(hop.base.for_all            ? hop.base.units[0]
+                           : i < hop.base.units.size() ? hop.base.units[i]
+                                                       : UnitSelection{});
     side.units.resize(config.representations.size());
     request.locations.hops["sources->base"] = {std::nullopt, side};
     RunOptions run_options;
     run_options.logit_positions = logit_positions_;
-    const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base, {}, run_options);
+    const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
+                                 {}, run_options);
     std::size_t i = 0;
     for (std::int64_t stage : entries_) shared_.hidden[stage] = run.collected[i++].value;
     {
@@ -141,8 +169,10 @@ class Executor {
   std::size_t rows_per_batch() const {
     if (options_.rows_per_batch > 0) return static_cast<std::size_t>(options_.rows_per_batch);
     // A block keeps about a dozen times its input alive at its widest (four in the MLP, q, k, v and copies).
-    const std::int64_t a_row = sweep_.base.positions() * model_->hidden_size() * 12 * static_cast<std::int64_t>(torch::elementSize(model_->dtype()));
-    return static_cast<std::size_t>(std::clamp<std::int64_t>(options_.memory / std::max<std::int64_t>(a_row, 1), 1, 128));
+    const std::int64_t a_row = sweep_.base.positions() * model_->hidden_size() * 12 *
+                               static_cast<std::int64_t>(torch::elementSize(model_->dtype()));
+    return static_cast<std::size_t>(
+        std::clamp<std::int64_t>(options_.memory / std::max<std::int64_t>(a_row, 1), 1, 128));
   }
 
   torch::Tensor run_chunk(std::span<const std::size_t> cells) {
@@ -159,7 +189,9 @@ class Executor {
       for (const CellWrite& write : sweep_.cells[cells[row]].writes) {
         auto& by_row = used[write.representation];
         by_row.resize(cells.size(), nullptr);
-        if (by_row[row] != nullptr) throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) + " twice; list the positions together");
+        if (by_row[row] != nullptr)
+          throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) +
+                          " twice; list the positions together");
         by_row[row] = &write;
       }
     }
@@ -178,8 +210,11 @@ class Executor {
       request.source_representations.push_back(source_of(representation, by_row));
     }
     request.locations.hops["sources->base"] = {std::nullopt, side};
-    auto rows_of = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.index_select(0, picked) : tensor; };
-    request.base = {rows_of(sweep_.base.input_ids), rows_of(sweep_.base.attention_mask), rows_of(sweep_.base.inputs_embeds), {}};
+    auto rows_of = [&](const torch::Tensor& tensor) {
+      return tensor.defined() ? tensor.index_select(0, picked) : tensor;
+    };
+    request.base = {
+        rows_of(sweep_.base.input_ids), rows_of(sweep_.base.attention_mask), rows_of(sweep_.base.inputs_embeds), {}};
     RunOptions run_options;
     models::StageState state = shared_.base;
     state.hidden = rows_of(shared_.hidden.at(stage));
@@ -187,19 +222,26 @@ class Executor {
     state.position_ids = rows_of(state.position_ids);
     run_options.start = StartState{std::move(state), stage};
     run_options.logit_positions = logit_positions_;
-    return metric_(vene::run(compile(config, model_, interventions, request), request.base, {}, run_options).intervened.logits);
+    return metric_(
+        vene::run(compile(config, model_, interventions, request), request.base, {}, run_options).intervened.logits);
   }
 
-  static AxisSelection axis_of(const std::vector<const CellWrite*>& by_row, std::vector<std::int64_t> CellWrite::*list) {
+  static AxisSelection axis_of(const std::vector<const CellWrite*>& by_row,
+                               std::vector<std::int64_t> CellWrite::*list) {
     AxisSelection axis;
-    for (const CellWrite* write : by_row) axis.rows.push_back(write == nullptr ? RowSelection{} : at(write->*list).selection);
+    for (const CellWrite* write : by_row)
+      axis.rows.push_back(write == nullptr ? RowSelection{} : at(write->*list).selection);
     return axis;
   }
 
-  std::vector<AxisSelection> units_of(std::size_t representation, const std::vector<const CellWrite*>& by_row, bool source) const {
+  std::vector<AxisSelection> units_of(std::size_t representation, const std::vector<const CellWrite*>& by_row,
+                                      bool source) const {
     std::vector<AxisSelection> axes;
-    if (sweep_.config.representations[representation].unit == "h.pos") axes.push_back(axis_of(by_row, &CellWrite::heads));
-    const bool own = source && std::any_of(by_row.begin(), by_row.end(), [](const CellWrite* write) { return write != nullptr && !write->source_positions.empty(); });
+    if (sweep_.config.representations[representation].unit == "h.pos")
+      axes.push_back(axis_of(by_row, &CellWrite::heads));
+    const bool own = source && std::any_of(by_row.begin(), by_row.end(), [](const CellWrite* write) {
+                       return write != nullptr && !write->source_positions.empty();
+                     });
     axes.push_back(axis_of(by_row, own ? &CellWrite::source_positions : &CellWrite::positions));
     return axes;
   }
@@ -222,8 +264,10 @@ class Executor {
     };
     first = indices(selection[0]);
     if (selection.size() == 2) second = indices(selection[1]);
-    const UnitIndex index(value_axes(site, value.dim()), value.sizes().vec(), selection.size() == 2 ? Unit::kHeadPos : Unit::kPos, first, second,
-                          static_cast<std::int64_t>(by_row.size()), value.device(), "source of representations[" + std::to_string(representation) + "]");
+    const UnitIndex index(value_axes(site, value.dim()), value.sizes().vec(),
+                          selection.size() == 2 ? Unit::kHeadPos : Unit::kPos, first, second,
+                          static_cast<std::int64_t>(by_row.size()), value.device(),
+                          "source of representations[" + std::to_string(representation) + "]");
     return index.gather(value);
   }
 
@@ -242,7 +286,8 @@ class Executor {
 
 }  // namespace
 
-SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric, const SweepOptions& options) {
+SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
+                      const SweepOptions& options) {
   return Executor(sweep, std::move(model), metric, options).run();
 }
 

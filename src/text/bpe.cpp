@@ -25,7 +25,9 @@ const std::array<std::uint32_t, 256>& spelling_codes() {
   return kCodes;
 }
 
-std::uint64_t pair_key(std::int64_t left, std::int64_t right) { return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right); }
+std::uint64_t pair_key(std::int64_t left, std::int64_t right) {
+  return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right);
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ std::string spelling_of_bytes(std::string_view bytes) {
   return spelled;
 }
 
-Bpe::Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words, const std::string& where)
+Bpe::Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words,
+         const std::string& where)
     : vocabulary_(std::move(vocabulary)), whole_words_(whole_words) {
   std::fill(std::begin(byte_ids_), std::end(byte_ids_), -1);
   for (const auto& [piece, id] : vocabulary_) {
@@ -73,7 +76,8 @@ Bpe::Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges&
     const auto b = vocabulary_.find(right);
     const auto made = vocabulary_.find(left + right);
     if (a == vocabulary_.end() || b == vocabulary_.end() || made == vocabulary_.end()) {
-      throw IoError(where + ": merge " + std::to_string(rank) + " ('" + left + "' with '" + right + "') is of pieces that are not in the vocabulary");
+      throw IoError(where + ": merge " + std::to_string(rank) + " ('" + left + "' with '" + right +
+                    "') is of pieces that are not in the vocabulary");
     }
     merges_.emplace(pair_key(a->second, b->second), Merge{rank++, made->second});
   }
@@ -86,7 +90,8 @@ const std::string* Bpe::bytes(std::int64_t id) const {
 
 std::vector<std::pair<std::int64_t, std::int64_t>> Bpe::encode(std::string_view word) const {
   if (whole_words_) {
-    if (const auto whole = by_bytes_.find(std::string(word)); whole != by_bytes_.end()) return {{whole->second, static_cast<std::int64_t>(word.size())}};
+    if (const auto whole = by_bytes_.find(std::string(word)); whole != by_bytes_.end())
+      return {{whole->second, static_cast<std::int64_t>(word.size())}};
   }
   // A linked list of pieces, and a queue of possible merges: n log n for a word of any length.
   struct Piece {
@@ -116,7 +121,9 @@ std::vector<std::pair<std::int64_t, std::int64_t>> Bpe::encode(std::string_view 
     const Candidate best = queue.top();
     queue.pop();
     Piece& left = pieces[static_cast<std::size_t>(best.at)];
-    if (left.size == 0 || left.next < 0 || left.id != best.left || pieces[static_cast<std::size_t>(left.next)].id != best.right) continue;  // merged meanwhile
+    if (left.size == 0 || left.next < 0 || left.id != best.left ||
+        pieces[static_cast<std::size_t>(left.next)].id != best.right)
+      continue;  // merged meanwhile
     Piece& right = pieces[static_cast<std::size_t>(left.next)];
     left.id = best.made;
     left.size += right.size;

@@ -21,7 +21,8 @@ class Bpe {
   /// @param vocabulary  spelled piece -> id
   /// @param whole_words words that are in the vocabulary are taken whole, whatever the merges say ("ignore_merges")
   /// Throws IoError, with `where` in front, for merges of pieces that are not in the vocabulary.
-  Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words, const std::string& where);
+  Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words,
+      const std::string& where);
 
   /// Ids of one word's bytes, and the number of bytes of each. A byte that the vocabulary lacks is left out.
   std::vector<std::pair<std::int64_t, std::int64_t>> encode(std::string_view word) const;

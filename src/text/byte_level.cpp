@@ -8,13 +8,19 @@
 namespace vene::text {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || (static_cast<unsigned char>(c) & 0x80) != 0; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || (static_cast<unsigned char>(c) & 0x80) != 0;
+}
 
 using Ranges = std::vector<std::pair<std::int64_t, std::int64_t>>;
 
-void split_by_pattern(std::string_view text, std::pair<std::int64_t, std::int64_t> range, const WordStep& step, Ranges& words) {
-  const std::string_view part = text.substr(static_cast<std::size_t>(range.first), static_cast<std::size_t>(range.second - range.first));
+void split_by_pattern(std::string_view text, std::pair<std::int64_t, std::int64_t> range, const WordStep& step,
+                      Ranges& words) {
+  const std::string_view part =
+      text.substr(static_cast<std::size_t>(range.first), static_cast<std::size_t>(range.second - range.first));
   std::int64_t at = 0;
   auto gap = [&](std::int64_t end) {
     if (end > at && !step.matches_only) words.emplace_back(range.first + at, range.first + end);
@@ -38,12 +44,14 @@ ByteLevelTokenizer::ByteLevelTokenizer(ByteLevelParts parts) : parts_(std::move(
   }
   for (Finder* finder : {&raw_, &normalized_}) {
     for (auto& [first, tokens] : *finder) {
-      std::stable_sort(tokens.begin(), tokens.end(), [](const AddedToken* a, const AddedToken* b) { return a->content.size() > b->content.size(); });
+      std::stable_sort(tokens.begin(), tokens.end(),
+                       [](const AddedToken* a, const AddedToken* b) { return a->content.size() > b->content.size(); });
     }
   }
 }
 
-void ByteLevelTokenizer::set_special(std::optional<std::int64_t> bos, std::optional<std::int64_t> eos, std::optional<std::int64_t> pad) {
+void ByteLevelTokenizer::set_special(std::optional<std::int64_t> bos, std::optional<std::int64_t> eos,
+                                     std::optional<std::int64_t> pad) {
   bos_ = bos;
   eos_ = eos;
   pad_ = pad;
@@ -65,7 +73,8 @@ std::vector<ByteLevelTokenizer::Found> ByteLevelTokenizer::find_added(const Find
       for (const AddedToken* token : candidates->second) {
         if (text.compare(at, token->content.size(), token->content) != 0) continue;
         const std::size_t end = at + token->content.size();
-        if (token->single_word && ((at > 0 && is_word(text[at - 1])) || (end < text.size() && is_word(text[end])))) continue;
+        if (token->single_word && ((at > 0 && is_word(text[at - 1])) || (end < text.size() && is_word(text[end]))))
+          continue;
         match = token;
         break;
       }
@@ -89,7 +98,8 @@ std::vector<ByteLevelTokenizer::Found> ByteLevelTokenizer::find_added(const Find
   return found;
 }
 
-void ByteLevelTokenizer::encode_words(const Normalised& normal, std::size_t first, std::size_t last, std::int64_t offset, std::vector<Token>& tokens, bool prefix) const {
+void ByteLevelTokenizer::encode_words(const Normalised& normal, std::size_t first, std::size_t last,
+                                      std::int64_t offset, std::vector<Token>& tokens, bool prefix) const {
   std::string_view text = std::string_view(normal.text).substr(first, last - first);
   std::string spaced;
   std::int64_t shift = 0;
@@ -109,7 +119,9 @@ void ByteLevelTokenizer::encode_words(const Normalised& normal, std::size_t firs
       }
       for (std::int64_t at = range.first; at < range.second;) {  // digits, alone or in runs
         std::int64_t end = at;
-        auto digit = [&](std::int64_t i) { return std::isdigit(static_cast<unsigned char>(text[static_cast<std::size_t>(i)])) != 0; };
+        auto digit = [&](std::int64_t i) {
+          return std::isdigit(static_cast<unsigned char>(text[static_cast<std::size_t>(i)])) != 0;
+        };
         const bool digits = digit(at);
         while (end < range.second && digit(end) == digits && !(digits && step.single_digits && end > at)) ++end;
         finer.emplace_back(at, end);
@@ -120,16 +132,19 @@ void ByteLevelTokenizer::encode_words(const Normalised& normal, std::size_t firs
   }
   for (const auto& [begin, end] : ranges) {
     std::int64_t at = begin;
-    for (const auto& [id, size] : parts_.bpe->encode(text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)))) {
+    for (const auto& [id, size] :
+         parts_.bpe->encode(text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)))) {
       const auto start = static_cast<std::int64_t>(first) - shift;
       const std::int64_t from = std::max(at + start, static_cast<std::int64_t>(first));
-      tokens.push_back({id, *parts_.bpe->bytes(id), offset + normal.begin(from), offset + normal.end(at + size + start)});
+      tokens.push_back(
+          {id, *parts_.bpe->bytes(id), offset + normal.begin(from), offset + normal.end(at + size + start)});
       at += size;
     }
   }
 }
 
-void ByteLevelTokenizer::encode_plain(std::string_view text, std::int64_t offset, std::vector<Token>& tokens, bool first) const {
+void ByteLevelTokenizer::encode_plain(std::string_view text, std::int64_t offset, std::vector<Token>& tokens,
+                                      bool first) const {
   Normalised normal{std::string(text), {}, {}};
   for (const std::string& form : parts_.normal_forms) {
     Normalised next = normalise(normal.text, form);
@@ -144,7 +159,9 @@ void ByteLevelTokenizer::encode_plain(std::string_view text, std::int64_t offset
   };
   for (const Found& found : find_added(normalized_, normal.text)) {
     words(found.begin);
-    tokens.push_back({found.token->id, found.token->content, offset + normal.begin(static_cast<std::int64_t>(found.begin)), offset + normal.end(static_cast<std::int64_t>(found.end))});
+    tokens.push_back({found.token->id, found.token->content,
+                      offset + normal.begin(static_cast<std::int64_t>(found.begin)),
+                      offset + normal.end(static_cast<std::int64_t>(found.end))});
     at = found.end;
   }
   words(normal.text.size());
@@ -159,7 +176,8 @@ std::vector<Token> ByteLevelTokenizer::tokens(std::string_view text, bool specia
   std::size_t at = 0;
   for (const Found& found : find_added(raw_, text)) {
     encode_plain(text.substr(at, found.begin - at), static_cast<std::int64_t>(at), tokens, at == 0);
-    tokens.push_back({found.token->id, found.token->content, static_cast<std::int64_t>(found.begin), static_cast<std::int64_t>(found.end)});
+    tokens.push_back({found.token->id, found.token->content, static_cast<std::int64_t>(found.begin),
+                      static_cast<std::int64_t>(found.end)});
     at = found.end;
   }
   encode_plain(text.substr(at), static_cast<std::int64_t>(at), tokens, at == 0);

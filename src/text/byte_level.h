@@ -13,7 +13,8 @@
 namespace vene::text {
 
 /// GPT-2's way to cut a text into words.
-inline constexpr const char* kGpt2Words = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+inline constexpr const char* kGpt2Words =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 /// A token outside the vocabulary's merges, found in the text as it stands.
 struct AddedToken {
@@ -26,8 +27,8 @@ struct AddedToken {
 struct WordStep {
   enum class Kind { kPattern, kDigits } kind = Kind::kPattern;
   std::shared_ptr<const Pattern> pattern;
-  bool drop_matches = false;       ///< matches are separators
-  bool matches_only = false;       ///< what lies between matches is dropped
+  bool drop_matches = false;  ///< matches are separators
+  bool matches_only = false;  ///< what lies between matches is dropped
   bool single_digits = false;
 };
 
@@ -62,7 +63,8 @@ class ByteLevelTokenizer : public Tokenizer {
   static std::vector<Found> find_added(const Finder& finder, std::string_view text);
   void encode_plain(std::string_view text, std::int64_t offset, std::vector<Token>& tokens, bool first) const;
   /// Bytes [first, last) of a normalised text; `offset` is added to the places of the tokens.
-  void encode_words(const Normalised& normal, std::size_t first, std::size_t last, std::int64_t offset, std::vector<Token>& tokens, bool prefix) const;
+  void encode_words(const Normalised& normal, std::size_t first, std::size_t last, std::int64_t offset,
+                    std::vector<Token>& tokens, bool prefix) const;
 
   ByteLevelParts parts_;
   Finder raw_, normalized_;

@@ -17,7 +17,8 @@ class SentencePiece : public Tokenizer {
   SentencePiece(const std::string& path, bool add_bos, bool add_eos) : add_bos_(add_bos), add_eos_(add_eos) {
     const std::string bytes = io::read_file(path);
     const auto status = processor_.LoadFromSerializedProto(bytes);
-    if (!status.ok() || processor_.GetPieceSize() <= 0) throw IoError(path + ": not a SentencePiece model" + (status.ok() ? "" : ": " + std::string(status.message())));
+    if (!status.ok() || processor_.GetPieceSize() <= 0)
+      throw IoError(path + ": not a SentencePiece model" + (status.ok() ? "" : ": " + std::string(status.message())));
     // The model type is field 3 of the trainer's settings; unigram is told by its scores, which are no ranks.
     auto id = [&](int value) { return value >= 0 ? std::optional<std::int64_t>(value) : std::nullopt; };
     bos_ = id(processor_.bos_id());
@@ -48,9 +49,12 @@ class SentencePiece : public Tokenizer {
       if (end > at) encode_plain(text.substr(at, end - at), static_cast<std::int64_t>(at), all);
       if (control < 0) break;
       at = next + processor_.IdToPiece(control).size();
-      all.push_back({control, processor_.IdToPiece(control), static_cast<std::int64_t>(next), static_cast<std::int64_t>(at)});
+      all.push_back(
+          {control, processor_.IdToPiece(control), static_cast<std::int64_t>(next), static_cast<std::int64_t>(at)});
     }
-    if (special && add_eos_ && eos_) all.push_back({*eos_, token_text(*eos_), static_cast<std::int64_t>(text.size()), static_cast<std::int64_t>(text.size())});
+    if (special && add_eos_ && eos_)
+      all.push_back(
+          {*eos_, token_text(*eos_), static_cast<std::int64_t>(text.size()), static_cast<std::int64_t>(text.size())});
     return all;
   }
 
@@ -58,7 +62,8 @@ class SentencePiece : public Tokenizer {
     if (id < 0 || id >= size()) return "";
     const int piece = static_cast<int>(id);
     const std::string& spelled = processor_.IdToPiece(piece);
-    if (processor_.IsByte(piece)) return std::string(1, static_cast<char>(std::stoi(spelled.substr(3, 2), nullptr, 16)));  // "<0x0A>"
+    if (processor_.IsByte(piece))
+      return std::string(1, static_cast<char>(std::stoi(spelled.substr(3, 2), nullptr, 16)));  // "<0x0A>"
     std::string text;
     for (std::size_t at = 0; at < spelled.size();) {
       if (spelled.compare(at, kSpace.size(), kSpace) == 0) {
@@ -82,7 +87,8 @@ class SentencePiece : public Tokenizer {
       }
       std::string text = processor_.IsUnknown(static_cast<int>(id)) ? " \xE2\x81\x87 " : token_text(id);
       // The space that encoding puts in front of the first word.
-      if (start && text.starts_with(' ') && processor_.IdToPiece(static_cast<int>(id)).starts_with(kSpace)) text.erase(0, 1);
+      if (start && text.starts_with(' ') && processor_.IdToPiece(static_cast<int>(id)).starts_with(kSpace))
+        text.erase(0, 1);
       start = false;
       bytes += text;
     }
@@ -101,7 +107,9 @@ class SentencePiece : public Tokenizer {
   // BPE models score their pieces by rank: 0, -1, -2 ...
   bool ranked() const {
     for (int piece = 0; piece < processor_.GetPieceSize(); ++piece) {
-      if (processor_.IsControl(piece) || processor_.IsByte(piece) || processor_.IsUnknown(piece) || processor_.IsUnused(piece)) continue;
+      if (processor_.IsControl(piece) || processor_.IsByte(piece) || processor_.IsUnknown(piece) ||
+          processor_.IsUnused(piece))
+        continue;
       const float score = processor_.GetScore(piece);
       if (score != static_cast<float>(static_cast<std::int64_t>(score))) return false;
     }
@@ -126,6 +134,8 @@ class SentencePiece : public Tokenizer {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> read_sentence_piece(const std::string& path, bool add_bos, bool add_eos) { return std::make_shared<SentencePiece>(path, add_bos, add_eos); }
+std::shared_ptr<const Tokenizer> read_sentence_piece(const std::string& path, bool add_bos, bool add_eos) {
+  return std::make_shared<SentencePiece>(path, add_bos, add_eos);
+}
 
 }  // namespace vene::text

@@ -90,7 +90,8 @@ class Reader {
         step.pattern = std::make_shared<Pattern>(kGpt2Words, path_);
       } else if (kind == "Split") {
         const Json& pattern = member(part, "pattern", "Split");
-        const std::string behavior = member(part, "behavior", "Split").is_string() ? part["behavior"].get<std::string>() : "?";
+        const std::string behavior =
+            member(part, "behavior", "Split").is_string() ? part["behavior"].get<std::string>() : "?";
         const bool invert = flag(part, "invert", false);
         if (pattern.contains("Regex") && pattern["Regex"].is_string()) {
           step.pattern = std::make_shared<Pattern>(pattern["Regex"].get<std::string>(), path_ + ", pre_tokenizer");
@@ -119,7 +120,8 @@ class Reader {
   void normal_forms(ByteLevelParts& tokenizer) const {
     for (const Json& part : parts("normalizer", "normalizers")) {
       const std::string kind = type(part, "normalizer");
-      if (kind != "NFC" && kind != "NFKC" && kind != "NFD" && kind != "NFKD") fail("normalizer type '" + kind + "' is not supported");
+      if (kind != "NFC" && kind != "NFKC" && kind != "NFD" && kind != "NFKD")
+        fail("normalizer type '" + kind + "' is not supported");
       tokenizer.normal_forms.push_back(kind);
     }
   }
@@ -131,7 +133,8 @@ class Reader {
       AddedToken token;
       const Json& id = member(entry, "id", "added_tokens");
       const Json& content = member(entry, "content", "added_tokens");
-      if (!id.is_number_integer() || !content.is_string() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() > (std::int64_t{1} << 24)) {
+      if (!id.is_number_integer() || !content.is_string() || id.get<std::int64_t>() < 0 ||
+          id.get<std::int64_t>() > (std::int64_t{1} << 24)) {
         fail("added_tokens: expected an integer id and a text");
       }
       token.id = id.get<std::int64_t>();
@@ -158,7 +161,8 @@ class Reader {
         }
         const Json& name = member(member(piece, "SpecialToken", "TemplateProcessing"), "id", "SpecialToken");
         const Json& special = member(part, "special_tokens", "TemplateProcessing");
-        if (!name.is_string() || !special.contains(name.get<std::string>())) fail("post_processor: a special token of its template is not defined");
+        if (!name.is_string() || !special.contains(name.get<std::string>()))
+          fail("post_processor: a special token of its template is not defined");
         for (const Json& id : member(special[name.get<std::string>()], "ids", "special_tokens")) {
           if (!id.is_number_integer()) fail("post_processor: ids of special tokens must be integers");
           (before ? tokenizer.front : tokenizer.behind).push_back(id.get<std::int64_t>());
@@ -210,7 +214,8 @@ std::unique_ptr<ByteLevelTokenizer> read_tokenizer_json(const std::string& path)
   }
 }
 
-std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string& vocabulary, const std::string& merges) {
+std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string& vocabulary,
+                                                               const std::string& merges) {
   const Json json = read_json(vocabulary);
   if (!json.is_object()) throw IoError(vocabulary + ": expected an object of pieces and ids");
   std::unordered_map<std::string, std::int64_t> ids;
@@ -226,14 +231,16 @@ std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string
     if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
     const std::size_t space = line.find(' ');
     if (space == std::string::npos || space == 0 || space + 1 == line.size()) {
-      throw IoError(merges + ", line " + std::to_string(number) + ": expected two pieces, got '" + line.substr(0, 60) + "'");
+      throw IoError(merges + ", line " + std::to_string(number) + ": expected two pieces, got '" + line.substr(0, 60) +
+                    "'");
     }
     pairs.emplace_back(line.substr(0, space), line.substr(space + 1));
   }
   ByteLevelParts parts;
   // "<|endoftext|>" and the like are in the vocabulary, and are found in the text as they stand.
   for (const auto& [piece, id] : ids) {
-    if (piece.size() > 4 && piece.starts_with("<|") && piece.ends_with("|>")) parts.added.push_back({id, piece, true, false, false, false, false});
+    if (piece.size() > 4 && piece.starts_with("<|") && piece.ends_with("|>"))
+      parts.added.push_back({id, piece, true, false, false, false, false});
   }
   parts.bpe = std::make_shared<Bpe>(std::move(ids), pairs, false, merges);
   WordStep step;

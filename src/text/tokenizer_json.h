@@ -12,6 +12,7 @@ namespace vene::text {
 std::unique_ptr<ByteLevelTokenizer> read_tokenizer_json(const std::string& path);
 
 /// vocab.json + merges.txt, or encoder.json + vocab.bpe.
-std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string& vocabulary, const std::string& merges);
+std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string& vocabulary,
+                                                               const std::string& merges);
 
 }  // namespace vene::text

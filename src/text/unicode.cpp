@@ -47,8 +47,11 @@ std::string with_unicode_space(const std::string& expression) {
 Pattern::Pattern(const std::string& expression, const std::string& where) : compiled_(std::make_unique<Compiled>()) {
   UErrorCode status = U_ZERO_ERROR;
   UParseError at{};
-  compiled_->pattern.reset(icu::RegexPattern::compile(icu::UnicodeString::fromUTF8(with_unicode_space(expression)), at, status));
-  if (U_FAILURE(status)) throw IoError(where + ": not a regular expression (" + u_errorName(status) + " at " + std::to_string(at.offset) + "): " + expression.substr(0, 80));
+  compiled_->pattern.reset(
+      icu::RegexPattern::compile(icu::UnicodeString::fromUTF8(with_unicode_space(expression)), at, status));
+  if (U_FAILURE(status))
+    throw IoError(where + ": not a regular expression (" + u_errorName(status) + " at " + std::to_string(at.offset) +
+                  "): " + expression.substr(0, 80));
 }
 
 Pattern::~Pattern() = default;
@@ -95,7 +98,8 @@ std::vector<Character> characters(std::string_view text, const icu::Normalizer2&
 
 // A stretch that normalisation changed: both sides decompose into the same number of characters, by which they are laid
 // side by side.
-void align(std::string_view source, std::string_view made, std::int64_t offset, const icu::Normalizer2& decompose, Normalised& result) {
+void align(std::string_view source, std::string_view made, std::int64_t offset, const icu::Normalizer2& decompose,
+           Normalised& result) {
   const std::vector<Character> from = characters(source, decompose);
   std::size_t at = 0;
   std::int64_t before = 0, part = 0;  // parts before character `at` of the source; parts before the one that is placed
@@ -117,10 +121,14 @@ void align(std::string_view source, std::string_view made, std::int64_t offset, 
 Normalised normalise(std::string_view text, const std::string& form) {
   UErrorCode status = U_ZERO_ERROR;
   const bool compatible = form == "NFKC" || form == "NFKD";
-  const icu::Normalizer2* decompose = compatible ? icu::Normalizer2::getNFKDInstance(status) : icu::Normalizer2::getNFDInstance(status);
-  const icu::Normalizer2* normaliser = form == "NFC" ? icu::Normalizer2::getNFCInstance(status) : form == "NFKC" ? icu::Normalizer2::getNFKCInstance(status) : decompose;
+  const icu::Normalizer2* decompose =
+      compatible ? icu::Normalizer2::getNFKDInstance(status) : icu::Normalizer2::getNFDInstance(status);
+  const icu::Normalizer2* normaliser = form == "NFC"    ? icu::Normalizer2::getNFCInstance(status)
+                                       : form == "NFKC" ? icu::Normalizer2::getNFKCInstance(status)
+                                                        : decompose;
   const icu::StringPiece piece(text.data(), static_cast<std::int32_t>(text.size()));
-  if (U_SUCCESS(status) && normaliser->isNormalizedUTF8(piece, status) && U_SUCCESS(status)) return {std::string(text), {}, {}};
+  if (U_SUCCESS(status) && normaliser->isNormalizedUTF8(piece, status) && U_SUCCESS(status))
+    return {std::string(text), {}, {}};
   Normalised result;
   icu::Edits edits;
   icu::StringByteSink<std::string> sink(&result.text);
@@ -130,7 +138,9 @@ Normalised normalise(std::string_view text, const std::string& form) {
     const std::int64_t source = it.sourceIndex();
     if (it.hasChange()) {
       align(text.substr(static_cast<std::size_t>(source), static_cast<std::size_t>(it.oldLength())),
-            std::string_view(result.text).substr(static_cast<std::size_t>(it.destinationIndex()), static_cast<std::size_t>(it.newLength())), source, *decompose, result);
+            std::string_view(result.text)
+                .substr(static_cast<std::size_t>(it.destinationIndex()), static_cast<std::size_t>(it.newLength())),
+            source, *decompose, result);
       continue;
     }
     for (std::int64_t i = 0; i < it.newLength(); ++i) {
@@ -138,7 +148,8 @@ Normalised normalise(std::string_view text, const std::string& form) {
       result.ends.push_back(source + i + 1);
     }
   }
-  if (U_FAILURE(status) || result.begins.size() != result.text.size()) throw Error(std::string("normalisation: ") + u_errorName(status));
+  if (U_FAILURE(status) || result.begins.size() != result.text.size())
+    throw Error(std::string("normalisation: ") + u_errorName(status));
   return result;
 }
 

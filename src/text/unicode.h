@@ -26,14 +26,16 @@ class Pattern {
   std::unique_ptr<Compiled> compiled_;
 };
 
-/// A normalised text, and for each of its bytes where it comes from. A character that is composed of several covers them
-/// all; the parts of one that is taken apart all cover it.
+/// A normalised text, and for each of its bytes where it comes from. A character that is composed of several covers
+/// them all; the parts of one that is taken apart all cover it.
 struct Normalised {
   std::string text;
   std::vector<std::int64_t> begins, ends;  ///< one a byte of the text; empty: the text is the original
   /// Where in the original a piece of the text that begins at a byte begins, and one that ends before a byte ends.
   std::int64_t begin(std::int64_t byte) const { return begins.empty() ? byte : begins[static_cast<std::size_t>(byte)]; }
-  std::int64_t end(std::int64_t byte) const { return ends.empty() ? byte : byte == 0 ? begins[0] : ends[static_cast<std::size_t>(byte) - 1]; }
+  std::int64_t end(std::int64_t byte) const {
+    return ends.empty() ? byte : byte == 0 ? begins[0] : ends[static_cast<std::size_t>(byte) - 1];
+  }
 };
 
 /// form: "NFC", "NFKC", "NFD" or "NFKD".

@@ -9,7 +9,9 @@
 namespace vene::train {
 namespace {
 
-void describe(std::string& key, const torch::Tensor& tensor) { key += tensor.defined() ? shape_text(tensor.sizes()) : std::string("-"); }
+void describe(std::string& key, const torch::Tensor& tensor) {
+  key += tensor.defined() ? shape_text(tensor.sizes()) : std::string("-");
+}
 
 void describe(std::string& key, const models::Batch& batch) {
   describe(key, batch.input_ids);
@@ -48,7 +50,9 @@ void append(SideSelection& to, const SideSelection& from, const std::string& nam
     if (!to.units[unit]) continue;
     for (std::size_t axis = 0; axis < to.units[unit]->size(); ++axis) {
       const AxisSelection& picked = (*from.units[unit])[axis];
-      if (picked.rows.size() != 1) throw LocationError(name + ": locations for " + std::to_string(picked.rows.size()) + " rows, an example has one");
+      if (picked.rows.size() != 1)
+        throw LocationError(name + ": locations for " + std::to_string(picked.rows.size()) +
+                            " rows, an example has one");
       (*to.units[unit])[axis].rows.push_back(picked.rows[0]);
     }
   }
@@ -79,7 +83,8 @@ Locations join_locations(const std::vector<Example>& examples, const std::vector
 
 // Label positions as columns of the batch.
 torch::Tensor label_columns(const Example& example, const std::vector<Label>& labels, std::size_t row) {
-  const RowTexts texts = RowTexts::of(example.base.primary(), example.base.attention_mask, example.base.input_ids, nullptr);
+  const RowTexts texts =
+      RowTexts::of(example.base.primary(), example.base.attention_mask, example.base.input_ids, nullptr);
   AxisSelection axis;
   axis.rows.emplace_back();
   for (const Label& label : labels) axis.rows[0].push_back({Selector::Kind::kIndex, label.position, 0, {}, 0});
@@ -94,19 +99,24 @@ torch::Tensor label_tokens(const std::vector<Label>& labels) {
 
 void check(const Example& example, std::size_t row) {
   const std::string name = name_of(example, row);
-  if (example.base.rows() != 1) throw PlanError(name + ": its base has " + std::to_string(example.base.rows()) + " rows, expected one");
+  if (example.base.rows() != 1)
+    throw PlanError(name + ": its base has " + std::to_string(example.base.rows()) + " rows, expected one");
   if (example.labels.empty()) throw PlanError(name + ": it has no labels");
   for (const auto& source : example.sources) {
-    if (source && source->rows() != 1) throw PlanError(name + ": a source of it has " + std::to_string(source->rows()) + " rows, expected one");
+    if (source && source->rows() != 1)
+      throw PlanError(name + ": a source of it has " + std::to_string(source->rows()) + " rows, expected one");
   }
   for (const auto& ids : example.subspaces) {
-    if (ids && ids->rows.size() != 1) throw PlanError(name + ": subspaces for " + std::to_string(ids->rows.size()) + " rows, an example has one");
+    if (ids && ids->rows.size() != 1)
+      throw PlanError(name + ": subspaces for " + std::to_string(ids->rows.size()) + " rows, an example has one");
   }
 }
 
 }  // namespace
 
-std::string name_of(const Example& example, std::size_t row) { return example.name.empty() ? "example " + std::to_string(row) : example.name; }
+std::string name_of(const Example& example, std::size_t row) {
+  return example.name.empty() ? "example " + std::to_string(row) : example.name;
+}
 
 std::string shape_key(const Example& example, std::size_t number) {
   check(example, number);
@@ -121,7 +131,8 @@ std::string shape_key(const Example& example, std::size_t number) {
   }
   key += "|";
   for (const auto& ids : example.subspaces) key += ids ? "s" : "n";
-  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "") + std::to_string(example.task_labels.size());
+  return key + "|" + std::to_string(example.labels.size()) + (example.rival ? "r" : "") +
+         std::to_string(example.task_labels.size());
 }
 
 ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::size_t>& rows) {
@@ -135,7 +146,9 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
   std::vector<std::int64_t> rivals;
   for (const std::size_t row : rows) {
     const Example& example = examples.at(row);
-    if (shape_key(example, row) != key) throw PlanError(name_of(example, row) + " does not have the shape of " + name_of(first, rows[0]) + ", so they cannot be one batch");
+    if (shape_key(example, row) != key)
+      throw PlanError(name_of(example, row) + " does not have the shape of " + name_of(first, rows[0]) +
+                      ", so they cannot be one batch");
     bases.push_back(&example.base);
     positions.push_back(label_columns(example, example.labels, row));
     tokens.push_back(label_tokens(example.labels));
@@ -176,7 +189,8 @@ ExampleBatch join(const std::vector<Example>& examples, const std::vector<std::s
   return batch;
 }
 
-std::vector<std::vector<std::size_t>> batches(const std::vector<Example>& examples, std::int64_t batch_size, std::optional<std::uint64_t> seed) {
+std::vector<std::vector<std::size_t>> batches(const std::vector<Example>& examples, std::int64_t batch_size,
+                                              std::optional<std::uint64_t> seed) {
   return ExampleSet(examples).batches(batch_size, seed);
 }
 
@@ -190,7 +204,8 @@ void check_labels(const std::vector<Example>& examples, const models::Model& mod
     if (size == 0) continue;
     auto inside = [&](std::int64_t token, const char* what) {
       if (token < 0 || token >= size) {
-        throw PlanError(name_of(example, row) + ": the " + what + " " + std::to_string(token) + " is outside the vocabulary, whose tokens are 0 to " + std::to_string(size - 1));
+        throw PlanError(name_of(example, row) + ": the " + what + " " + std::to_string(token) +
+                        " is outside the vocabulary, whose tokens are 0 to " + std::to_string(size - 1));
       }
     };
     for (const Label& label : example.labels) inside(label.token, "label");

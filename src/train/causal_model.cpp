@@ -12,7 +12,9 @@ namespace vene {
 namespace {
 
 // std::uniform_int_distribution differs from one standard library to the next.
-std::size_t draw(CausalModel::Random& random, std::size_t count) { return random() % count; }
+std::size_t draw(CausalModel::Random& random, std::size_t count) {
+  return random() % count;
+}
 
 // Every combination of the parents' values is tried; beyond so many a model needs a sampler of its own.
 constexpr std::size_t kMostWays = 2'000'000;
@@ -24,14 +26,16 @@ CausalModel::CausalModel(std::vector<Variable> variables) {
   for (Variable& variable : variables) {
     names.push_back(variable.name);
     if (variable.values.empty()) throw ConfigError("variable '" + variable.name + "' has no values");
-    if (!variable.parents.empty() && !variable.function) throw ConfigError("variable '" + variable.name + "' has parents, but no function of them");
+    if (!variable.parents.empty() && !variable.function)
+      throw ConfigError("variable '" + variable.name + "' has parents, but no function of them");
     const std::string name = variable.name;
     if (!all_.emplace(name, std::move(variable)).second) throw ConfigError("variable '" + name + "' is given twice");
   }
   std::set<std::string> has_child;
   for (const auto& [name, variable] : all_) {
     for (const std::string& parent : variable.parents) {
-      if (!all_.contains(parent)) throw ConfigError("variable '" + name + "' has the unknown parent '" + parent + "'" + name_hint(parent, names));
+      if (!all_.contains(parent))
+        throw ConfigError("variable '" + name + "' has the unknown parent '" + parent + "'" + name_hint(parent, names));
       has_child.insert(parent);
     }
   }
@@ -60,11 +64,13 @@ CausalModel::CausalModel(std::vector<Variable> variables) {
     if (!variable.parents.empty() && has_child.contains(name)) hidden_.push_back(name);
     order_.push_back(name);
   }
-  std::stable_sort(order_.begin(), order_.end(), [&](const std::string& a, const std::string& b) { return steps_[a] < steps_[b]; });
+  std::stable_sort(order_.begin(), order_.end(),
+                   [&](const std::string& a, const std::string& b) { return steps_[a] < steps_[b]; });
   for (const auto& [name, variable] : all_) {
     if (variable.parents.empty()) continue;
     std::size_t count = 1;
-    for (const std::string& parent : variable.parents) count = count > kMostWays ? count : count * all_.at(parent).values.size();
+    for (const std::string& parent : variable.parents)
+      count = count > kMostWays ? count : count * all_.at(parent).values.size();
     if (count > kMostWays) continue;  // `ways` says so if it is asked
     for (std::size_t way = 0; way < count; ++way) {
       std::vector<Value> picked;
@@ -85,7 +91,9 @@ const CausalModel::Variable& CausalModel::at(const std::string& name) const {
   return found->second;
 }
 
-std::int64_t CausalModel::timestep(const std::string& name) const { return steps_.at(at(name).name); }
+std::int64_t CausalModel::timestep(const std::string& name) const {
+  return steps_.at(at(name).name);
+}
 
 CausalModel::Setting CausalModel::run(const Setting& setting) const {
   for (const auto& [name, value] : setting) (void)at(name);
@@ -107,7 +115,8 @@ CausalModel::Setting CausalModel::run(const Setting& setting) const {
   return result;
 }
 
-CausalModel::Setting CausalModel::interchange(const Setting& base, const std::map<std::string, Setting>& sources) const {
+CausalModel::Setting CausalModel::interchange(const Setting& base,
+                                              const std::map<std::string, Setting>& sources) const {
   Setting changed = base;
   for (const auto& [name, source] : sources) changed[name] = run(source).at(at(name).name);
   return run(changed);
@@ -124,9 +133,12 @@ CausalModel::Setting CausalModel::sample_input(Random& random, const Accepts& ac
   }
 }
 
-const std::map<CausalModel::Value, std::vector<std::vector<CausalModel::Value>>>& CausalModel::ways(const std::string& name) const {
+const std::map<CausalModel::Value, std::vector<std::vector<CausalModel::Value>>>& CausalModel::ways(
+    const std::string& name) const {
   const auto found = ways_.find(name);
-  if (found == ways_.end()) throw PlanError("variable '" + name + "' has too many combinations of parents' values to draw from; give a sampler");
+  if (found == ways_.end())
+    throw PlanError("variable '" + name +
+                    "' has too many combinations of parents' values to draw from; give a sampler");
   return found->second;
 }
 
@@ -134,7 +146,8 @@ void CausalModel::pick_parents(const std::string& name, const Value& value, Rand
   const Variable& variable = all_.at(name);
   if (variable.parents.empty()) return;
   const auto found = ways(name).find(value);
-  if (found == ways(name).end()) throw PlanError("no values of its parents give variable '" + name + "' the value that is asked for");
+  if (found == ways(name).end())
+    throw PlanError("no values of its parents give variable '" + name + "' the value that is asked for");
   const std::vector<Value>& way = found->second[draw(random, found->second.size())];
   for (std::size_t i = 0; i < way.size(); ++i) picked[variable.parents[i]] = way[i];
   for (std::size_t i = 0; i < way.size(); ++i) pick_parents(variable.parents[i], way[i], random, picked);
@@ -165,9 +178,12 @@ std::set<std::string> CausalModel::sample_intervention(Random& random) const {
   return chosen;
 }
 
-std::vector<CausalModel::Counterfactual> CausalModel::counterfactuals(std::int64_t size, std::int64_t batch_size, Random& random, InputSampler sampler,
+std::vector<CausalModel::Counterfactual> CausalModel::counterfactuals(std::int64_t size, std::int64_t batch_size,
+                                                                      Random& random, InputSampler sampler,
                                                                       InterventionSampler interventions) const {
-  if (size < 0 || batch_size < 1) throw PlanError("counterfactuals: size " + std::to_string(size) + " and batch_size " + std::to_string(batch_size) + ", expected at least 0 and 1");
+  if (size < 0 || batch_size < 1)
+    throw PlanError("counterfactuals: size " + std::to_string(size) + " and batch_size " + std::to_string(batch_size) +
+                    ", expected at least 0 and 1");
   if (!sampler) sampler = [this](Random& r) { return sample_balanced_input(r); };
   if (!interventions) interventions = [this](Random& r) { return sample_intervention(r); };
   auto outputs = [&](const Setting& all) {

@@ -28,7 +28,8 @@ NamedTensors part(const io::NamedTensors& all, const std::string& prefix) {
 
 Tensor table(const std::vector<std::vector<double>>& rows, std::int64_t columns) {
   Tensor values = torch::empty({static_cast<std::int64_t>(rows.size()), columns}, torch::kFloat64);
-  for (std::size_t row = 0; row < rows.size(); ++row) values[static_cast<std::int64_t>(row)] = torch::tensor(rows[row], torch::kFloat64);
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    values[static_cast<std::int64_t>(row)] = torch::tensor(rows[row], torch::kFloat64);
   return values;
 }
 
@@ -36,7 +37,8 @@ std::vector<std::vector<double>> rows_of(const Tensor& table) {
   std::vector<std::vector<double>> rows;
   for (std::int64_t row = 0; row < table.size(0); ++row) {
     rows.emplace_back();
-    for (std::int64_t column = 0; column < table.size(1); ++column) rows.back().push_back(table[row][column].item<double>());
+    for (std::int64_t column = 0; column < table.size(1); ++column)
+      rows.back().push_back(table[row][column].item<double>());
   }
   return rows;
 }
@@ -68,7 +70,9 @@ class Fingerprint {
         for (const RowSelection& row : axis.rows) {
           add(static_cast<std::int64_t>(row.size()));
           for (const Selector& selector : row) {
-            for (const std::int64_t value : {static_cast<std::int64_t>(selector.kind), selector.begin, selector.end, selector.occurrence}) add(value);
+            for (const std::int64_t value :
+                 {static_cast<std::int64_t>(selector.kind), selector.begin, selector.end, selector.occurrence})
+              add(value);
             add(selector.text);
           }
         }
@@ -115,12 +119,23 @@ class Fingerprint {
 
 }  // namespace
 
-std::string training_identity(const TrainOptions& options, const IntervenableModelImpl& model, const std::vector<Example>& examples, const std::vector<Example>& validation, std::int64_t steps) {
-  Json json{{"optimizer", static_cast<int>(options.optimizer)}, {"learning_rate", options.learning_rate}, {"weight_decay", options.weight_decay}, {"momentum", options.momentum},
-            {"batch_size", options.batch_size},                 {"accumulation", options.accumulation},   {"schedule", static_cast<int>(options.schedule)},
-            {"warm_up", options.warm_up},                       {"clip", options.clip},                   {"seed", options.seed},
-            {"examples", examples.size()},                      {"steps", steps},
-            {"patience", options.patience},                     {"task_weight", options.task_weight}};
+std::string training_identity(const TrainOptions& options, const IntervenableModelImpl& model,
+                              const std::vector<Example>& examples, const std::vector<Example>& validation,
+                              std::int64_t steps) {
+  Json json{{"optimizer", static_cast<int>(options.optimizer)},
+            {"learning_rate", options.learning_rate},
+            {"weight_decay", options.weight_decay},
+            {"momentum", options.momentum},
+            {"batch_size", options.batch_size},
+            {"accumulation", options.accumulation},
+            {"schedule", static_cast<int>(options.schedule)},
+            {"warm_up", options.warm_up},
+            {"clip", options.clip},
+            {"seed", options.seed},
+            {"examples", examples.size()},
+            {"steps", steps},
+            {"patience", options.patience},
+            {"task_weight", options.task_weight}};
   if (options.temperature) json["temperature"] = {options.temperature->first, options.temperature->second};
   Fingerprint data, interventions;
   for (const std::vector<Example>* set : {&examples, &validation}) {
@@ -128,10 +143,12 @@ std::string training_identity(const TrainOptions& options, const IntervenableMod
     for (const Example& example : *set) data.add(example);
   }
   const auto& representations = model.config().representations;
-  const bool ready = std::any_of(representations.begin(), representations.end(), [](const RepresentationConfig& r) { return r.intervention != nullptr; });
+  const bool ready = std::any_of(representations.begin(), representations.end(),
+                                 [](const RepresentationConfig& r) { return r.intervention != nullptr; });
   if (!ready) {  // ready instances have no text
     IntervenableConfig config = model.config();
-    for (RepresentationConfig& r : config.representations) r.options.erase("seed");  // where they start is no matter to one that goes on
+    for (RepresentationConfig& r : config.representations)
+      r.options.erase("seed");  // where they start is no matter to one that goes on
     interventions.add(config.to_json());
   }
   for (const std::string& key : model.keys()) interventions.add(key);
@@ -149,28 +166,41 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, con
   add(all, "best.", checkpoint.best);
   all.emplace_back("generator", checkpoint.generator);
   std::vector<std::vector<double>> steps, epochs;
-  for (const StepRecord& r : checkpoint.report.steps) steps.push_back({static_cast<double>(r.step), static_cast<double>(r.epoch), r.loss, r.accuracy, r.learning_rate, r.temperature});
+  for (const StepRecord& r : checkpoint.report.steps)
+    steps.push_back({static_cast<double>(r.step), static_cast<double>(r.epoch), r.loss, r.accuracy, r.learning_rate,
+                     r.temperature});
   for (const EpochRecord& r : checkpoint.report.epochs) {
-    epochs.push_back({static_cast<double>(r.epoch), r.validation.loss, r.validation.accuracy, r.validation.logit_difference, r.validation.kl});
+    epochs.push_back({static_cast<double>(r.epoch), r.validation.loss, r.validation.accuracy,
+                      r.validation.logit_difference, r.validation.kl});
   }
   all.emplace_back("steps", table(steps, 6));
   all.emplace_back("epochs", table(epochs, 5));
   all.emplace_back("best_loss", torch::tensor(checkpoint.best_loss, torch::kFloat64));
-  const Json state{{"next_step", checkpoint.next_step}, {"epochs_without", checkpoint.epochs_without}, {"best_step", checkpoint.best_step}};
-  io::write_safetensors(path, all, {{"format", "vene training checkpoint"}, {"version", "1"}, {"identity", identity}, {"state", state.dump()}});
+  const Json state{{"next_step", checkpoint.next_step},
+                   {"epochs_without", checkpoint.epochs_without},
+                   {"best_step", checkpoint.best_step}};
+  io::write_safetensors(
+      path, all,
+      {{"format", "vene training checkpoint"}, {"version", "1"}, {"identity", identity}, {"state", state.dump()}});
 }
 
 Checkpoint read_checkpoint(const std::string& path, const std::string& identity) {
   const auto file = io::Safetensors::open(path);
   auto entry = [&](const char* key) {
     const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) throw IoError(path + ": is not a training checkpoint ('" + key + "' is missing)");
+    if (found == file.metadata().end())
+      throw IoError(path + ": is not a training checkpoint ('" + key + "' is missing)");
     return found->second;
   };
-  if (entry("version") != "1") throw IoError(path + ": is a checkpoint of version " + entry("version") + ", this vene reads version 1");
-  if (entry("identity") != identity) throw PlanError(path + ": is the checkpoint of another training (" + entry("identity") + "; this one is " + identity + ")");
+  if (entry("version") != "1")
+    throw IoError(path + ": is a checkpoint of version " + entry("version") + ", this vene reads version 1");
+  if (entry("identity") != identity)
+    throw PlanError(path + ": is the checkpoint of another training (" + entry("identity") + "; this one is " +
+                    identity + ")");
   const Json state = Json::parse(entry("state"), nullptr, false);
-  if (!state.is_object() || !state.contains("next_step") || !state.contains("epochs_without") || !state.contains("best_step")) throw IoError(path + ": its state is damaged");
+  if (!state.is_object() || !state.contains("next_step") || !state.contains("epochs_without") ||
+      !state.contains("best_step"))
+    throw IoError(path + ": its state is damaged");
   io::NamedTensors all;
   for (const io::TensorInfo& info : file.tensors()) all.emplace_back(info.name, file.tensor(info.name));
   Checkpoint checkpoint;
@@ -184,9 +214,11 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& identity)
   checkpoint.best_loss = file.tensor("best_loss").item<double>();
   checkpoint.generator = file.tensor("generator").clone();
   for (const auto& r : rows_of(file.tensor("steps"))) {
-    checkpoint.report.steps.push_back({static_cast<std::int64_t>(r[0]), static_cast<std::int64_t>(r[1]), r[2], r[3], r[4], r[5]});
+    checkpoint.report.steps.push_back(
+        {static_cast<std::int64_t>(r[0]), static_cast<std::int64_t>(r[1]), r[2], r[3], r[4], r[5]});
   }
-  for (const auto& r : rows_of(file.tensor("epochs"))) checkpoint.report.epochs.push_back({static_cast<std::int64_t>(r[0]), {r[1], r[2], r[3], r[4]}});
+  for (const auto& r : rows_of(file.tensor("epochs")))
+    checkpoint.report.epochs.push_back({static_cast<std::int64_t>(r[0]), {r[1], r[2], r[3], r[4]}});
   return checkpoint;
 }
 

@@ -12,7 +12,9 @@ namespace {
 
 using torch::Tensor;
 
-Tensor picked(const Tensor& tensor, const Tensor& rows) { return tensor.defined() ? tensor.index_select(0, rows.to(tensor.device())) : Tensor(); }
+Tensor picked(const Tensor& tensor, const Tensor& rows) {
+  return tensor.defined() ? tensor.index_select(0, rows.to(tensor.device())) : Tensor();
+}
 
 models::Batch picked(const models::Batch& batch, const Tensor& rows) {
   models::Batch some;
@@ -56,7 +58,8 @@ ExampleSet::ExampleSet(const std::vector<Example>& examples) {
   for (const auto& rows : members) shapes_.push_back(join(examples, rows));
 }
 
-std::vector<std::vector<std::size_t>> ExampleSet::batches(std::int64_t batch_size, std::optional<std::uint64_t> seed) const {
+std::vector<std::vector<std::size_t>> ExampleSet::batches(std::int64_t batch_size,
+                                                          std::optional<std::uint64_t> seed) const {
   if (size() == 0) throw PlanError("the data set is empty");
   if (batch_size < 1) throw PlanError("batch_size is " + std::to_string(batch_size) + ", expected at least 1");
   std::vector<std::size_t> order(size());
@@ -79,7 +82,9 @@ ExampleBatch ExampleSet::pick(const std::vector<std::size_t>& examples) const {
   const ExampleBatch& all = shapes_.at(shape_of_.at(examples.at(0)));
   std::vector<std::int64_t> rows;
   for (const std::size_t example : examples) {
-    if (shape_of_.at(example) != shape_of_[examples[0]]) throw PlanError("examples " + std::to_string(examples[0]) + " and " + std::to_string(example) + " do not have the same shape");
+    if (shape_of_.at(example) != shape_of_[examples[0]])
+      throw PlanError("examples " + std::to_string(examples[0]) + " and " + std::to_string(example) +
+                      " do not have the same shape");
     rows.push_back(row_of_[example]);
   }
   const Tensor index = torch::tensor(rows, torch::kInt64);
@@ -87,9 +92,11 @@ ExampleBatch ExampleSet::pick(const std::vector<std::size_t>& examples) const {
   some.rows = examples;
   some.request.base = picked(all.request.base, index);
   some.request.tokenizer = all.request.tokenizer;
-  for (const auto& source : all.request.sources) some.request.sources.push_back(source ? std::optional(picked(*source, index)) : std::nullopt);
+  for (const auto& source : all.request.sources)
+    some.request.sources.push_back(source ? std::optional(picked(*source, index)) : std::nullopt);
   for (const auto& [name, hop] : all.request.locations.hops) {
-    some.request.locations.hops[name] = {hop.source ? std::optional(picked(*hop.source, rows)) : std::nullopt, picked(hop.base, rows)};
+    some.request.locations.hops[name] = {hop.source ? std::optional(picked(*hop.source, rows)) : std::nullopt,
+                                         picked(hop.base, rows)};
   }
   for (const auto& ids : all.request.subspaces) {
     some.request.subspaces.push_back(ids ? std::optional(SubspaceIds{picked(ids->rows, rows)}) : std::nullopt);

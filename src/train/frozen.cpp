@@ -47,7 +47,8 @@ FrozenValues::FrozenValues(IntervenableModel model, const ExampleSet& examples, 
       place_(examples.size()) {
   reader_ = make_reader(*model_, read_);
   for (auto& some : examples.batches(group, std::nullopt)) {
-    for (std::size_t row = 0; row < some.size(); ++row) place_[some[row]] = {groups_.size(), static_cast<std::int64_t>(row)};
+    for (std::size_t row = 0; row < some.size(); ++row)
+      place_[some[row]] = {groups_.size(), static_cast<std::int64_t>(row)};
     groups_.push_back({std::move(some), {}, ""});
   }
 }
@@ -55,8 +56,10 @@ FrozenValues::FrozenValues(IntervenableModel model, const ExampleSet& examples, 
 bool FrozenValues::fits(const IntervenableModelImpl& model) {
   const auto& representations = model.config().representations;
   // A recurrent cell gives a value a step, and what is kept is one value.
-  const bool by_step = std::any_of(representations.begin(), representations.end(), [](const RepresentationConfig& r) { return r.unit == "t"; });
-  return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr && model.config().mode == Mode::kParallel && model.trained_parts().empty() && !by_step;
+  const bool by_step = std::any_of(representations.begin(), representations.end(),
+                                   [](const RepresentationConfig& r) { return r.unit == "t"; });
+  return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr &&
+         model.config().mode == Mode::kParallel && model.trained_parts().empty() && !by_step;
 }
 
 void FrozenValues::compute(Group& group) {
@@ -71,7 +74,8 @@ void FrozenValues::compute(Group& group) {
     const models::StageState& state = options.start->state;
     values.emplace_back("hidden", state.hidden);
     if (state.attention_mask.defined()) values.emplace_back("attention_mask", state.attention_mask);
-    if (state.position_ids.defined()) values.emplace_back("position_ids", state.position_ids.expand({state.hidden.size(0), -1}));
+    if (state.position_ids.defined())
+      values.emplace_back("position_ids", state.position_ids.expand({state.hidden.size(0), -1}));
   }
   RunRequest request = batch.request;
   request.subspaces.clear();
@@ -102,7 +106,8 @@ NamedTensors FrozenValues::values(const Group& group) const {
 
 NamedTensors FrozenValues::gathered(const std::vector<std::size_t>& examples) {
   // Rows group by group, then put into the order of the batch.
-  std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>> wanted;  // group -> its rows, and where they go
+  std::map<std::size_t, std::vector<std::pair<std::int64_t, std::int64_t>>>
+      wanted;  // group -> its rows, and where they go
   for (std::size_t i = 0; i < examples.size(); ++i) {
     const auto [group, row] = place_.at(examples[i]);
     wanted[group].emplace_back(row, static_cast<std::int64_t>(i));

@@ -8,9 +8,9 @@
 
 namespace vene::train {
 
-/// What a frozen model computes below the interventions, kept: the base's state before the first block that they touch, and the values that they
-/// read in the sources' runs. Computed once, in groups that do not depend on the order of training, so that a training that
-/// is taken up again sees the same values to the bit.
+/// What a frozen model computes below the interventions, kept: the base's state before the first block that they touch,
+/// and the values that they read in the sources' runs. Computed once, in groups that do not depend on the order of
+/// training, so that a training that is taken up again sees the same values to the bit.
 class FrozenValues {
  public:
   /// @param group  examples that are computed together
@@ -23,7 +23,8 @@ class FrozenValues {
   static bool fits(const IntervenableModelImpl& model);
 
  private:
-  // Of a group's examples, a row each: "hidden", "attention_mask", "position_ids", and "source.<representation>" for those that read one.
+  // Of a group's examples, a row each: "hidden", "attention_mask", "position_ids", and "source.<representation>" for
+  // those that read one.
   struct Group {
     std::vector<std::size_t> examples;
     NamedTensors values;  // empty when not computed yet, or in the file

@@ -20,11 +20,13 @@ using torch::Tensor;
 
 // A cell's start depends on the seed and its place alone, so that it is the same whichever cells are trained beside it.
 Tensor start_of(std::uint64_t seed, std::int64_t layer, std::int64_t column, std::int64_t width) {
-  const std::uint64_t place = seed * 1000003 + static_cast<std::uint64_t>(layer + 1) * 1009 + static_cast<std::uint64_t>(column);
+  const std::uint64_t place =
+      seed * 1000003 + static_cast<std::uint64_t>(layer + 1) * 1009 + static_cast<std::uint64_t>(column);
   return torch::empty({width}).normal_(0, 1, at::make_generator<at::CPUGeneratorImpl>(place));
 }
 
-Tensor side_of(const CellTrainer::Pairs& pairs, std::int64_t CellTrainer::Pairs::value_type::*side, torch::Device device) {
+Tensor side_of(const CellTrainer::Pairs& pairs, std::int64_t CellTrainer::Pairs::value_type::*side,
+               torch::Device device) {
   std::vector<std::int64_t> rows;
   for (const auto& pair : pairs) rows.push_back(pair.*side);
   return torch::tensor(rows, torch::kInt64).to(device);
@@ -32,8 +34,14 @@ Tensor side_of(const CellTrainer::Pairs& pairs, std::int64_t CellTrainer::Pairs:
 
 }  // namespace
 
-CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, const LocateValues& values, std::vector<std::size_t> rows, std::int64_t column, const LocateOptions& options)
-    : model_(model), names_(names), values_(values), rows_(std::move(rows)), begin_(names.batch_column(column)), options_(options) {
+CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, const LocateValues& values,
+                         std::vector<std::size_t> rows, std::int64_t column, const LocateOptions& options)
+    : model_(model),
+      names_(names),
+      values_(values),
+      rows_(std::move(rows)),
+      begin_(names.batch_column(column)),
+      options_(options) {
   const torch::Device device = model_.device();
   InterventionSettings settings;
   settings.width = row(0).values.size(2);
@@ -78,16 +86,22 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
       } else {
         ++hooks_set;
         const Site& site = row(entered).site;
-        hooks.on(site.id, site.phase,
-                 [this, index = entered, pairs, sources, &hooks_reached](const HookContext& context) {
-                   const Tensor& value = context.value();
-                   const std::int64_t first = static_cast<std::int64_t>(index) * pairs, after = first + pairs;
-                   context.value() = torch::cat({value.narrow(0, 0, first), exchanged(value.narrow(0, first, pairs), index, sources), value.narrow(0, after, value.size(0) - after)}, 0);
-                   ++hooks_reached;
-                 },
-                 site_text(site));
+        hooks.on(
+            site.id, site.phase,
+            [this, index = entered, pairs, sources, &hooks_reached](const HookContext& context) {
+              const Tensor& value = context.value();
+              const std::int64_t first = static_cast<std::int64_t>(index) * pairs, after = first + pairs;
+              context.value() =
+                  torch::cat({value.narrow(0, 0, first), exchanged(value.narrow(0, first, pairs), index, sources),
+                              value.narrow(0, after, value.size(0) - after)},
+                             0);
+              ++hooks_reached;
+            },
+            site_text(site));
       }
-      const std::int64_t present = entered == 0 ? kept : state.hidden.size(1);  // the last position alone, where the last block leaves the others out
+      const std::int64_t present =
+          entered == 0 ? kept
+                       : state.hidden.size(1);  // the last position alone, where the last block leaves the others out
       state.hidden = entered == 0 ? fresh : torch::cat({state.hidden, fresh.narrow(1, kept - present, present)}, 0);
     }
     const HookScope scope(hooks);
@@ -95,7 +109,8 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
       const Tensor last = torch::tensor({state.hidden.size(1) - 1}, torch::kInt64).to(bases.device());
       const Tensor result = model_.finish(state, last, answers_).logits.select(1, 0);
       if (hooks_reached != hooks_set) {
-        throw PlanError("locate: " + options_.component + " was reached " + std::to_string(hooks_reached) + " times in a run, expected " + std::to_string(hooks_set));
+        throw PlanError("locate: " + options_.component + " was reached " + std::to_string(hooks_reached) +
+                        " times in a run, expected " + std::to_string(hooks_set));
       }
       return result;
     }
@@ -103,7 +118,8 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
       in_base = bases.repeat({rows / pairs});
       const models::StageState& all = values_.state;
       if (all.attention_mask.defined()) state.attention_mask = all.attention_mask.index_select(0, in_base);
-      if (all.position_ids.defined()) state.position_ids = all.position_ids.index_select(0, in_base).narrow(1, begin_, kept);
+      if (all.position_ids.defined())
+        state.position_ids = all.position_ids.index_select(0, in_base).narrow(1, begin_, kept);
     }
     models::KeyValueCache past;
     if (!past_.empty()) {
@@ -120,7 +136,8 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
 
 void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress) {
   const torch::Device device = model_.device();
-  const Tensor bases = side_of(pairs, &Pairs::value_type::first, device), sources = side_of(pairs, &Pairs::value_type::second, device);
+  const Tensor bases = side_of(pairs, &Pairs::value_type::first, device),
+               sources = side_of(pairs, &Pairs::value_type::second, device);
   const auto rows = static_cast<std::int64_t>(rows_.size()), at_once = options_.batch;
   torch::optim::Adam adam({bank_->directions}, torch::optim::AdamOptions(options_.rate));
   std::vector<std::int64_t> order;
@@ -132,15 +149,20 @@ void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress)
       shuffle(more, options_.seed + round++);
       order.insert(order.begin(), more.begin(), more.end());
     }
-    const Tensor picked = torch::tensor(std::vector<std::int64_t>(order.end() - at_once, order.end()), torch::kInt64).to(device);
+    const Tensor picked =
+        torch::tensor(std::vector<std::int64_t>(order.end() - at_once, order.end()), torch::kInt64).to(device);
     order.resize(order.size() - static_cast<std::size_t>(at_once));
     const Tensor source = sources.index_select(0, picked);
     const Tensor wanted = classes_.index_select(0, source).repeat({rows}).unsqueeze(1);
-    // The sum over cells of their own means: what a cell learns, and how fast, does not depend on how many are beside it.
-    const Tensor loss = train::cross_entropy(logits(bases.index_select(0, picked), source).unsqueeze(1), wanted).sum() / static_cast<double>(at_once);
-    if (!std::isfinite(loss.item<double>())) throw PlanError("locate: the loss is not a number at step " + std::to_string(step) + "; a lower rate may help");
+    // The sum over cells of their own means: what a cell learns, and how fast, does not depend on how many are beside
+    // it.
+    const Tensor loss = train::cross_entropy(logits(bases.index_select(0, picked), source).unsqueeze(1), wanted).sum() /
+                        static_cast<double>(at_once);
+    if (!std::isfinite(loss.item<double>()))
+      throw PlanError("locate: the loss is not a number at step " + std::to_string(step) + "; a lower rate may help");
     bank_->directions.mutable_grad() = torch::autograd::grad({loss}, {bank_->directions})[0];
-    train::set_learning_rate(adam, options_.rate * (1 - static_cast<double>(step) / static_cast<double>(options_.steps)));
+    train::set_learning_rate(adam,
+                             options_.rate * (1 - static_cast<double>(step) / static_cast<double>(options_.steps)));
     adam.step();
     {
       const torch::NoGradGuard no_grad;
@@ -154,7 +176,8 @@ Tensor CellTrainer::evaluate(const Pairs& pairs) {
   constexpr std::int64_t kAtOnce = 64;
   const torch::NoGradGuard no_grad;
   const auto rows = static_cast<std::int64_t>(rows_.size()), count = static_cast<std::int64_t>(pairs.size());
-  const Tensor bases = side_of(pairs, &Pairs::value_type::first, model_.device()), sources = side_of(pairs, &Pairs::value_type::second, model_.device());
+  const Tensor bases = side_of(pairs, &Pairs::value_type::first, model_.device()),
+               sources = side_of(pairs, &Pairs::value_type::second, model_.device());
   Tensor right = torch::zeros({rows}, torch::TensorOptions(torch::kFloat64).device(model_.device()));
   for (std::int64_t from = 0; from < count; from += kAtOnce) {
     const std::int64_t some = std::min(kAtOnce, count - from);

@@ -11,7 +11,10 @@ IntervenableModel locate_interventions(const LocateResult& result, const models:
   const std::int64_t first = result.name_column, count = static_cast<std::int64_t>(result.tokens.size()) - first;
   IntervenableConfig config;
   for (const std::int64_t layer : result.layers) {
-    RepresentationConfig representation{.layer = std::max<std::int64_t>(layer, 0), .component = result.options.component, .intervention_type = "directions", .options = {{"count", count}}};
+    RepresentationConfig representation{.layer = std::max<std::int64_t>(layer, 0),
+                                        .component = result.options.component,
+                                        .intervention_type = "directions",
+                                        .options = {{"count", count}}};
     if (result.options.head) representation.unit = "h.pos";
     config.add_intervention(std::move(representation));
   }
@@ -20,7 +23,8 @@ IntervenableModel locate_interventions(const LocateResult& result, const models:
   for (std::size_t row = 0; row < result.layers.size(); ++row) {
     torch::Tensor directions = made->interventions()[row]->named_parameters()["directions"];
     if (directions.size(1) != result.directions.at(row).size(1)) {
-      throw PlanError("locate: the directions are " + std::to_string(result.directions[row].size(1)) + " wide, " + result.options.component + " of this model is " + std::to_string(directions.size(1)));
+      throw PlanError("locate: the directions are " + std::to_string(result.directions[row].size(1)) + " wide, " +
+                      result.options.component + " of this model is " + std::to_string(directions.size(1)));
     }
     directions.copy_(result.directions[row].narrow(0, first, count));
   }

@@ -17,7 +17,8 @@ std::string locate_csv(const LocateResult& result) {
   const auto iia = result.iia.accessor<double, 2>(), probe = result.probe.accessor<double, 2>();
   for (std::int64_t layer = 0; layer < iia.size(0); ++layer) {
     for (std::int64_t column = 0; column < iia.size(1); ++column) {
-      csv << result.layers[static_cast<std::size_t>(layer)] << ',' << column << ',' << csv_field(result.tokens[static_cast<std::size_t>(column)]) << ',' << iia[layer][column] << ','
+      csv << result.layers[static_cast<std::size_t>(layer)] << ',' << column << ','
+          << csv_field(result.tokens[static_cast<std::size_t>(column)]) << ',' << iia[layer][column] << ','
           << probe[layer][column] << '\n';
     }
   }
@@ -46,7 +47,11 @@ std::string locate_json(const LocateResult& result) {
     task["answers"][entry.name] = entry.answer;
   }
   for (const LocateResult::Class& entry : result.classes) {
-    json["names"][entry.name] = {{"answer_id", entry.answer_id}, {"train", entry.train}, {"test", entry.test}, {"unaligned", entry.unaligned}, {"mistaken", entry.mistaken}};
+    json["names"][entry.name] = {{"answer_id", entry.answer_id},
+                                 {"train", entry.train},
+                                 {"test", entry.test},
+                                 {"unaligned", entry.unaligned},
+                                 {"mistaken", entry.mistaken}};
   }
   json["clean_accuracy"] = result.clean_accuracy;
   json["train_pairs"] = result.train_pairs;

@@ -11,7 +11,8 @@
 namespace vene::detail {
 namespace {
 
-// The stage that takes in what a site has: what a block puts out goes into the next one, and the embedding into the first. None for other sites.
+// The stage that takes in what a site has: what a block puts out goes into the next one, and the embedding into the
+// first. None for other sites.
 std::optional<std::int64_t> stage_after(const Site& site) {
   if (site.component == "block_output") return site.layer + 1;
   if (site.component == "block_input") return site.layer;
@@ -39,12 +40,14 @@ torch::Tensor looked_into(const torch::Tensor& value, const Site& site, const Lo
   return options.head ? value.narrow(2, *options.head * site.width, site.width) : value;
 }
 
-LocateValues read_values(models::StagedModel& model, const NamedRows& names, const LocateOptions& options, const std::vector<std::int64_t>& layers) {
+LocateValues read_values(models::StagedModel& model, const NamedRows& names, const LocateOptions& options,
+                         const std::vector<std::int64_t>& layers) {
   const torch::NoGradGuard no_grad;
   LocateValues values;
   model.run(model.begin(names.batch, &values.past), 0, model.layer_count());
   values.state = model.begin(names.batch);
-  if (values.state.position_ids.defined()) values.state.position_ids = values.state.position_ids.expand({names.batch.rows(), -1});
+  if (values.state.position_ids.defined())
+    values.state.position_ids = values.state.position_ids.expand({names.batch.rows(), -1});
   std::int64_t stage = 0;
   for (const std::int64_t layer : layers) {
     const Site& asked = model.sites().find(options.component, std::max<std::int64_t>(layer, 0));
@@ -65,8 +68,10 @@ LocateValues read_values(models::StagedModel& model, const NamedRows& names, con
       if (row.at_entry) row.stage = *after, row.hidden = entering;
     }
     if (row.stage < 0) {
-      throw PlanError("locate: " + options.component + (stage_after(asked) ? " is not what goes into the first block of this model; use block_input of layer 0"
-                                                                   : " is computed before the first block, and cannot be exchanged by this command"));
+      throw PlanError("locate: " + options.component +
+                      (stage_after(asked)
+                           ? " is not what goes into the first block of this model; use block_input of layer 0"
+                           : " is computed before the first block, and cannot be exchanged by this command"));
     }
     values.rows.push_back(std::move(row));
   }

@@ -10,7 +10,9 @@ using torch::Tensor;
 namespace {
 
 // Half precision is not enough for a sum over a vocabulary.
-Tensor log_probabilities(const Tensor& logits) { return torch::log_softmax(logits.scalar_type() == torch::kFloat64 ? logits : logits.to(torch::kFloat32), -1); }
+Tensor log_probabilities(const Tensor& logits) {
+  return torch::log_softmax(logits.scalar_type() == torch::kFloat64 ? logits : logits.to(torch::kFloat32), -1);
+}
 
 }  // namespace
 
@@ -18,7 +20,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& tokens) {
   return -log_probabilities(logits).gather(-1, tokens.unsqueeze(-1)).squeeze(-1).mean(1);
 }
 
-Tensor all_correct(const Tensor& logits, const Tensor& tokens) { return (logits.argmax(-1) == tokens).all(1); }
+Tensor all_correct(const Tensor& logits, const Tensor& tokens) {
+  return (logits.argmax(-1) == tokens).all(1);
+}
 
 Tensor logit_difference(const Tensor& logits, const Tensor& tokens, const Tensor& rivals) {
   const Tensor first = logits.select(1, 0);

@@ -50,12 +50,18 @@ std::unique_ptr<torch::optim::OptimizerParamState> read_sgd(const NamedTensors& 
 
 }  // namespace
 
-std::unique_ptr<torch::optim::Optimizer> make_optimizer(const TrainOptions& options, const std::vector<Tensor>& parameters) {
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const TrainOptions& options,
+                                                        const std::vector<Tensor>& parameters) {
   using namespace torch::optim;
   switch (options.optimizer) {
-    case OptimizerKind::kAdam: return std::make_unique<Adam>(parameters, AdamOptions(options.learning_rate).weight_decay(options.weight_decay));
-    case OptimizerKind::kAdamW: return std::make_unique<AdamW>(parameters, AdamWOptions(options.learning_rate).weight_decay(options.weight_decay));
-    case OptimizerKind::kSGD: return std::make_unique<SGD>(parameters, SGDOptions(options.learning_rate).momentum(options.momentum).weight_decay(options.weight_decay));
+    case OptimizerKind::kAdam:
+      return std::make_unique<Adam>(parameters, AdamOptions(options.learning_rate).weight_decay(options.weight_decay));
+    case OptimizerKind::kAdamW:
+      return std::make_unique<AdamW>(parameters,
+                                     AdamWOptions(options.learning_rate).weight_decay(options.weight_decay));
+    case OptimizerKind::kSGD:
+      return std::make_unique<SGD>(
+          parameters, SGDOptions(options.learning_rate).momentum(options.momentum).weight_decay(options.weight_decay));
   }
   return nullptr;
 }
@@ -64,7 +70,8 @@ void set_learning_rate(torch::optim::Optimizer& optimizer, double rate) {
   for (auto& group : optimizer.param_groups()) group.options().set_lr(rate);
 }
 
-NamedTensors optimizer_state(const torch::optim::Optimizer& optimizer, OptimizerKind kind, const std::vector<Tensor>& parameters) {
+NamedTensors optimizer_state(const torch::optim::Optimizer& optimizer, OptimizerKind kind,
+                             const std::vector<Tensor>& parameters) {
   NamedTensors state;
   const auto& all = optimizer.state();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -72,8 +79,12 @@ NamedTensors optimizer_state(const torch::optim::Optimizer& optimizer, Optimizer
     if (found == all.end()) continue;
     const std::string prefix = std::to_string(i) + ".";
     switch (kind) {
-      case OptimizerKind::kAdam: write_adam<torch::optim::AdamParamState>(*found->second, prefix, state); break;
-      case OptimizerKind::kAdamW: write_adam<torch::optim::AdamWParamState>(*found->second, prefix, state); break;
+      case OptimizerKind::kAdam:
+        write_adam<torch::optim::AdamParamState>(*found->second, prefix, state);
+        break;
+      case OptimizerKind::kAdamW:
+        write_adam<torch::optim::AdamWParamState>(*found->second, prefix, state);
+        break;
       case OptimizerKind::kSGD: {
         const Tensor& momentum = static_cast<const torch::optim::SGDParamState&>(*found->second).momentum_buffer();
         if (momentum.defined()) state.emplace_back(prefix + "momentum", momentum);
@@ -83,14 +94,21 @@ NamedTensors optimizer_state(const torch::optim::Optimizer& optimizer, Optimizer
   return state;
 }
 
-void restore_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const std::vector<Tensor>& parameters, const NamedTensors& state) {
+void restore_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const std::vector<Tensor>& parameters,
+                       const NamedTensors& state) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const std::string prefix = std::to_string(i) + ".";
     std::unique_ptr<torch::optim::OptimizerParamState> held;
     switch (kind) {
-      case OptimizerKind::kAdam: held = read_adam<torch::optim::AdamParamState>(state, prefix); break;
-      case OptimizerKind::kAdamW: held = read_adam<torch::optim::AdamWParamState>(state, prefix); break;
-      case OptimizerKind::kSGD: held = read_sgd(state, prefix); break;
+      case OptimizerKind::kAdam:
+        held = read_adam<torch::optim::AdamParamState>(state, prefix);
+        break;
+      case OptimizerKind::kAdamW:
+        held = read_adam<torch::optim::AdamWParamState>(state, prefix);
+        break;
+      case OptimizerKind::kSGD:
+        held = read_sgd(state, prefix);
+        break;
     }
     if (held) optimizer.state()[parameters[i].unsafeGetTensorImpl()] = std::move(held);
   }

@@ -29,7 +29,8 @@ struct Common {
 
 models::Batch read_row(const Json& json, const std::string& path, const models::LanguageModel& model) {
   const models::Batch batch = detail::read_batch(json.is_string() ? Json{{"text", json}} : json, path, model);
-  if (batch.rows() != 1) throw ConfigError(path + ": expected one text or one row, got " + std::to_string(batch.rows()));
+  if (batch.rows() != 1)
+    throw ConfigError(path + ": expected one text or one row, got " + std::to_string(batch.rows()));
   return batch.to(model.model->device());
 }
 
@@ -39,28 +40,36 @@ std::optional<std::string> text_of(const Json& base) {
   return text != nullptr && text->is_string() ? std::optional(text->get<std::string>()) : std::nullopt;
 }
 
-// The one token that a text is; where it is more by itself, the one that goes on from the text in front of it, which tokenizers may cut otherwise.
-std::int64_t read_token(const Json& json, const std::string& path, const models::LanguageModel& model, const std::optional<std::string>& before = {}) {
+// The one token that a text is; where it is more by itself, the one that goes on from the text in front of it, which
+// tokenizers may cut otherwise.
+std::int64_t read_token(const Json& json, const std::string& path, const models::LanguageModel& model,
+                        const std::optional<std::string>& before = {}) {
   if (json.is_number_integer()) return json.get<std::int64_t>();
   if (!json.is_string()) throw ConfigError(path + ": expected a token's text or its id, got " + json_text(json));
   if (!model.tokenizer) throw ConfigError(path + ": this model has no tokenizer; give the token's id");
   const std::vector<std::int64_t> ids = model.tokenizer->encode(json.get<std::string>(), false);
   if (ids.size() != 1 && before) {
-    const std::vector<std::int64_t> front = model.tokenizer->encode(*before, false), whole = model.tokenizer->encode(*before + json.get<std::string>(), false);
+    const std::vector<std::int64_t> front = model.tokenizer->encode(*before, false),
+                                    whole = model.tokenizer->encode(*before + json.get<std::string>(), false);
     if (whole.size() == front.size() + 1 && std::equal(front.begin(), front.end(), whole.begin())) return whole.back();
   }
-  if (ids.size() != 1) throw ConfigError(path + ": expected the text of one token, " + json_text(json) + " has " + std::to_string(ids.size()));
+  if (ids.size() != 1)
+    throw ConfigError(path + ": expected the text of one token, " + json_text(json) + " has " +
+                      std::to_string(ids.size()));
   return ids[0];
 }
 
 // `name` is "label" or "task_label", with an s for several.
-std::vector<Label> read_labels(Fields& fields, const std::string& name, const std::string& path, const models::LanguageModel& model, const std::optional<std::string>& before) {
+std::vector<Label> read_labels(Fields& fields, const std::string& name, const std::string& path,
+                               const models::LanguageModel& model, const std::optional<std::string>& before) {
   const Json* one = fields.find(name.c_str());
   const Json* several = fields.find((name + "s").c_str());
-  if (one != nullptr && several != nullptr) throw ConfigError(path + ": expected either '" + name + "' or '" + name + "s'");
+  if (one != nullptr && several != nullptr)
+    throw ConfigError(path + ": expected either '" + name + "' or '" + name + "s'");
   if (one != nullptr) return {{read_token(*one, path + "." + name, model, before), -1}};
   if (several == nullptr) return {};
-  if (!several->is_array() || several->empty()) fields.fail((name + "s").c_str(), R"(a list such as [{"token": " Paris", "position": -1}])", *several);
+  if (!several->is_array() || several->empty())
+    fields.fail((name + "s").c_str(), R"(a list such as [{"token": " Paris", "position": -1}])", *several);
   std::vector<Label> labels;
   for (std::size_t i = 0; i < several->size(); ++i) {
     const std::string here = item(path + "." + name + "s", i);
@@ -74,7 +83,8 @@ std::vector<Label> read_labels(Fields& fields, const std::string& name, const st
   return labels;
 }
 
-Example read_example(const Json& json, const std::string& path, const Common& common, const models::LanguageModel& model) {
+Example read_example(const Json& json, const std::string& path, const Common& common,
+                     const models::LanguageModel& model) {
   Fields fields(json, path, kExample);
   Example example;
   example.name = path;
@@ -85,11 +95,14 @@ Example read_example(const Json& json, const std::string& path, const Common& co
   if (const Json* sources = fields.find("sources")) {
     if (!sources->is_array()) fields.fail("sources", "a list of inputs or nulls", *sources);
     for (std::size_t i = 0; i < sources->size(); ++i) {
-      example.sources.push_back((*sources)[i].is_null() ? std::nullopt : std::optional(read_row((*sources)[i], item(path + ".sources", i), model)));
+      example.sources.push_back((*sources)[i].is_null()
+                                    ? std::nullopt
+                                    : std::optional(read_row((*sources)[i], item(path + ".sources", i), model)));
     }
   }
   const Json* locations = fields.find("unit_locations");
-  if (locations == nullptr && !common.locations) throw ConfigError(path + ": 'unit_locations' is missing, here and in the spec");
+  if (locations == nullptr && !common.locations)
+    throw ConfigError(path + ": 'unit_locations' is missing, here and in the spec");
   try {
     example.locations = locations != nullptr ? Locations::parse(locations->dump()) : *common.locations;
   } catch (const Error& error) {
@@ -107,10 +120,12 @@ Example read_example(const Json& json, const std::string& path, const Common& co
 }
 
 // A list in place, or a file of one example a line.
-std::vector<Example> read_examples(const Json& json, const std::string& path, const Common& common, const std::string& folder, const models::LanguageModel& model) {
+std::vector<Example> read_examples(const Json& json, const std::string& path, const Common& common,
+                                   const std::string& folder, const models::LanguageModel& model) {
   std::vector<Example> examples;
   if (json.is_array()) {
-    for (std::size_t i = 0; i < json.size(); ++i) examples.push_back(read_example(json[i], item(path, i), common, model));
+    for (std::size_t i = 0; i < json.size(); ++i)
+      examples.push_back(read_example(json[i], item(path, i), common, model));
   } else if (json.is_string()) {
     const std::string file = (fs::path(folder) / json.get<std::string>()).string();
     const std::string text = io::read_file(file);
@@ -137,7 +152,8 @@ std::vector<Example> read_examples(const Json& json, const std::string& path, co
 }
 
 template <class Enum>
-void read_choice(Fields& fields, const std::string& path, const char* key, const std::vector<std::pair<std::string, Enum>>& choices, Enum& into) {
+void read_choice(Fields& fields, const std::string& path, const char* key,
+                 const std::vector<std::pair<std::string, Enum>>& choices, Enum& into) {
   const Json* value = fields.find(key);
   if (value == nullptr) return;
   std::vector<std::string> names;
@@ -154,8 +170,14 @@ void read_choice(Fields& fields, const std::string& path, const char* key, const
 
 void read_options(const Json& json, const std::string& path, TrainOptions& options) {
   Fields fields(json, path, R"({"epochs": 10, "learning_rate": 1e-3})");
-  read_choice<OptimizerKind>(fields, path, "optimizer", {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSGD}}, options.optimizer);
-  read_choice<Schedule>(fields, path, "schedule", {{"constant", Schedule::kConstant}, {"linear", Schedule::kLinear}, {"cosine", Schedule::kCosine}}, options.schedule);
+  read_choice<OptimizerKind>(
+      fields, path, "optimizer",
+      {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSGD}},
+      options.optimizer);
+  read_choice<Schedule>(
+      fields, path, "schedule",
+      {{"constant", Schedule::kConstant}, {"linear", Schedule::kLinear}, {"cosine", Schedule::kCosine}},
+      options.schedule);
   fields.read("learning_rate", options.learning_rate);
   fields.read("weight_decay", options.weight_decay);
   fields.read("momentum", options.momentum);
@@ -173,10 +195,12 @@ void read_options(const Json& json, const std::string& path, TrainOptions& optio
   if (seed < 0) fields.fail("seed", "an integer of at least 0", seed);
   options.seed = static_cast<std::uint64_t>(seed);
   if (const Json* temperature = fields.find("temperature")) {
-    const bool pair = temperature->is_array() && temperature->size() == 2 && (*temperature)[0].is_number() && (*temperature)[1].is_number();
+    const bool pair = temperature->is_array() && temperature->size() == 2 && (*temperature)[0].is_number() &&
+                      (*temperature)[1].is_number();
     if (!pair) fields.fail("temperature", "the first and the last, such as [50, 0.1]", *temperature);
     options.temperature = {(*temperature)[0].get<double>(), (*temperature)[1].get<double>()};
-    if (options.temperature->first <= 0 || options.temperature->second <= 0) fields.fail("temperature", "two numbers above 0", *temperature);
+    if (options.temperature->first <= 0 || options.temperature->second <= 0)
+      fields.fail("temperature", "two numbers above 0", *temperature);
   }
   fields.refuse_others();
 }
@@ -186,22 +210,27 @@ void hold_out(double share, std::uint64_t seed, std::vector<Example>& examples, 
   detail::shuffle(examples, seed);
   const auto held = static_cast<std::size_t>(share * static_cast<double>(examples.size()) + 0.5);
   if (held == 0 || held == examples.size()) {
-    throw ConfigError("validation: a share of " + std::to_string(share) + " of " + std::to_string(examples.size()) + " examples leaves one of the two sets empty");
+    throw ConfigError("validation: a share of " + std::to_string(share) + " of " + std::to_string(examples.size()) +
+                      " examples leaves one of the two sets empty");
   }
-  validation.assign(std::make_move_iterator(examples.end() - static_cast<std::ptrdiff_t>(held)), std::make_move_iterator(examples.end()));
+  validation.assign(std::make_move_iterator(examples.end() - static_cast<std::ptrdiff_t>(held)),
+                    std::make_move_iterator(examples.end()));
   examples.resize(examples.size() - held);
 }
 
 }  // namespace
 
-TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& model, const std::string& folder, const InterventionRegistry& registry) {
+TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& model, const std::string& folder,
+                           const InterventionRegistry& registry) {
   Json json;
   try {
     json = detail::parse_json(text);
   } catch (const ConfigError& error) {
     throw ConfigError(std::string("spec: ") + error.what());
   }
-  detail::only_keys(json, "spec", {"config", "examples", "validation", "test", "unit_locations", "subspaces", "training", "train_model", "description"});
+  detail::only_keys(json, "spec",
+                    {"config", "examples", "validation", "test", "unit_locations", "subspaces", "training",
+                     "train_model", "description"});
   for (const char* needed : {"config", "examples"}) {
     if (!json.contains(needed)) throw ConfigError(std::string("spec: '") + needed + "' is missing");
   }
@@ -219,7 +248,9 @@ TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& m
   spec.examples = read_examples(json["examples"], "examples", common, folder, model);
   if (json.contains("validation") && json["validation"].is_number()) {
     const double share = json["validation"].get<double>();
-    if (!(share > 0 && share < 1)) throw ConfigError("validation: expected a share between 0 and 1, a list of examples or a file, got " + json_text(json["validation"]));
+    if (!(share > 0 && share < 1))
+      throw ConfigError("validation: expected a share between 0 and 1, a list of examples or a file, got " +
+                        json_text(json["validation"]));
     hold_out(share, spec.options.seed, spec.examples, spec.validation);
   } else if (json.contains("validation")) {
     spec.validation = read_examples(json["validation"], "validation", common, folder, model);
@@ -230,19 +261,25 @@ TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& m
     if (parts.is_boolean()) {
       spec.train_model = parts.get<bool>();
     } else {
-      if (!parts.is_array() || parts.empty()) throw ConfigError("train_model: expected true, false or a list of names of parameters, got " + json_text(parts));
+      if (!parts.is_array() || parts.empty())
+        throw ConfigError("train_model: expected true, false or a list of names of parameters, got " +
+                          json_text(parts));
       spec.train_model = true;
       for (std::size_t i = 0; i < parts.size(); ++i) {
-        if (!parts[i].is_string()) throw ConfigError(item("train_model", i) + ": expected how the names of parameters begin, got " + json_text(parts[i]));
+        if (!parts[i].is_string())
+          throw ConfigError(item("train_model", i) + ": expected how the names of parameters begin, got " +
+                            json_text(parts[i]));
         spec.model_parts.push_back(parts[i].get<std::string>());
       }
     }
   }
-  if (spec.options.patience > 0 && spec.validation.empty()) throw ConfigError("training.patience: needs a 'validation' set");
+  if (spec.options.patience > 0 && spec.validation.empty())
+    throw ConfigError("training.patience: needs a 'validation' set");
   return spec;
 }
 
-TrainSpec load_train_spec(const std::string& path, const models::LanguageModel& model, const InterventionRegistry& registry) {
+TrainSpec load_train_spec(const std::string& path, const models::LanguageModel& model,
+                          const InterventionRegistry& registry) {
   const std::string folder = fs::path(path).parent_path().string();
   const std::string text = io::read_file(path);
   try {
@@ -254,9 +291,12 @@ TrainSpec load_train_spec(const std::string& path, const models::LanguageModel& 
   }
 }
 
-IntervenableModel make_intervenable(const TrainSpec& spec, const models::LanguageModel& model, const InterventionRegistry& registry) {
-  IntervenableModel made = spec.config_folder.empty() ? IntervenableModel(std::make_shared<IntervenableModelImpl>(spec.config, model.model, registry))
-                                                      : IntervenableModel(IntervenableModelImpl::load(spec.config_folder, model.model, registry));
+IntervenableModel make_intervenable(const TrainSpec& spec, const models::LanguageModel& model,
+                                    const InterventionRegistry& registry) {
+  IntervenableModel made =
+      spec.config_folder.empty()
+          ? IntervenableModel(std::make_shared<IntervenableModelImpl>(spec.config, model.model, registry))
+          : IntervenableModel(IntervenableModelImpl::load(spec.config_folder, model.model, registry));
   if (spec.train_model) made->enable_model_gradients(spec.model_parts);
   return made;
 }

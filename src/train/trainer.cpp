@@ -43,12 +43,14 @@ NamedTensors numbered(const std::vector<Tensor>& tensors) {
 
 void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, const std::string& what = "parameter") {
   if (values.size() != tensors.size()) {
-    throw PlanError("the checkpoint holds " + std::to_string(values.size()) + " " + what + "s, this training has " + std::to_string(tensors.size()));
+    throw PlanError("the checkpoint holds " + std::to_string(values.size()) + " " + what + "s, this training has " +
+                    std::to_string(tensors.size()));
   }
   const torch::NoGradGuard no_grad;
   for (const auto& [name, value] : values) {
     Tensor tensor = tensors.at(std::stoul(name));
-    if (tensor.sizes() != value.sizes()) throw PlanError("the checkpoint's " + what + " " + name + " is of another shape than this training's");
+    if (tensor.sizes() != value.sizes())
+      throw PlanError("the checkpoint's " + what + " " + name + " is of another shape than this training's");
     tensor.copy_(value);
   }
 }
@@ -61,7 +63,8 @@ std::string short_text(double value) {
 
 void check_values(const TrainOptions& options) {
   auto least = [](const char* name, double value, double least) {
-    if (!(value >= least)) throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
+    if (!(value >= least))
+      throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
   };
   least("epochs", static_cast<double>(options.epochs), 1);
   least("batch_size", static_cast<double>(options.batch_size), 1);
@@ -75,9 +78,12 @@ void check_values(const TrainOptions& options) {
   least("checkpoint_every", static_cast<double>(options.checkpoint_every), 0);
   least("cache", static_cast<double>(options.cache), 0);
   least("task_weight", options.task_weight, 0);
-  if (options.momentum > 0 && options.optimizer != OptimizerKind::kSGD) throw PlanError("momentum is " + short_text(options.momentum) + ", and only the optimizer sgd has one");
-  if (options.warm_up > 1) throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
-  if (options.resume && options.output.empty()) throw PlanError("resume is set, but there is no output folder to go on from");
+  if (options.momentum > 0 && options.optimizer != OptimizerKind::kSGD)
+    throw PlanError("momentum is " + short_text(options.momentum) + ", and only the optimizer sgd has one");
+  if (options.warm_up > 1)
+    throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
+  if (options.resume && options.output.empty())
+    throw PlanError("resume is set, but there is no output folder to go on from");
 }
 
 }  // namespace
@@ -86,7 +92,8 @@ double schedule_factor(Schedule schedule, std::int64_t step, std::int64_t steps,
   const auto rising = static_cast<std::int64_t>(std::llround(warm_up * static_cast<double>(steps)));
   if (step < rising) return static_cast<double>(step) / static_cast<double>(rising);
   if (schedule == Schedule::kConstant) return 1;
-  const double done = static_cast<double>(step - rising) / static_cast<double>(std::max<std::int64_t>(1, steps - rising));
+  const double done =
+      static_cast<double>(step - rising) / static_cast<double>(std::max<std::int64_t>(1, steps - rising));
   return schedule == Schedule::kLinear ? std::max(0.0, 1 - done) : 0.5 * (1 + std::cos(M_PI * std::min(1.0, done)));
 }
 
@@ -94,7 +101,8 @@ std::string validation_csv(const std::vector<EpochRecord>& epochs) {
   std::string text = "epoch,loss,accuracy,logit_difference\n";
   for (const EpochRecord& r : epochs) {
     char line[120];
-    std::snprintf(line, sizeof line, "%lld,%.9g,%.9g,%.9g\n", static_cast<long long>(r.epoch), r.validation.loss, r.validation.accuracy, r.validation.logit_difference);
+    std::snprintf(line, sizeof line, "%lld,%.9g,%.9g,%.9g\n", static_cast<long long>(r.epoch), r.validation.loss,
+                  r.validation.accuracy, r.validation.logit_difference);
     text += line;
   }
   return text;
@@ -104,7 +112,8 @@ std::string training_csv(const std::vector<StepRecord>& steps) {
   std::string text = "step,epoch,loss,accuracy,learning_rate,temperature\n";
   for (const StepRecord& r : steps) {
     char line[160];
-    std::snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%.9g\n", static_cast<long long>(r.step), static_cast<long long>(r.epoch), r.loss, r.accuracy, r.learning_rate, r.temperature);
+    std::snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%.9g\n", static_cast<long long>(r.step),
+                  static_cast<long long>(r.epoch), r.loss, r.accuracy, r.learning_rate, r.temperature);
     text += line;
   }
   return text;
@@ -113,11 +122,19 @@ std::string training_csv(const std::vector<StepRecord>& steps) {
 // One call of fit.
 struct Trainer::Run {
   Run(Trainer& trainer, const std::vector<Example>& examples, const std::vector<Example>& validation)
-      : trainer(trainer), options(trainer.options_), set(examples), validation(validation), parameters(trainer.model_->trainable_parameters()), constants(trainer.model_->buffers()) {
-    if (parameters.empty()) throw PlanError("there is nothing to train: no intervention of this config has parameters, and the model is frozen");
+      : trainer(trainer),
+        options(trainer.options_),
+        set(examples),
+        validation(validation),
+        parameters(trainer.model_->trainable_parameters()),
+        constants(trainer.model_->buffers()) {
+    if (parameters.empty())
+      throw PlanError(
+          "there is nothing to train: no intervention of this config has parameters, and the model is frozen");
     check_options(examples, validation);
     optimizer = make_optimizer(options, parameters);
-    if (options.cache > 0 && FrozenValues::fits(*trainer.model_)) frozen = std::make_unique<FrozenValues>(trainer.model_, set, options.batch_size, options.cache);
+    if (options.cache > 0 && FrozenValues::fits(*trainer.model_))
+      frozen = std::make_unique<FrozenValues>(trainer.model_, set, options.batch_size, options.cache);
     const auto count = static_cast<std::int64_t>(set.batches(options.batch_size, options.seed).size());
     steps_per_epoch = (count + options.accumulation - 1) / options.accumulation;
     steps = steps_per_epoch * options.epochs;
@@ -130,12 +147,16 @@ struct Trainer::Run {
   }
 
   void check_options(const std::vector<Example>& examples, const std::vector<Example>& validation) const {
-    if (options.patience > 0 && validation.empty()) throw PlanError("patience waits for a lower validation loss, and there are no validation examples");
-    if (options.temperature && trainer.model_->set_temperature(options.temperature->first) == 0) throw PlanError("a temperature schedule is set, and no intervention has a temperature");
+    if (options.patience > 0 && validation.empty())
+      throw PlanError("patience waits for a lower validation loss, and there are no validation examples");
+    if (options.temperature && trainer.model_->set_temperature(options.temperature->first) == 0)
+      throw PlanError("a temperature schedule is set, and no intervention has a temperature");
     if (options.task_weight == 0) return;
-    if (trainer.model_->trained_parts().empty()) throw PlanError("task_weight weighs what the model does by itself, and the model is frozen");
+    if (trainer.model_->trained_parts().empty())
+      throw PlanError("task_weight weighs what the model does by itself, and the model is frozen");
     for (std::size_t i = 0; i < examples.size(); ++i) {
-      if (examples[i].task_labels.empty()) throw PlanError(name_of(examples[i], i) + ": it has no task labels, and task_weight asks for them");
+      if (examples[i].task_labels.empty())
+        throw PlanError(name_of(examples[i], i) + ": it has no task labels, and task_weight asks for them");
     }
   }
 
@@ -194,7 +215,8 @@ struct Trainer::Run {
     const Tensor before = generator.get_state();
     const ExampleBatch batch = set.pick(rows);
     const Tensor logits = this->logits(batch);
-    const Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, batch.tokens.to(logits.device())).mean();
+    const Tensor loss =
+        options.loss ? options.loss(logits, batch) : cross_entropy(logits, batch.tokens.to(logits.device())).mean();
     generator.set_state(before);
     return std::isfinite(loss.item<double>());
   }
@@ -230,9 +252,12 @@ struct Trainer::Run {
     bool going = !now.report.stopped_early;
     const auto diverged = [&](std::int64_t step, std::int64_t epoch) {
       put_back(parameters, good);
-      return DivergedError("the loss is not a number at step " + std::to_string(step) + " (epoch " + std::to_string(epoch) + "); the parameters are put back to those " +
-                               (good_step < 0 ? std::string("of the start") : "before step " + std::to_string(good_step)) + "; a lower learning_rate or clip may help",
-                           good_step > 0);
+      return DivergedError(
+          "the loss is not a number at step " + std::to_string(step) + " (epoch " + std::to_string(epoch) +
+              "); the parameters are put back to those " +
+              (good_step < 0 ? std::string("of the start") : "before step " + std::to_string(good_step)) +
+              "; a lower learning_rate or clip may help",
+          good_step > 0);
     };
     while (going && now.next_step < steps) {
       const std::int64_t epoch = now.next_step / steps_per_epoch;
@@ -241,7 +266,8 @@ struct Trainer::Run {
         StepRecord record;
         record.step = now.next_step;
         record.epoch = epoch;
-        record.learning_rate = options.learning_rate * schedule_factor(options.schedule, record.step, steps, options.warm_up);
+        record.learning_rate =
+            options.learning_rate * schedule_factor(options.schedule, record.step, steps, options.warm_up);
         if (options.temperature) {
           record.temperature = temperature_at(record.step);
           trainer.model_->set_temperature(record.temperature);
@@ -255,7 +281,8 @@ struct Trainer::Run {
         optimizer->step();
         ++now.next_step;
         now.report.steps.push_back(record);
-        const bool epoch_ends = in_epoch + 1 == steps_per_epoch, due = options.checkpoint_every > 0 && now.next_step % options.checkpoint_every == 0;
+        const bool epoch_ends = in_epoch + 1 == steps_per_epoch,
+                   due = options.checkpoint_every > 0 && now.next_step % options.checkpoint_every == 0;
         if ((epoch_ends || due) && !still_finite(order[first])) throw diverged(now.next_step, epoch);
         if (epoch_ends) going = end_epoch(epoch);
         if (options.progress && !options.progress({now.report.steps.back(), steps})) {
@@ -286,7 +313,10 @@ struct Trainer::Run {
   Checkpoint now;
 };
 
-Trainer::Trainer(IntervenableModel model, TrainOptions options) : model_(std::move(model)), options_(std::move(options)) { check_values(options_); }
+Trainer::Trainer(IntervenableModel model, TrainOptions options)
+    : model_(std::move(model)), options_(std::move(options)) {
+  check_values(options_);
+}
 Trainer::~Trainer() = default;
 
 void Trainer::check(const std::vector<Example>& examples) const {
@@ -339,10 +369,16 @@ Metrics Trainer::measure(const ExampleSet& set, bool kl) {
     const double weight = static_cast<double>(some.size());
     auto mean = [](const Tensor& values) { return values.to(torch::kFloat64).mean().item<double>(); };
     rows += weight;
-    loss += weight * (options_.loss ? options_.loss(logits, batch).item<double>() : mean(cross_entropy(logits, tokens)));
+    loss +=
+        weight * (options_.loss ? options_.loss(logits, batch).item<double>() : mean(cross_entropy(logits, tokens)));
     accuracy += weight * mean(all_correct(logits, tokens));
-    difference += weight * (batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device()))) : std::nan(""));
-    if (kl) divergence += weight * mean(kl_divergence(at_columns(model_->model()->forward(batch.request.base).logits, batch.positions), logits));
+    difference +=
+        weight * (batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device())))
+                                         : std::nan(""));
+    if (kl)
+      divergence +=
+          weight *
+          mean(kl_divergence(at_columns(model_->model()->forward(batch.request.base).logits, batch.positions), logits));
   }
   return {loss / rows, accuracy / rows, difference / rows, kl ? divergence / rows : std::nan("")};
 }

@@ -25,7 +25,8 @@ void run_gnuplot(const std::string& program, const std::string& script_path, con
   const pid_t child = fork();
   if (child < 0) throw IoError("gnuplot: cannot start a process");
   if (child == 0) {
-    if (std::freopen(log_path.c_str(), "w", stderr) == nullptr || std::freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
+    if (std::freopen(log_path.c_str(), "w", stderr) == nullptr || std::freopen("/dev/null", "w", stdout) == nullptr)
+      _exit(126);
     execl(program.c_str(), program.c_str(), "-d", script_path.c_str(), static_cast<char*>(nullptr));
     _exit(127);
   }
@@ -39,7 +40,9 @@ void run_gnuplot(const std::string& program, const std::string& script_path, con
 
 }  // namespace
 
-bool gnuplot_available() { return !io::find_program("gnuplot").empty(); }
+bool gnuplot_available() {
+  return !io::find_program("gnuplot").empty();
+}
 
 std::string gnuplot_string(const std::string& text) {
   std::string result = "'";
@@ -57,11 +60,13 @@ std::string gnuplot_string(const std::string& text) {
 
 std::string gnuplot_terminal(const std::string& output, bool svg, std::size_t width, std::size_t height) {
   // Points in one, pixels in the other: these look alike.
-  return std::string("set encoding utf8\nset terminal ") + (svg ? "svg" : "pngcairo") + " size " + std::to_string(width) + "," + std::to_string(height) + " font 'sans," +
-         (svg ? "14" : "11") + "' background '#ffffff'\nset output " + gnuplot_string(output) + "\n";
+  return std::string("set encoding utf8\nset terminal ") + (svg ? "svg" : "pngcairo") + " size " +
+         std::to_string(width) + "," + std::to_string(height) + " font 'sans," + (svg ? "14" : "11") +
+         "' background '#ffffff'\nset output " + gnuplot_string(output) + "\n";
 }
 
-void draw_with_gnuplot(const std::vector<std::string>& paths, const std::function<std::string(const std::string& output, bool svg)>& make_script) {
+void draw_with_gnuplot(const std::vector<std::string>& paths,
+                       const std::function<std::string(const std::string& output, bool svg)>& make_script) {
   const std::string program = io::find_program("gnuplot");
   if (program.empty()) throw IoError("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
   const io::TemporaryFolder temporary("vene-plot");
@@ -81,8 +86,9 @@ void draw_curve(const std::string& path, const Curve& curve) {
     std::ostringstream text;
     text << gnuplot_terminal(output, svg, 720, 420) << "$curve << VENE_END_OF_DATA\n";
     for (std::size_t i = 0; i < curve.x.size(); ++i) text << curve.x[i] << ' ' << curve.y[i] << '\n';
-    text << "VENE_END_OF_DATA\nunset key\nset grid lc '#dddddd'\nset title " << gnuplot_string(curve.title) << " noenhanced\nset xlabel " << gnuplot_string(curve.x_label)
-         << " noenhanced\nset ylabel " << gnuplot_string(curve.y_label) << " noenhanced\nplot $curve using 1:2 with lines lw 1.5 lc '#3f007d'\n";
+    text << "VENE_END_OF_DATA\nunset key\nset grid lc '#dddddd'\nset title " << gnuplot_string(curve.title)
+         << " noenhanced\nset xlabel " << gnuplot_string(curve.x_label) << " noenhanced\nset ylabel "
+         << gnuplot_string(curve.y_label) << " noenhanced\nplot $curve using 1:2 with lines lw 1.5 lc '#3f007d'\n";
     return text.str();
   });
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Heat maps as a gnuplot script. Every margin is set in pixels, from the lengths of the labels, so that no text meets another.
+// Heat maps as a gnuplot script. Every margin is set in pixels, from the lengths of the labels, so that no text meets
+// another.
 #include "vene/viz/heat_map.h"
 
 #include <algorithm>
@@ -15,23 +16,31 @@ namespace {
 constexpr double kCharacter = 9.4;  // pixels a column of text takes, on the wide side
 constexpr double kLine = 20;        // and from line to line
 constexpr std::size_t kLongestLabel = 24;
-constexpr double kBar = 14;         // colour bar, with its gap, numbers and label
+constexpr double kBar = 14;  // colour bar, with its gap, numbers and label
 constexpr double kGap = 8, kNumbers = 58, kBarLabel = 30;
 
 std::string palette(const std::string& colour) {
-  const char* dark = colour == "green" ? "#00441b" : colour == "red" ? "#67000d" : colour == "blue" ? "#08306b" : "#3f007d";
-  const char* middle = colour == "green" ? "#41ab5d" : colour == "red" ? "#ef3b2c" : colour == "blue" ? "#4292c6" : "#807dba";
+  const char* dark = colour == "green"  ? "#00441b"
+                     : colour == "red"  ? "#67000d"
+                     : colour == "blue" ? "#08306b"
+                                        : "#3f007d";
+  const char* middle = colour == "green"  ? "#41ab5d"
+                       : colour == "red"  ? "#ef3b2c"
+                       : colour == "blue" ? "#4292c6"
+                                          : "#807dba";
   return std::string("set palette defined (0 '#ffffff', 0.5 '") + middle + "', 1 '" + dark + "')\n";
 }
 
 std::string label(const std::string& text) {
   std::string shown = shortened(printable(text), kLongestLabel);
-  return std::all_of(shown.begin(), shown.end(), [](char c) { return c == ' '; }) && !shown.empty() ? "'" + shown + "'" : shown;
+  return std::all_of(shown.begin(), shown.end(), [](char c) { return c == ' '; }) && !shown.empty() ? "'" + shown + "'"
+                                                                                                    : shown;
 }
 
 std::string ticks(const char* axis, const std::vector<std::string>& names, std::size_t step) {
   std::string text = std::string("set ") + axis + "tics (";
-  for (std::size_t i = 0; i < names.size(); i += step) text += (i > 0 ? ", " : "") + gnuplot_string(names[i]) + " " + std::to_string(i);
+  for (std::size_t i = 0; i < names.size(); i += step)
+    text += (i > 0 ? ", " : "") + gnuplot_string(names[i]) + " " + std::to_string(i);
   return text + ") noenhanced\n";
 }
 
@@ -64,14 +73,16 @@ Panel panel_of(const HeatMap& map) {
   panel.left = 24 + kCharacter * static_cast<double>(columns_of(panel.rows));
   panel.width = std::clamp(24.0 * static_cast<double>(panel.columns.size()), 230.0, 1152.0);
   // The title and the axis label are centred over the map, and may stand over its margins.
-  const double text = kCharacter * static_cast<double>(std::max(display_width(panel.title), display_width(printable(map.x_label))));
+  const double text =
+      kCharacter * static_cast<double>(std::max(display_width(panel.title), display_width(printable(map.x_label))));
   panel.width = std::max({panel.width, text - 2 * panel.left, text - 2 * (panel.whole() - panel.left - panel.width)});
   return panel;
 }
 
 // The title in as many lines as it needs, four at most; the end says most, so it stays.
 std::vector<std::string> title_lines(const std::string& title, double width) {
-  std::vector<std::string> lines = wrapped(printable(title), static_cast<std::size_t>(std::max(20.0, (width - 20) / kCharacter)));
+  std::vector<std::string> lines =
+      wrapped(printable(title), static_cast<std::size_t>(std::max(20.0, (width - 20) / kCharacter)));
   if (lines.size() > 4) lines = {lines[0], lines[1], "\xE2\x80\xA6", lines.back()};
   return lines;
 }
@@ -124,8 +135,8 @@ std::string script(const std::vector<HeatMap>& maps, const std::string& title, c
   for (std::size_t m = 0; m < maps.size(); ++m) write_data(text, m, maps[m]);
   text << "set multiplot\nunset key\nset tics out nomirror\nset border lw 0.5\n";
   for (std::size_t line = 0; line < heading.size(); ++line) {
-    text << "set label " << line + 1 << ' ' << gnuplot_string(heading[line]) << " at screen 0.5, screen " << 1 - (22 + kLine * static_cast<double>(line)) / height
-         << " center noenhanced\n";
+    text << "set label " << line + 1 << ' ' << gnuplot_string(heading[line]) << " at screen 0.5, screen "
+         << 1 - (22 + kLine * static_cast<double>(line)) / height << " center noenhanced\n";
   }
   double x = 0;
   for (std::size_t m = 0; m < maps.size(); ++m) {
@@ -134,18 +145,20 @@ std::string script(const std::vector<HeatMap>& maps, const std::string& title, c
     const double step = tick_step(high - low);
     const double begin = x + panel.left, end = begin + panel.width;
     const auto screen = [&](double pixels) { return pixels / width; };
-    text << "set lmargin at screen " << screen(begin) << "\nset rmargin at screen " << screen(end) << "\nset tmargin at screen " << 1 - top / height
-         << "\nset bmargin at screen " << bottom / height << "\n";
-    text << "set colorbox user origin screen " << screen(end + kGap) << ", screen " << bottom / height << " size screen " << screen(kBar) << ", screen " << map_height / height
-         << "\n";
+    text << "set lmargin at screen " << screen(begin) << "\nset rmargin at screen " << screen(end)
+         << "\nset tmargin at screen " << 1 - top / height << "\nset bmargin at screen " << bottom / height << "\n";
+    text << "set colorbox user origin screen " << screen(end + kGap) << ", screen " << bottom / height
+         << " size screen " << screen(kBar) << ", screen " << map_height / height << "\n";
     text << "set title " << gnuplot_string(panel.title) << " noenhanced\n";
-    text << palette(panel.map->colour) << "set cbrange [" << low << ":" << high << "]\nset cbtics " << step << "\nset format cb '" << (step < 1e-3 * std::abs(high) ? "%.6g" : "%.3g")
-         << "'\n";
+    text << palette(panel.map->colour) << "set cbrange [" << low << ":" << high << "]\nset cbtics " << step
+         << "\nset format cb '" << (step < 1e-3 * std::abs(high) ? "%.6g" : "%.3g") << "'\n";
     text << "set cblabel " << gnuplot_string(printable(panel.map->colour_label)) << " noenhanced\n";
     text << "set xlabel " << gnuplot_string(printable(panel.map->x_label)) << " noenhanced\n";
     const double needed = kCharacter * (static_cast<double>(columns_of(panel.columns)) + 0.5);
     const double column_pixels = panel.width / static_cast<double>(std::max<std::size_t>(panel.columns.size(), 1));
-    text << ticks("x", panel.columns, std::max<std::size_t>(1, static_cast<std::size_t>(std::ceil(needed / column_pixels)))) << ticks("y", panel.rows, row_step);
+    text << ticks("x", panel.columns,
+                  std::max<std::size_t>(1, static_cast<std::size_t>(std::ceil(needed / column_pixels))))
+         << ticks("y", panel.rows, row_step);
     text << "set xrange [-0.5:" << static_cast<double>(panel.columns.size()) - 0.5 << "]\n";
     text << "set yrange [" << static_cast<double>(panel.rows.size()) - 0.5 << ":-0.5]\n";
     text << "plot $map" << m << " using 1:2:3 with image pixels\n";

@@ -10,8 +10,10 @@ namespace vene {
 std::vector<HeatMap> locate_maps(const LocateResult& result) {
   HeatMap map;
   for (const std::string& token : result.tokens) map.rows.push_back(shown_token(token));
-  for (const std::int64_t layer : result.layers) map.columns.push_back(layer < 0 ? result.options.component : std::to_string(layer));
-  map.x_label = "layer of " + result.options.component + (result.options.head ? ", head " + std::to_string(*result.options.head) : "");
+  for (const std::int64_t layer : result.layers)
+    map.columns.push_back(layer < 0 ? result.options.component : std::to_string(layer));
+  map.x_label = "layer of " + result.options.component +
+                (result.options.head ? ", head " + std::to_string(*result.options.head) : "");
   map.range = {0, 1};
   HeatMap exchanged = map, read = map;
   exchanged.title = "one direction exchanged";

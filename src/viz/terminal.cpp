@@ -80,8 +80,9 @@ std::string terminal_heat_map(const HeatMap& map, const TerminalStyle& style) {
   axis.resize(axis.find_last_not_of(' ') == std::string::npos ? 0 : axis.find_last_not_of(' ') + 1);
   text += std::string(widest + 2, ' ') + axis + "  " + printable(map.x_label) + "\n";
   if (std::isfinite(low)) {
-    text += std::string(widest + 2, ' ') + number(low) + " " + cell(map, 0, style) + cell(map, 0.25, style) + cell(map, 0.5, style) + cell(map, 0.75, style) +
-            cell(map, 1, style) + " " + number(high) + "  " + printable(map.colour_label) + "\n";
+    text += std::string(widest + 2, ' ') + number(low) + " " + cell(map, 0, style) + cell(map, 0.25, style) +
+            cell(map, 0.5, style) + cell(map, 0.75, style) + cell(map, 1, style) + " " + number(high) + "  " +
+            printable(map.colour_label) + "\n";
   }
   return text;
 }

@@ -13,17 +13,23 @@ std::vector<HeatMap> trace_maps(const CausalTrace& trace) {
   std::vector<std::string> tokens;
   for (std::size_t i = 0; i < trace.tokens.size(); ++i) {
     const auto& noised = trace.subject_positions;
-    tokens.push_back(shown_token(trace.tokens[i]) + (std::find(noised.begin(), noised.end(), static_cast<std::int64_t>(i)) != noised.end() ? "*" : ""));
+    tokens.push_back(
+        shown_token(trace.tokens[i]) +
+        (std::find(noised.begin(), noised.end(), static_cast<std::int64_t>(i)) != noised.end() ? "*" : ""));
   }
   for (const CausalTrace::Stream& stream : trace.streams) {
     HeatMap map;
-    map.title = stream.component + (stream.window > 1 ? ", window of " + std::to_string(stream.window) : "") + " restored";
+    map.title =
+        stream.component + (stream.window > 1 ? ", window of " + std::to_string(stream.window) : "") + " restored";
     map.values = stream.probability.t();
     map.rows = tokens;
-    for (std::int64_t layer = 0; layer < stream.probability.size(0); ++layer) map.columns.push_back(std::to_string(layer));
+    for (std::int64_t layer = 0; layer < stream.probability.size(0); ++layer)
+      map.columns.push_back(std::to_string(layer));
     map.x_label = stream.window > 1 ? "centre of the restored layers" : "restored layer";
     map.colour_label = "P(" + shown_token(trace.target) + ")";
-    map.colour = stream.component.starts_with("mlp") ? "green" : stream.component.starts_with("attention") ? "red" : "purple";
+    map.colour = stream.component.starts_with("mlp")         ? "green"
+                 : stream.component.starts_with("attention") ? "red"
+                                                             : "purple";
     maps.push_back(std::move(map));
   }
   return maps;

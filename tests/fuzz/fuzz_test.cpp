@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damaged inputs of every kind are read or refused with a vene::Error: no crash, no hang, no other exception. Seeded, so that
-// a failure comes again.
+// Damaged inputs of every kind are read or refused with a vene::Error: no crash, no hang, no other exception. Seeded,
+// so that a failure comes again.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -33,16 +33,22 @@ class Damage {
       collect(document, places);
       Json& place = *places[random_() % places.size()];
       switch (random_() % 5) {
-        case 0: place = Json(*places[random_() % places.size()]); break;
+        case 0:
+          place = Json(*places[random_() % places.size()]);
+          break;
         case 1:
-          if (!place.empty() && place.is_structured()) place.erase(std::next(place.begin(), static_cast<std::ptrdiff_t>(random_() % place.size())));
+          if (!place.empty() && place.is_structured())
+            place.erase(std::next(place.begin(), static_cast<std::ptrdiff_t>(random_() % place.size())));
           break;
         case 2:
           if (place.is_array()) place.push_back(odd());
           if (place.is_object()) place[std::string(1, static_cast<char>('a' + random_() % 26))] = odd();
           break;
-        case 3: place = Json::array({place}); break;
-        default: place = odd();
+        case 3:
+          place = Json::array({place});
+          break;
+        default:
+          place = odd();
       }
     }
     return document.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -58,8 +64,32 @@ class Damage {
     }
   }
   Json odd() {
-    static const std::vector<Json> kOdd{nullptr, true, 0, -1, 1, 7, 1e300, -0.5, INT64_MAX, INT64_MIN, UINT64_MAX, "", "last", "all", "\xC3\xA9\xE6\x97\xA5", std::string(300, 'x'), Json::array(), Json::object(),
-                                        {0, 1}, {{0}, {1}}, {{{0}}, {{1}}}, {{"token", " in"}}, {{"span", {0, 2}}}, {{"h", 0}, {"pos", 1}}, {{"first", INT64_MAX}}, {{"columns", {0, 5}}}};
+    static const std::vector<Json> kOdd{nullptr,
+                                        true,
+                                        0,
+                                        -1,
+                                        1,
+                                        7,
+                                        1e300,
+                                        -0.5,
+                                        INT64_MAX,
+                                        INT64_MIN,
+                                        UINT64_MAX,
+                                        "",
+                                        "last",
+                                        "all",
+                                        "\xC3\xA9\xE6\x97\xA5",
+                                        std::string(300, 'x'),
+                                        Json::array(),
+                                        Json::object(),
+                                        {0, 1},
+                                        {{0}, {1}},
+                                        {{{0}}, {{1}}},
+                                        {{"token", " in"}},
+                                        {{"span", {0, 2}}},
+                                        {{"h", 0}, {"pos", 1}},
+                                        {{"first", INT64_MAX}},
+                                        {{"columns", {0, 5}}}};
     return kOdd[random_() % kOdd.size()];
   }
   std::mt19937_64 random_;
@@ -77,9 +107,11 @@ void attack(int rounds, const std::function<std::string()>& make, const std::fun
       ++refused;
       EXPECT_NE(std::string(error.what()), "");
     } catch (const std::exception& error) {
-      ADD_FAILURE() << "round " << round << ": " << std::string(error.what()).substr(0, 300) << "\n" << input.substr(0, 2000);
+      ADD_FAILURE() << "round " << round << ": " << std::string(error.what()).substr(0, 300) << "\n"
+                    << input.substr(0, 2000);
     }
-    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(), kLongest) << input.substr(0, 2000);
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(), kLongest)
+        << input.substr(0, 2000);
   }
   EXPECT_GT(refused, rounds / 10);
   EXPECT_LT(refused, rounds);
@@ -92,7 +124,8 @@ TEST(Fuzz, SafetensorsHeaders) {
   attack(
       1000, [&] { return vene_test::damaged(good, damage.random()); },
       [&](const std::string& bytes) {
-        for (const auto& [name, tensor] : vene::io::read_tensors(folder.write("damaged.safetensors", bytes))) (void)tensor.clone();
+        for (const auto& [name, tensor] : vene::io::read_tensors(folder.write("damaged.safetensors", bytes)))
+          (void)tensor.clone();
       });
 }
 
@@ -103,7 +136,8 @@ TEST(Fuzz, Pickles) {
   attack(
       500, [&] { return vene_test::damaged(good, damage.random()); },
       [&](const std::string& bytes) {
-        for (const auto& [name, tensor] : vene::io::read_state_dict(folder.write("damaged.pt", bytes))) (void)tensor.clone();
+        for (const auto& [name, tensor] : vene::io::read_state_dict(folder.write("damaged.pt", bytes)))
+          (void)tensor.clone();
       });
 }
 
@@ -111,7 +145,9 @@ TEST(Fuzz, Tokenizers) {
   const TestFolder folder;
   Damage damage(3);
   std::vector<std::string> good;
-  for (const char* name : {"added", "digits", "template"}) good.push_back(vene::io::read_file(std::string(VENE_SOURCE_DIR) + "/tests/golden/text/" + name + "/tokenizer.json"));
+  for (const char* name : {"added", "digits", "template"})
+    good.push_back(
+        vene::io::read_file(std::string(VENE_SOURCE_DIR) + "/tests/golden/text/" + name + "/tokenizer.json"));
   attack(
       400, [&] { return damage.json(good[damage.random()() % good.size()]); },
       [&](const std::string& text) {

@@ -14,10 +14,10 @@ namespace vene {
 /// the k-th new token.
 class VENE_API When {
  public:
-  static When prompt() { return When({{0, 1}}); }        ///< step 0 alone
-  static When decode() { return from(1); }               ///< every step but 0
-  static When both() { return from(0); }                 ///< every step
-  static When from(std::int64_t first);                  ///< that step and all after it
+  static When prompt() { return When({{0, 1}}); }  ///< step 0 alone
+  static When decode() { return from(1); }         ///< every step but 0
+  static When both() { return from(0); }           ///< every step
+  static When from(std::int64_t first);            ///< that step and all after it
   /// Steps [begin, end), end exclusive as in `span`.
   static When steps(std::int64_t begin, std::int64_t end);
   /// Just these. Throws ConfigError for none, and for negative ones.

@@ -17,19 +17,22 @@ struct Experiment {
   IntervenableConfig config;
   std::string config_folder;  ///< set when "config" names a saved folder
   RunRequest request;
-  std::optional<GenerateOptions> generate;  ///< set: the experiment generates; request.generation says when interventions act
+  std::optional<GenerateOptions>
+      generate;  ///< set: the experiment generates; request.generation says when interventions act
 };
 
 /// @param folder  relative paths in the experiment are looked up from here
 /// Throws ConfigError with the path of what is wrong; IoError for files it names.
-VENE_API Experiment parse_experiment(std::string_view json, const models::LanguageModel& model, const std::string& folder = ".",
+VENE_API Experiment parse_experiment(std::string_view json, const models::LanguageModel& model,
+                                     const std::string& folder = ".",
                                      const InterventionRegistry& registry = InterventionRegistry::standard());
 VENE_API Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
                                     const InterventionRegistry& registry = InterventionRegistry::standard());
 
-/// Adds interventions that take no source run, on the whole value at every position, behind those that are there. PlanError for a
-/// config in serial mode.
-VENE_API void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more, const models::LanguageModel& model,
+/// Adds interventions that take no source run, on the whole value at every position, behind those that are there.
+/// PlanError for a config in serial mode.
+VENE_API void append_interventions(Experiment& experiment, const std::vector<RepresentationConfig>& more,
+                                   const models::LanguageModel& model,
                                    const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// Lets every intervention act in these passes of a generation, whatever the experiment and its representations say.
@@ -49,14 +52,14 @@ VENE_API Result run_experiment(const Experiment& experiment, const models::Langu
 VENE_API GenerateResult generate_experiment(const Experiment& experiment, const models::LanguageModel& model,
                                             const InterventionRegistry& registry = InterventionRegistry::standard());
 
-/// What `vene run` writes for a generation: original.ids, intervened.ids (int64, prompts included, padded at the right with
-/// -1), collected.<i>.<step>, and collected.<i>.0.valid where prompts are ragged.
+/// What `vene run` writes for a generation: original.ids, intervened.ids (int64, prompts included, padded at the right
+/// with -1), collected.<i>.<step>, and collected.<i>.0.valid where prompts are ragged.
 VENE_API io::NamedTensors result_tensors(const GenerateResult& result);
 /// And its texts as JSON: {"prompts": [...], "original": [...], "intervened": [...]}; empty without a tokenizer.
 VENE_API std::string result_texts(const GenerateResult& result, const models::LanguageModel& model);
 
-/// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.<i>, and collected.<i>.valid
-/// for ragged ones.
+/// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.<i>, and
+/// collected.<i>.valid for ragged ones.
 VENE_API io::NamedTensors result_tensors(const Result& result);
 
 }  // namespace vene

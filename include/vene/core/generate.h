@@ -17,19 +17,21 @@ namespace vene {
 /// One new token, as it is made.
 struct GeneratedToken {
   std::int64_t row;
-  std::int64_t step;    ///< 0 for the first new token
+  std::int64_t step;  ///< 0 for the first new token
   std::int64_t id;
-  std::string text;     ///< what can be shown by now: empty while a character is incomplete or a stop text may be beginning
-  bool last;            ///< of its row
-  bool original;        ///< of the generation without interventions
+  std::string
+      text;       ///< what can be shown by now: empty while a character is incomplete or a stop text may be beginning
+  bool last;      ///< of its row
+  bool original;  ///< of the generation without interventions
 };
 
 struct GenerateOptions {
   std::int64_t max_new_tokens = 64;
-  double temperature = 0;         ///< 0: the most probable token each time
-  std::int64_t top_k = 0;         ///< draw from the k most probable tokens; 0: from all
-  double top_p = 1;               ///< then from the fewest whose probabilities sum to at least this
-  double repetition_penalty = 1;  ///< divides the positive scores of tokens that the row has, multiplies the negative ones
+  double temperature = 0;  ///< 0: the most probable token each time
+  std::int64_t top_k = 0;  ///< draw from the k most probable tokens; 0: from all
+  double top_p = 1;        ///< then from the fewest whose probabilities sum to at least this
+  double repetition_penalty =
+      1;  ///< divides the positive scores of tokens that the row has, multiplies the negative ones
   /// Row r draws from a generator seeded with seed + r, so that what it says does not depend on the other rows.
   std::uint64_t seed = 0;
   std::vector<std::int64_t> stop_tokens;  ///< besides the tokenizer's end of text
@@ -37,7 +39,7 @@ struct GenerateOptions {
   bool ignore_eos = false;                ///< go on after the tokenizer's end of text
   /// False computes every position anew in every step, for models without a key-value cache. The result is the same.
   bool use_cache = true;
-  bool keep_logits = false;               ///< fill Generated::logits
+  bool keep_logits = false;  ///< fill Generated::logits
   /// Called for each new token, row by row; false ends the generation there.
   std::function<bool(const GeneratedToken&)> on_token;
 };
@@ -48,7 +50,7 @@ enum class StopReason : std::uint8_t { kLength, kStopToken, kStopText, kCancelle
 struct GeneratedRow {
   std::vector<std::int64_t> ids;  ///< prompt and new tokens, no padding
   std::int64_t prompt_length = 0;
-  std::string text;               ///< of the new tokens; empty without a tokenizer
+  std::string text;  ///< of the new tokens; empty without a tokenizer
   StopReason stopped = StopReason::kLength;
 };
 
@@ -64,7 +66,7 @@ struct GenerationCollected {
   std::string key;
   std::size_t representation;
   std::map<std::int64_t, torch::Tensor> steps;  ///< [batch, units..., width] each
-  torch::Tensor valid;                          ///< of step 0: bool [batch, units...] where rows have different counts, else undefined
+  torch::Tensor valid;  ///< of step 0: bool [batch, units...] where rows have different counts, else undefined
 };
 
 struct GenerateResult {
@@ -79,10 +81,12 @@ struct GenerateResult {
 /// either end; positions count within each row's text. The interventions act in the passes that their `when` says.
 /// Throws ConfigError for options out of range or more tokens than the model has positions, PlanError for a plan of
 /// another kind or an intervention that never acted (unless the generation was cancelled).
-VENE_API GenerateResult generate(const Plan& plan, const models::Batch& prompts, const std::vector<std::optional<models::Batch>>& sources = {},
+VENE_API GenerateResult generate(const Plan& plan, const models::Batch& prompts,
+                                 const std::vector<std::optional<models::Batch>>& sources = {},
                                  const GenerateOptions& options = {});
 
 /// Without interventions.
-VENE_API Generated generate(models::Model& model, const models::Batch& prompts, const GenerateOptions& options = {}, const text::Tokenizer* tokenizer = nullptr);
+VENE_API Generated generate(models::Model& model, const models::Batch& prompts, const GenerateOptions& options = {},
+                            const text::Tokenizer* tokenizer = nullptr);
 
 }  // namespace vene

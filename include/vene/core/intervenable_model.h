@@ -30,25 +30,30 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   /// For many runs of one shape: compile once, `run(plan, base, sources)` often.
   Plan compile(const RunRequest& request) const;
 
-  /// Writes config.json and, where interventions have tensors, interventions.safetensors into a folder; each file atomically. Parts of
-  /// the model that train with them (`enable_model_gradients`) go into model_parts.safetensors. Throws ConfigError for interventions that
-  /// cannot be saved (lambdas), IoError.
+  /// Writes config.json and, where interventions have tensors, interventions.safetensors into a folder; each file
+  /// atomically. Parts of the model that train with them (`enable_model_gradients`) go into model_parts.safetensors.
+  /// Throws ConfigError for interventions that cannot be saved (lambdas), IoError.
   void save(const std::string& folder) const;
-  /// Writes the folder as pyvene does, for its `IntervenableModel.load`. Throws IoError for what pyvene has no form for.
-  void save_pyvene(const std::string& folder, const InterventionRegistry& registry = InterventionRegistry::standard()) const;
+  /// Writes the folder as pyvene does, for its `IntervenableModel.load`. Throws IoError for what pyvene has no form
+  /// for.
+  void save_pyvene(const std::string& folder,
+                   const InterventionRegistry& registry = InterventionRegistry::standard()) const;
   using Warn = std::function<void(const std::string&)>;
-  /// Reads a folder that `save` or pyvene wrote. A model of another architecture or size than it was saved for is a PlanError, other
-  /// weights are a warning (to standard error without `warn`). Saved parts of the model are written into `model`.
-  static std::shared_ptr<IntervenableModelImpl> load(const std::string& folder, std::shared_ptr<models::Model> model,
-                                                     const InterventionRegistry& registry = InterventionRegistry::standard(), const Warn& warn = {});
+  /// Reads a folder that `save` or pyvene wrote. A model of another architecture or size than it was saved for is a
+  /// PlanError, other weights are a warning (to standard error without `warn`). Saved parts of the model are written
+  /// into `model`.
+  static std::shared_ptr<IntervenableModelImpl> load(
+      const std::string& folder, std::shared_ptr<models::Model> model,
+      const InterventionRegistry& registry = InterventionRegistry::standard(), const Warn& warn = {});
 
-  /// Lets the model's parameters whose names begin with one of `parts` (all without any) train along: they get gradients, and are
-  /// saved. PlanError for a part that no parameter's name begins with.
+  /// Lets the model's parameters whose names begin with one of `parts` (all without any) train along: they get
+  /// gradients, and are saved. PlanError for a part that no parameter's name begins with.
   void enable_model_gradients(const std::vector<std::string>& parts = {});
   void disable_model_gradients();
   /// Names of the model's parameters that get gradients.
   std::set<std::string> trained_parts() const;
-  /// What is saved beside the interventions: these parameters, those that had gradients and were changed, and those that were loaded.
+  /// What is saved beside the interventions: these parameters, those that had gradients and were changed, and those
+  /// that were loaded.
   std::set<std::string> changed_parts() const;
   /// Every parameter that is to be learned: the interventions', each once, then the model's that get gradients.
   std::vector<torch::Tensor> trainable_parameters() const;
@@ -71,7 +76,8 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   std::shared_ptr<models::Model> model_;
   std::vector<std::string> keys_;
   std::vector<std::shared_ptr<Intervention>> interventions_;
-  std::map<std::string, std::int64_t> enabled_;  // parameters that were given gradients, and torch's count of changes to them then
+  std::map<std::string, std::int64_t>
+      enabled_;  // parameters that were given gradients, and torch's count of changes to them then
   std::set<std::string> loaded_parts_;
 };
 TORCH_MODULE(IntervenableModel);

@@ -20,7 +20,8 @@ namespace vene {
 /// In a generation, which step of a source's run an intervention's source value comes from.
 enum class SourceSteps : std::uint8_t {
   kPrompt,  ///< the pass over the source's prompt, whichever step it is used in
-  kSame,    ///< the source generates too (greedily or as the options say, without interventions): step k's value goes into step k
+  kSame,    ///< the source generates too (greedily or as the options say, without interventions): step k's value goes
+            ///< into step k
 };
 
 /// What a plan for `generate` (vene/core/generate.h) says beyond a run's.
@@ -51,10 +52,10 @@ struct RunRequest {
 
 /// A value read by an intervention that collects.
 struct Collected {
-  std::string key;              ///< representation_keys(config)[representation]
+  std::string key;  ///< representation_keys(config)[representation]
   std::size_t representation;
-  torch::Tensor value;          ///< [batch, units..., width], owned
-  torch::Tensor valid;          ///< bool [batch, units...] where rows have different counts, else undefined
+  torch::Tensor value;  ///< [batch, units..., width], owned
+  torch::Tensor valid;  ///< bool [batch, units...] where rows have different counts, else undefined
 };
 
 /// How often each write or read of a run fired.
@@ -74,8 +75,8 @@ struct Result {
   const torch::Tensor& collected_value(std::string_view key) const;
 };
 
-/// Where a base pass over a staged model may begin: the state before block `stage`, for models that were run up to there
-/// already.
+/// Where a base pass over a staged model may begin: the state before block `stage`, for models that were run up to
+/// there already.
 struct StartState {
   models::StageState state;
   std::int64_t stage = 0;
@@ -83,7 +84,7 @@ struct StartState {
 
 struct RunOptions {
   std::optional<StartState> start;  ///< base pass only
-  torch::Tensor logit_positions;    ///< [n] or [batch, n] positions to compute logits for; undefined: all (staged models)
+  torch::Tensor logit_positions;  ///< [n] or [batch, n] positions to compute logits for; undefined: all (staged models)
 };
 
 namespace detail {
@@ -106,16 +107,17 @@ class VENE_API Plan {
 };
 
 /// Interventions of a config, built for a model: one a representation, shared where a link key says so.
-VENE_API std::vector<std::shared_ptr<Intervention>> build_interventions(const IntervenableConfig& config, const models::Model& model,
-                                                                        const InterventionRegistry& registry = InterventionRegistry::standard());
+VENE_API std::vector<std::shared_ptr<Intervention>> build_interventions(
+    const IntervenableConfig& config, const models::Model& model,
+    const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// Everything that can be decided before a run is decided here. Throws PlanError, LocationError or ConfigError.
 VENE_API Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> model,
                       const std::vector<std::shared_ptr<Intervention>>& interventions, const RunRequest& request);
 
-/// Runs a plan. The inputs must have the shapes it was compiled for. Leaves model, arguments and other people's hooks as
-/// they were. Throws PlanError if a write never fired.
-VENE_API Result run(const Plan& plan, const models::Batch& base, const std::vector<std::optional<models::Batch>>& sources = {},
-                    const RunOptions& options = {});
+/// Runs a plan. The inputs must have the shapes it was compiled for. Leaves model, arguments and other people's hooks
+/// as they were. Throws PlanError if a write never fired.
+VENE_API Result run(const Plan& plan, const models::Batch& base,
+                    const std::vector<std::optional<models::Batch>>& sources = {}, const RunOptions& options = {});
 
 }  // namespace vene

@@ -21,10 +21,10 @@ struct SavedTensor {
 
 struct SavedRepresentation {
   std::string key;
-  std::string type;             ///< "low_rank_rotated_space"
-  std::string linked_to;        ///< the key that its tensors are saved under, where another than its own
+  std::string type;       ///< "low_rank_rotated_space"
+  std::string linked_to;  ///< the key that its tensors are saved under, where another than its own
   bool constant_source = false;
-  bool needs_source = true;     ///< reads a source's run, unless it has a constant
+  bool needs_source = true;  ///< reads a source's run, unless it has a constant
   std::vector<SavedTensor> tensors;
 };
 
@@ -37,17 +37,20 @@ struct SavedFile {
 /// What is in a folder that IntervenableModel's `save` or pyvene wrote.
 struct SavedFolder {
   bool pyvene = false;
-  std::string vene_version;        ///< empty: not known
+  std::string vene_version;  ///< empty: not known
   std::int64_t format_version = 1;
   IntervenableConfig config;
   std::vector<SavedRepresentation> representations;
   std::vector<SavedTensor> model_parts;  ///< parameters of the model that trained along
   std::vector<SavedFile> files;          ///< all of the folder's, hidden ones left out
-  std::vector<std::string> problems;     ///< a line each: tensors that are missing, that nothing asks for, or that hold what is no number
+  std::vector<std::string>
+      problems;  ///< a line each: tensors that are missing, that nothing asks for, or that hold what is no number
 };
 
-/// Reads a saved folder without its model. What would fail later, or compute nonsense, stands in `problems`. IoError where it is none, ConfigError for a config that cannot be read.
-VENE_API SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry& registry = InterventionRegistry::standard());
+/// Reads a saved folder without its model. What would fail later, or compute nonsense, stands in `problems`. IoError
+/// where it is none, ConfigError for a config that cannot be read.
+VENE_API SavedFolder inspect_saved(const std::string& folder,
+                                   const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// Values of the parameters among some tensors.
 VENE_API std::int64_t parameter_count(const std::vector<SavedTensor>& tensors);

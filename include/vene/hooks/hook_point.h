@@ -14,7 +14,8 @@ class VENE_API HookPointImpl : public torch::nn::Cloneable<HookPointImpl>, publi
  public:
   torch::Tensor forward(torch::Tensor value) {
     HookScope* scope = HookScope::current();
-    if (scope == nullptr || !scope->watches(site_id())) [[likely]] return value;
+    if (scope == nullptr || !scope->watches(site_id())) [[likely]]
+      return value;
     torch::Tensor* const ref = &value;
     scope->fire(site_id(), Phase::kOutput, {}, {&ref, 1});
     return value;

@@ -20,8 +20,8 @@ struct HookContext {
   HookScope& scope;
   SiteId site;
   Phase phase;
-  std::int64_t call;                        ///< 0, 1, 2 ... in this scope: a GRU cell's time step, a decoding step
-  std::span<torch::Tensor* const> inputs;   ///< the tensors among the module's arguments, in order; empty at a HookPoint
+  std::int64_t call;                       ///< 0, 1, 2 ... in this scope: a GRU cell's time step, a decoding step
+  std::span<torch::Tensor* const> inputs;  ///< the tensors among the module's arguments, in order; empty at a HookPoint
   std::span<torch::Tensor* const> outputs;  ///< the tensors of its result, in order; empty in phase input
 
   /// The value that the phase is about: the first input or the first output. Replace it by assignment, never in place.
@@ -35,9 +35,7 @@ class VENE_API HookTable {
  public:
   /// Adds a hook; several on one site and phase run in the order they were added. `label` names the place in errors.
   void on(SiteId site, Phase phase, Hook hook, std::string label = {});
-  bool watches(SiteId site) const noexcept {
-    return site < slots_.size() && slots_[site] != kNoSlot;
-  }
+  bool watches(SiteId site) const noexcept { return site < slots_.size() && slots_[site] != kNoSlot; }
   bool empty() const noexcept { return places_.empty(); }
 
  private:

@@ -14,7 +14,9 @@ namespace vene {
 namespace detail {
 
 template <class M>
-concept HasOneForward = requires { &M::forward; };
+concept HasOneForward = requires {
+  &M::forward;
+};
 
 template <class Forward>
 struct ForwardSignature;
@@ -24,32 +26,32 @@ class HookedForward;
 
 // Hides M::forward with a function of the same signature, so that holder(x), ->forward(x), AnyModule, Sequential and
 // ModuleList, which all name `forward` on the static type they were given, come through here.
-#define VENE_HOOKED_FORWARD(CONST)                                                                        \
-  template <class M, class R, class C, class... A>                                                        \
-  class HookedForward<M, R (C::*)(A...) CONST> : public M, public HookSite {                              \
-   public:                                                                                                \
-    using M::M;                                                                                           \
-    explicit HookedForward(const M& other) : M(other) {}                                                  \
-    R forward(A... args) CONST {                                                                          \
-      HookScope* scope = HookScope::current();                                                            \
-      if (scope == nullptr || !scope->watches(site_id())) [[likely]] {                                    \
-        return M::forward(std::forward<A>(args)...);                                                      \
-      }                                                                                                   \
-      return forward_hooked(*scope, args...);                                                             \
-    }                                                                                                     \
-                                                                                                          \
-   private:                                                                                               \
-    /* By value: writable copies of the handles, so that the caller's stay as they are. */                \
-    R forward_hooked(HookScope& scope, std::decay_t<A>... args) CONST {                                   \
-      TensorRefs inputs;                                                                                  \
-      (collect_tensors(inputs, args), ...);                                                               \
-      scope.fire(site_id(), Phase::kInput, inputs, {});                                                   \
-      std::decay_t<R> result = M::forward(static_cast<A>(args)...);                                       \
-      TensorRefs outputs;                                                                                 \
-      collect_tensors(outputs, result);                                                                   \
-      scope.fire(site_id(), Phase::kOutput, inputs, outputs);                                             \
-      return result;                                                                                      \
-    }                                                                                                     \
+#define VENE_HOOKED_FORWARD(CONST)                                                         \
+  template <class M, class R, class C, class... A>                                         \
+  class HookedForward<M, R (C::*)(A...) CONST> : public M, public HookSite {               \
+   public:                                                                                 \
+    using M::M;                                                                            \
+    explicit HookedForward(const M& other) : M(other) {}                                   \
+    R forward(A... args) CONST {                                                           \
+      HookScope* scope = HookScope::current();                                             \
+      if (scope == nullptr || !scope->watches(site_id())) [[likely]] {                     \
+        return M::forward(std::forward<A>(args)...);                                       \
+      }                                                                                    \
+      return forward_hooked(*scope, args...);                                              \
+    }                                                                                      \
+                                                                                           \
+   private:                                                                                \
+    /* By value: writable copies of the handles, so that the caller's stay as they are. */ \
+    R forward_hooked(HookScope& scope, std::decay_t<A>... args) CONST {                    \
+      TensorRefs inputs;                                                                   \
+      (collect_tensors(inputs, args), ...);                                                \
+      scope.fire(site_id(), Phase::kInput, inputs, {});                                    \
+      std::decay_t<R> result = M::forward(static_cast<A>(args)...);                        \
+      TensorRefs outputs;                                                                  \
+      collect_tensors(outputs, result);                                                    \
+      scope.fire(site_id(), Phase::kOutput, inputs, outputs);                              \
+      return result;                                                                       \
+    }                                                                                      \
   };
 VENE_HOOKED_FORWARD()
 VENE_HOOKED_FORWARD(const)

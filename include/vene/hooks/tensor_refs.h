@@ -17,7 +17,9 @@ using TensorRefs = c10::SmallVector<torch::Tensor*, 8>;
 // through argument-dependent lookup.
 template <class T>
 void collect_tensors(TensorRefs&, T&) {}
-inline void collect_tensors(TensorRefs& refs, torch::Tensor& tensor) { refs.push_back(&tensor); }
+inline void collect_tensors(TensorRefs& refs, torch::Tensor& tensor) {
+  refs.push_back(&tensor);
+}
 template <class T>
 void collect_tensors(TensorRefs& refs, std::optional<T>& value);
 template <class T>

@@ -31,8 +31,8 @@ class VENE_API LatentInterchange : public Intervention {
   std::int64_t latent_width_ = 0;
 };
 
-/// One hidden layer: relu((x - b_decoder) W_e' + b_e), decoded by W_d and b_decoder. pyvene's AutoencoderIntervention; `latent_dim`
-/// latents, drawn as torch.nn.Linear draws its weights.
+/// One hidden layer: relu((x - b_decoder) W_e' + b_e), decoded by W_d and b_decoder. pyvene's AutoencoderIntervention;
+/// `latent_dim` latents, drawn as torch.nn.Linear draws its weights.
 class VENE_API Autoencoder : public LatentInterchange {
  public:
   explicit Autoencoder(const InterventionSettings& settings);
@@ -41,7 +41,8 @@ class VENE_API Autoencoder : public LatentInterchange {
   void restore(const NamedTensors& state, const std::string& where) override;
   torch::Tensor pyvene_dimension(std::int64_t value_width) const override;
 
-  torch::Tensor encoder_weight, encoder_bias, decoder_weight, decoder_bias;  ///< [latents, width], [latents], [width, latents], [width]
+  torch::Tensor encoder_weight, encoder_bias, decoder_weight,
+      decoder_bias;  ///< [latents, width], [latents], [width, latents], [width]
 };
 
 /// The tensors of a published sparse autoencoder.
@@ -53,11 +54,13 @@ struct SaeWeights {
   torch::Tensor threshold;     ///< threshold [latents]; zeros where the file has none (a ReLU autoencoder)
 };
 
-/// Reads W_enc, W_dec, b_enc, b_dec and threshold from a .safetensors or .npz file. IoError names what is missing or does not fit.
+/// Reads W_enc, W_dec, b_enc, b_dec and threshold from a .safetensors or .npz file. IoError names what is missing or
+/// does not fit.
 VENE_API SaeWeights read_sae(const std::string& path);
 
 /// A JumpReLU sparse autoencoder: a latent is its pre-activation where that is above its threshold (and 0), else 0.
-/// pyvene's JumpReLUAutoencoderIntervention; `low_rank_dimension` (or `latent_dim`) latents, zero until weights are read in.
+/// pyvene's JumpReLUAutoencoderIntervention; `low_rank_dimension` (or `latent_dim`) latents, zero until weights are
+/// read in.
 class VENE_API JumpReLUAutoencoder : public LatentInterchange {
  public:
   explicit JumpReLUAutoencoder(const InterventionSettings& settings);

@@ -19,11 +19,11 @@ namespace vene {
 
 /// What the library must know of an intervention before it runs one.
 struct Traits {
-  bool needs_source = true;         ///< works with a value of a source run (or a constant in its place)
-  bool takes_source = false;        ///< uses a source where one is given, and does without where none is
-  bool collects = false;            ///< reads only: what it returns is collected, the model's value stays
+  bool needs_source = true;             ///< works with a value of a source run (or a constant in its place)
+  bool takes_source = false;            ///< uses a source where one is given, and does without where none is
+  bool collects = false;                ///< reads only: what it returns is collected, the model's value stays
   bool source_is_module_input = false;  ///< the source is the *input* of the site's module in the source run (skip)
-  bool trainable = false;           ///< has parameters meant to be learned
+  bool trainable = false;               ///< has parameters meant to be learned
 };
 
 /// Tensors and their names, in order.
@@ -39,8 +39,8 @@ struct InterventionSettings {
   OptionValues options;                 ///< complete: defaults filled in, types checked
 };
 
-/// What happens to the values gathered at a site. A module, so that parameters and buffers move, save and train with the
-/// IntervenableModel that owns it. Stateless between calls and never in place.
+/// What happens to the values gathered at a site. A module, so that parameters and buffers move, save and train with
+/// the IntervenableModel that owns it. Stateless between calls and never in place.
 class VENE_API Intervention : public torch::nn::Module {
  public:
   explicit Intervention(const InterventionSettings& settings = {});
@@ -66,12 +66,13 @@ class VENE_API Intervention : public torch::nn::Module {
 
   /// Its parameters and buffers, by name: what is saved.
   NamedTensors state() const;
-  /// Takes a saved state over, pyvene's included. IoError, beginning with `where`, names a tensor that is missing, not known or of
-  /// another shape.
+  /// Takes a saved state over, pyvene's included. IoError, beginning with `where`, names a tensor that is missing, not
+  /// known or of another shape.
   virtual void restore(const NamedTensors& state, const std::string& where);
   /// The state under pyvene's names and in its form. IoError where pyvene could not load it.
   virtual NamedTensors pyvene_state() const;
-  /// What pyvene calls interchange_dim: a count of leading columns (a scalar), or for some the columns themselves; undefined: not known.
+  /// What pyvene calls interchange_dim: a count of leading columns (a scalar), or for some the columns themselves;
+  /// undefined: not known.
   virtual torch::Tensor pyvene_dimension(std::int64_t value_width) const;
 
  protected:
@@ -110,22 +111,24 @@ class VENE_API FiringGuard {
 /// How `swap` combines the chosen columns of base and source.
 enum class SwapMode : std::uint8_t { kInterchange, kAdd, kSubtract, kCollect };
 
-/// The routine that most interventions share: base with its chosen columns replaced by (or added to, less) the source's;
-/// kCollect returns the chosen columns alone. Out of place. Row i's columns apply to row i. A source with one row, one
-/// unit or one vector is broadcast; any other mismatch throws PlanError. Source:
-/// pyvene's _do_intervention_by_swap.
-VENE_API torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace, SwapMode mode,
-                            std::optional<std::int64_t> interchange_dim = std::nullopt);
+/// The routine that most interventions share: base with its chosen columns replaced by (or added to, less) the
+/// source's; kCollect returns the chosen columns alone. Out of place. Row i's columns apply to row i. A source with one
+/// row, one unit or one vector is broadcast; any other mismatch throws PlanError. Source: pyvene's
+/// _do_intervention_by_swap.
+VENE_API torch::Tensor swap(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace,
+                            SwapMode mode, std::optional<std::int64_t> interchange_dim = std::nullopt);
 
 /// The source in base's shape and dtype, one row, one unit or one vector broadcast; PlanError as in `swap`.
 VENE_API torch::Tensor broadcast_source(const torch::Tensor& base, const torch::Tensor& source);
-/// A subspace as zeros and ones over `width` columns, to multiply a value of `dimensions` with: [width], or where rows differ
-/// [batch, 1..., width]. Without columns: undefined.
-VENE_API torch::Tensor column_mask(const Subspace& subspace, std::int64_t dimensions, std::int64_t width, torch::TensorOptions options);
+/// A subspace as zeros and ones over `width` columns, to multiply a value of `dimensions` with: [width], or where rows
+/// differ [batch, 1..., width]. Without columns: undefined.
+VENE_API torch::Tensor column_mask(const Subspace& subspace, std::int64_t dimensions, std::int64_t width,
+                                   torch::TensorOptions options);
 
 /// An intervention out of a function `Tensor(base, source, subspace)`; returning an undefined tensor leaves the value
 /// alone. It cannot be saved.
 using InterventionFunction = std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&, const Subspace&)>;
-VENE_API std::shared_ptr<Intervention> make_lambda(InterventionFunction function, Traits traits = {.needs_source = false, .takes_source = true});
+VENE_API std::shared_ptr<Intervention> make_lambda(InterventionFunction function,
+                                                   Traits traits = {.needs_source = false, .takes_source = true});
 
 }  // namespace vene

@@ -7,9 +7,9 @@
 
 namespace vene {
 
-/// Interchange along principal components: z = (x - mean) / std C', the source's z over the base's on the subspace, and back. What lies
-/// outside the components is the mean's, for the base too. pyvene's PCARotatedSpaceIntervention. `low_rank_dimension` is the number
-/// of components, all of them without it.
+/// Interchange along principal components: z = (x - mean) / std C', the source's z over the base's on the subspace, and
+/// back. What lies outside the components is the mean's, for the base too. pyvene's PCARotatedSpaceIntervention.
+/// `low_rank_dimension` is the number of components, all of them without it.
 class VENE_API PCARotatedSpace : public Intervention {
  public:
   explicit PCARotatedSpace(const InterventionSettings& settings);
@@ -20,8 +20,8 @@ class VENE_API PCARotatedSpace : public Intervention {
   NamedTensors pyvene_state() const override;
 
   /// Learns mean, standard deviation (with option `standardize`, else 1) and components from collected activations
-  /// [..., width]. The sign of a component is such that its largest entry is positive. PlanError for fewer rows than components, or
-  /// another width.
+  /// [..., width]. The sign of a component is such that its largest entry is positive. PlanError for fewer rows than
+  /// components, or another width.
   void fit(const torch::Tensor& activations);
   /// Share of the (standardised) variance that each component explains, of the last fit: [components].
   torch::Tensor explained_variance_ratio;

@@ -14,9 +14,9 @@ namespace vene {
 
 /// One kind of intervention as configs know it.
 struct InterventionInfo {
-  std::string name;                  ///< "vanilla"
-  std::string doc;                   ///< one sentence
-  std::vector<OptionInfo> options;   ///< beyond RepresentationConfig's own fields
+  std::string name;                 ///< "vanilla"
+  std::string doc;                  ///< one sentence
+  std::vector<OptionInfo> options;  ///< beyond RepresentationConfig's own fields
   std::function<std::shared_ptr<Intervention>(const InterventionSettings&)> build;
   std::vector<std::string> aliases;  ///< pyvene's class name, "VanillaIntervention"
 };
@@ -28,8 +28,8 @@ class VENE_API InterventionRegistry {
 
   /// Throws ConfigError if the name or an alias is taken, or an option is named like a field of RepresentationConfig.
   void add(InterventionInfo info);
-  /// By name, alias, or a Python type string "<class 'pyvene.models.interventions.VanillaIntervention'>" (its last dotted
-  /// part counts). Throws ConfigError with the nearest names.
+  /// By name, alias, or a Python type string "<class 'pyvene.models.interventions.VanillaIntervention'>" (its last
+  /// dotted part counts). Throws ConfigError with the nearest names.
   const InterventionInfo& at(std::string_view name) const;
   const InterventionInfo* find(std::string_view name) const noexcept;
   std::vector<std::string> names() const;

@@ -12,21 +12,24 @@
 
 namespace vene {
 
-/// How free parameters become an orthogonal matrix. All three leave it orthogonal at any step size; they differ in cost and in
-/// the path that an optimiser takes.
+/// How free parameters become an orthogonal matrix. All three leave it orthogonal at any step size; they differ in cost
+/// and in the path that an optimiser takes.
 enum class RotationMap : std::uint8_t { kHouseholder, kMatrixExponential, kCayley };
 
-/// "householder", "matrix_exponential", "cayley"; ConfigError with the nearest name otherwise. "auto" is the fastest for these sizes.
+/// "householder", "matrix_exponential", "cayley"; ConfigError with the nearest name otherwise. "auto" is the fastest
+/// for these sizes.
 VENE_API RotationMap parse_rotation_map(std::string_view name, std::int64_t width, std::int64_t rank);
 
-/// A trained matrix W of shape [width, rank] with orthonormal columns: W = B Q(X), where B is a constant orthogonal matrix, X the
-/// parameter of shape [width, rank] and Q the map. With L the part of X below its diagonal and E the first columns of the identity,
+/// A trained matrix W of shape [width, rank] with orthonormal columns: W = B Q(X), where B is a constant orthogonal
+/// matrix, X the parameter of shape [width, rank] and Q the map. With L the part of X below its diagonal and E the
+/// first columns of the identity,
 ///   matrix exponential  Q = exp(L E' - E L') E
 ///   Cayley              Q = (I - A/2)^-1 (I + A/2) E,  A = L E' - E L'
 ///   Householder         Q = -H_0 H_1 ... H_rank-1 E,   H_j = I - 2 v v' / v'v,  v = E's and L's columns j together
-/// so that a fresh X (minus the identity) gives W = B E under each. The diagonal of X has no meaning, whatever weight decay makes of
-/// it. Where rank < width nothing of size width x width is formed: B is kept as `rank` reflectors.
-/// Names and meaning of the tensors are those of torch's orthogonal parametrisation as pyvene saves it; its square B is taken as it is.
+/// so that a fresh X (minus the identity) gives W = B E under each. The diagonal of X has no meaning, whatever weight
+/// decay makes of it. Where rank < width nothing of size width x width is formed: B is kept as `rank` reflectors. Names
+/// and meaning of the tensors are those of torch's orthogonal parametrisation as pyvene saves it; its square B is taken
+/// as it is.
 class VENE_API RotationImpl : public torch::nn::Module {
  public:
   /// A random start: a normal draw [width, rank] made orthogonal, as torch.nn.init.orthogonal_ does.
@@ -43,7 +46,8 @@ class VENE_API RotationImpl : public torch::nn::Module {
   /// B, [width, width].
   torch::Tensor dense_base() const;
 
-  /// Makes ready for these tensors, named as in the intervention's state with `prefix`: takes over their map and the form of their B.
+  /// Makes ready for these tensors, named as in the intervention's state with `prefix`: takes over their map and the
+  /// form of their B.
   void expect(const NamedTensors& state, const std::string& prefix, const std::string& where);
 
  private:

@@ -15,8 +15,8 @@ namespace vene {
 using SubspacePart = std::vector<std::int64_t>;
 using SubspacePartition = std::vector<SubspacePart>;
 
-/// The ids given for one intervention: columns, or parts where the intervention has a partition. One list for every row,
-/// or one list a row.
+/// The ids given for one intervention: columns, or parts where the intervention has a partition. One list for every
+/// row, or one list a row.
 struct SubspaceIds {
   std::vector<std::vector<std::int64_t>> rows;  ///< size 1: the same for every row
   bool operator==(const SubspaceIds&) const = default;

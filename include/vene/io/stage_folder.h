@@ -7,9 +7,10 @@
 
 namespace vene::io {
 
-/// A hidden folder `.vene-XXXXXX` inside another, where files are made before they take their places. It goes away with the object; one
-/// that a killed process left behind goes away when the next is made in the same folder. Which ones are left behind is told by a lock
-/// that the system drops with its process, so the stage of a living process is never touched.
+/// A hidden folder `.vene-XXXXXX` inside another, where files are made before they take their places. It goes away with
+/// the object; one that a killed process left behind goes away when the next is made in the same folder. Which ones are
+/// left behind is told by a lock that the system drops with its process, so the stage of a living process is never
+/// touched.
 class VENE_API StageFolder {
  public:
   /// Makes the folder (parents too) and the stage in it. IoError otherwise.

@@ -26,11 +26,13 @@ struct ArchiveValue {
 /// and plain containers and refuses every other global by its name. Throws IoError.
 VENE_API ArchiveValue read_archive(const std::string& path);
 
-/// The tensors of a state dict archive; a top-level {"state_dict": {...}} is looked into. Throws IoError if something in
-/// it is not a tensor.
+/// The tensors of a state dict archive; a top-level {"state_dict": {...}} is looked into. Throws IoError if something
+/// in it is not a tensor.
 VENE_API std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path);
 
-/// Writes a state dict as torch.save does, atomically: Python's torch.load reads it, also with weights_only. Throws IoError.
-VENE_API void write_state_dict(const std::string& path, const std::vector<std::pair<std::string, torch::Tensor>>& tensors);
+/// Writes a state dict as torch.save does, atomically: Python's torch.load reads it, also with weights_only. Throws
+/// IoError.
+VENE_API void write_state_dict(const std::string& path,
+                               const std::vector<std::pair<std::string, torch::Tensor>>& tensors);
 
 }  // namespace vene::io

@@ -19,7 +19,8 @@ class VENE_API UnitIndex {
  public:
   /// The whole value.
   UnitIndex() = default;
-  /// @param axes    of the value with its head axis split off: a permutation of batch, pos, head (or key), ending in the feature
+  /// @param axes    of the value with its head axis split off: a permutation of batch, pos, head (or key), ending in
+  /// the feature
   /// @param sizes   of those axes
   /// @param unit    kPos, kHead or kHeadPos
   /// @param first   heads for kHead and kHeadPos, positions for kPos
@@ -39,7 +40,8 @@ class VENE_API UnitIndex {
   using Counts = std::vector<std::pair<std::int64_t, std::int64_t>>;
   const Counts& counts() const noexcept { return counts_; }
 
-  /// [rows, units..., remaining axes..., width], a new tensor. Missing units of ragged rows read the first that the row lists.
+  /// [rows, units..., remaining axes..., width], a new tensor. Missing units of ragged rows read the first that the row
+  /// lists.
   /// @param value of the sizes that the index was made for, its head axis split off
   torch::Tensor gather(const torch::Tensor& value) const;
   /// The value with the selected units replaced by `units` (gather's shape), out of place.
@@ -58,7 +60,8 @@ class VENE_API UnitIndex {
   bool repeats_ = false;
 };
 
-/// LocationError where a row reads another number of units than it writes; one unit serves any number. Nothing for the whole value.
+/// LocationError where a row reads another number of units than it writes; one unit serves any number. Nothing for the
+/// whole value.
 VENE_API void check_counts(const UnitIndex::Counts& source, const UnitIndex::Counts& base, const std::string& where);
 
 /// A value with packed heads viewed as [batch, pos, head, width]; any other unchanged.

@@ -15,9 +15,9 @@ namespace vene {
 struct VENE_API Selector {
   enum class Kind : std::uint8_t { kIndex, kFirst, kLast, kAll, kSpan, kToken };
   Kind kind = Kind::kIndex;
-  std::int64_t begin = 0;  ///< the index (negative: from the end), the span's first, or how many (first, last)
-  std::int64_t end = 0;    ///< the span's end, exclusive
-  std::string text;        ///< kToken: the text to find, with its leading space where it has one
+  std::int64_t begin = 0;       ///< the index (negative: from the end), the span's first, or how many (first, last)
+  std::int64_t end = 0;         ///< the span's end, exclusive
+  std::string text;             ///< kToken: the text to find, with its leading space where it has one
   std::int64_t occurrence = 0;  ///< kToken: 0 is the first match, -1 the last
   bool operator==(const Selector&) const = default;
 };
@@ -64,12 +64,12 @@ struct VENE_API Positions {
   Positions operator+(const Positions& other) const;
   operator Locations() const;  ///< the same positions in source and base  // NOLINT(google-explicit-constructor)
 };
-VENE_API Positions at(std::int64_t index);                       ///< negative: from the end of each row's text
+VENE_API Positions at(std::int64_t index);  ///< negative: from the end of each row's text
 VENE_API Positions at(std::vector<std::int64_t> indices);
 VENE_API Positions first(std::int64_t count = 1);
 VENE_API Positions last(std::int64_t count = 1);
 VENE_API Positions all();
-VENE_API Positions span(std::int64_t begin, std::int64_t end);   ///< end exclusive
+VENE_API Positions span(std::int64_t begin, std::int64_t end);  ///< end exclusive
 VENE_API Positions token(std::string text, std::int64_t occurrence = 0);
 /// Different positions in source and base.
 VENE_API Locations from(const Positions& source, const Positions& base);

@@ -21,10 +21,10 @@ VENE_API Unit parse_unit(std::string_view name, const std::string& where);
 /// The rows that names and indices are resolved against.
 struct VENE_API RowTexts {
   std::int64_t rows = 0;
-  std::int64_t positions = 0;                   ///< width of the batch, padding included
-  std::vector<std::int64_t> begin, end;         ///< each row's unpadded text, as columns of the batch
-  torch::Tensor input_ids;                      ///< [rows, positions] on the CPU, or undefined
-  const text::Tokenizer* tokenizer = nullptr;   ///< needed for {"token": ...}
+  std::int64_t positions = 0;                  ///< width of the batch, padding included
+  std::vector<std::int64_t> begin, end;        ///< each row's unpadded text, as columns of the batch
+  torch::Tensor input_ids;                     ///< [rows, positions] on the CPU, or undefined
+  const text::Tokenizer* tokenizer = nullptr;  ///< needed for {"token": ...}
 
   /// From a batch's ids and mask (either may be undefined).
   static RowTexts of(const torch::Tensor& primary, const torch::Tensor& attention_mask, const torch::Tensor& input_ids,
@@ -38,6 +38,7 @@ using AxisIndices = std::vector<std::vector<std::int64_t>>;
 /// rows), with `where` in front.
 VENE_API AxisIndices resolve_positions(const AxisSelection& selection, const RowTexts& texts, const std::string& where);
 /// Heads or steps: indices below `size`, or below no limit when it is 0 (steps are not known before a run).
-VENE_API AxisIndices resolve_axis(const AxisSelection& selection, std::int64_t rows, std::int64_t size, Axis axis, const std::string& where);
+VENE_API AxisIndices resolve_axis(const AxisSelection& selection, std::int64_t rows, std::int64_t size, Axis axis,
+                                  const std::string& where);
 
 }  // namespace vene

@@ -14,11 +14,11 @@ namespace vene::models {
 
 /// A component name for a place in a user's own module.
 struct NamedSite {
-  std::string component;    ///< "block_output"
+  std::string component;  ///< "block_output"
   std::int64_t layer = -1;
-  std::string path;         ///< module path and ".input" or ".output", or "output" for the module itself
-  std::vector<Axis> axes;   ///< of the value there; empty: guessed from its rank
-  std::int64_t width = 0;   ///< of the last axis; 0: not known before a run
+  std::string path;                       ///< module path and ".input" or ".output", or "output" for the module itself
+  std::vector<Axis> axes;                 ///< of the value there; empty: guessed from its rank
+  std::int64_t width = 0;                 ///< of the last axis; 0: not known before a run
   CallOrder calls = CallOrder::kUnknown;  ///< of a place that is called many times: what its calls run over
 };
 
@@ -28,7 +28,8 @@ struct AdaptOptions {
 };
 
 /// A Model out of any module and a function that runs it.
-VENE_API std::shared_ptr<Model> adapt(std::shared_ptr<torch::nn::Module> module, std::function<Output(const Batch&)> forward, AdaptOptions options = {});
+VENE_API std::shared_ptr<Model> adapt(std::shared_ptr<torch::nn::Module> module,
+                                      std::function<Output(const Batch&)> forward, AdaptOptions options = {});
 
 namespace detail {
 
@@ -36,14 +37,16 @@ namespace detail {
 inline const torch::Tensor& batch_tensor(const Batch& batch, std::size_t index) {
   if (index == 0) return batch.primary();
   if (index > batch.extra.size()) {
-    throw ModelError("the module takes more tensors than the batch has: expected Batch::extra[" + std::to_string(index - 1) + "]");
+    throw ModelError("the module takes more tensors than the batch has: expected Batch::extra[" +
+                     std::to_string(index - 1) + "]");
   }
   return batch.extra[index - 1];
 }
 
 template <class M, class R, class C, class... A, std::size_t... I>
 auto call(M& module, R (C::*)(A...), const Batch& batch, std::index_sequence<I...>) {
-  static_assert((std::is_same_v<std::decay_t<A>, torch::Tensor> && ...), "adapt(module): forward takes tensors only, or give a function that calls it");
+  static_assert((std::is_same_v<std::decay_t<A>, torch::Tensor> && ...),
+                "adapt(module): forward takes tensors only, or give a function that calls it");
   return module.forward(batch_tensor(batch, I)...);
 }
 
@@ -83,7 +86,8 @@ std::shared_ptr<Model> adapt(std::shared_ptr<M> module, AdaptOptions options = {
     }
     return output;
   };
-  return adapt(std::static_pointer_cast<torch::nn::Module>(module), std::function<Output(const Batch&)>(std::move(forward)), std::move(options));
+  return adapt(std::static_pointer_cast<torch::nn::Module>(module),
+               std::function<Output(const Batch&)>(std::move(forward)), std::move(options));
 }
 
 }  // namespace vene::models

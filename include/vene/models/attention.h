@@ -14,16 +14,22 @@ namespace vene::models {
 
 /// What the attention of every layer of one `run` shares.
 struct AttentionContext {
-  torch::Tensor mask;              ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
+  torch::Tensor mask;  ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
   torch::Tensor position_ids;      ///< [batch, pos]
   KeyValueCache* cache = nullptr;  ///< read and extended
-  std::pair<torch::Tensor, torch::Tensor> angles;  ///< cosines and sines of rotary positions; undefined where there are none
-  std::int64_t wanted = 0;         ///< so many of the last positions are wanted of a block, which the others only give keys and values to; 0: all
+  std::pair<torch::Tensor, torch::Tensor>
+      angles;               ///< cosines and sines of rotary positions; undefined where there are none
+  std::int64_t wanted = 0;  ///< so many of the last positions are wanted of a block, which the others only give keys
+                            ///< and values to; 0: all
 
   /// The wanted positions of a value [.., pos, ..]; all of it where all are wanted.
-  torch::Tensor wanted_of(const torch::Tensor& value, std::int64_t dim = 1) const { return wanted == 0 ? value : value.narrow(dim, value.size(dim) - wanted, wanted); }
+  torch::Tensor wanted_of(const torch::Tensor& value, std::int64_t dim = 1) const {
+    return wanted == 0 ? value : value.narrow(dim, value.size(dim) - wanted, wanted);
+  }
   /// The angles of the wanted positions.
-  std::pair<torch::Tensor, torch::Tensor> wanted_angles() const { return {wanted_of(angles.first, 2), wanted_of(angles.second, 2)}; }
+  std::pair<torch::Tensor, torch::Tensor> wanted_angles() const {
+    return {wanted_of(angles.first, 2), wanted_of(angles.second, 2)};
+  }
 };
 
 /// Hooks on a module that takes a context see the angles among its inputs, where there are any.
@@ -39,8 +45,10 @@ VENE_API StageState start_state(const Batch& batch, KeyValueCache* cache);
 /// whatever is padded in front of them. Padded positions get a valid id that nothing depends on.
 VENE_API torch::Tensor position_ids(const torch::Tensor& attention_mask, std::int64_t queries);
 
-/// The context for running layer `layer` and those after it from `state`; with `wanted`, for one that computes its last positions only.
-VENE_API AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window = 0, std::int64_t wanted = 0);
+/// The context for running layer `layer` and those after it from `state`; with `wanted`, for one that computes its last
+/// positions only.
+VENE_API AttentionContext attention_context(const StageState& state, std::int64_t layer, std::int64_t window = 0,
+                                            std::int64_t wanted = 0);
 
 /// The additive mask [batch or 1, 1, queries, keys] of causal attention: 0 where a query may look and the lowest number
 /// of `dtype` where it may not. The queries are the last of the keys. `padding` [batch, keys] is true for real tokens,
@@ -49,8 +57,9 @@ VENE_API AttentionContext attention_context(const StageState& state, std::int64_
 VENE_API torch::Tensor attention_mask(const torch::Tensor& padding, std::int64_t queries, std::int64_t keys,
                                       torch::TensorOptions options, std::int64_t window = 0);
 
-/// The additive mask [batch, 1, 1, keys] of attention in both directions: 0 for real tokens and the lowest number of `dtype` for padding.
-/// `padding` [batch, keys] is true for real tokens; undefined: nothing is padded, and so is the result.
+/// The additive mask [batch, 1, 1, keys] of attention in both directions: 0 for real tokens and the lowest number of
+/// `dtype` for padding. `padding` [batch, keys] is true for real tokens; undefined: nothing is padded, and so is the
+/// result.
 VENE_API torch::Tensor padding_mask(const torch::Tensor& padding, torch::TensorOptions options);
 
 /// Appends keys and values [batch, key_value_heads, pos, d_head] to a layer of the cache (nullptr: none) and returns
@@ -62,11 +71,11 @@ VENE_API std::pair<torch::Tensor, torch::Tensor> extend_cache(KeyValueCache* cac
 VENE_API torch::Tensor split_heads(const torch::Tensor& value, std::int64_t heads);
 VENE_API torch::Tensor merge_heads(const torch::Tensor& value);
 
-/// Attention, causal where no mask is given unless `causal` is false. queries [batch, heads, pos, d_head], keys and values [batch, key_value_heads, key, d_head], where
-/// heads is a multiple of key_value_heads -> [batch, heads, pos, d_head].
-/// `scores` [batch, heads, pos, key] is the value just before the softmax, scaled and masked (hidden places hold the
-/// lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is watched,
-/// or there is a soft `cap`: scores x become cap * tanh(x / cap) before they are masked.
+/// Attention, causal where no mask is given unless `causal` is false. queries [batch, heads, pos, d_head], keys and
+/// values [batch, key_value_heads, key, d_head], where heads is a multiple of key_value_heads -> [batch, heads, pos,
+/// d_head]. `scores` [batch, heads, pos, key] is the value just before the softmax, scaled and masked (hidden places
+/// hold the lowest number of the dtype); `pattern` is the softmax of it. The fused kernel runs unless one of the two is
+/// watched, or there is a soft `cap`: scores x become cap * tanh(x / cap) before they are masked.
 VENE_API torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, const torch::Tensor& values,
                               double scale, const torch::Tensor& mask, HookPoint& scores, HookPoint& pattern,
                               double cap = 0, bool causal = true);

@@ -25,8 +25,9 @@ struct BertOptions {
 };
 
 /// BERT, an encoder: every position looks at the whole text. With Hugging Face's module paths and parameter names
-/// ("bert.encoder.layer.0.attention.self.query.weight"). It keeps no key-value cache and does not generate. All tokens are of
-/// type 0 unless `Batch::extra` holds their types, [batch, pos] int64. The places of its dropouts are hook points.
+/// ("bert.encoder.layer.0.attention.self.query.weight"). It keeps no key-value cache and does not generate. All tokens
+/// are of type 0 unless `Batch::extra` holds their types, [batch, pos] int64. The places of its dropouts are hook
+/// points.
 class VENE_API Bert : public StagedModel {
  public:
   /// ModelError for sizes that make no model and for an unknown activation.
@@ -34,7 +35,8 @@ class VENE_API Bert : public StagedModel {
 
   StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
   StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {},
+                const torch::Tensor& tokens = {}) override;
   void check(const Batch& batch, std::int64_t past = 0) const override;
 
   bool reads_ahead() const override { return true; }

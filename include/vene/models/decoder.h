@@ -10,13 +10,14 @@ namespace vene::models {
 
 struct DecoderParts;  // models/common/decoder.h
 
-/// What GPT-2, GPT-Neo, GPT-NeoX and the Llama family share: token embeddings, blocks of causal attention and MLP that keep a key-value
-/// cache, a final norm and a head, which may be left out.
+/// What GPT-2, GPT-Neo, GPT-NeoX and the Llama family share: token embeddings, blocks of causal attention and MLP that
+/// keep a key-value cache, a final norm and a head, which may be left out.
 class VENE_API Decoder : public StagedModel {
  public:
   StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
   StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {},
+                const torch::Tensor& tokens = {}) override;
   void check(const Batch& batch, std::int64_t past = 0) const override;
 
   std::int64_t layer_count() const override;

@@ -28,9 +28,11 @@ struct EsmOptions {
   bool masked_head = true;             ///< false: ends in last_hidden_state, without logits
 };
 
-/// ESM, an encoder of proteins: every position looks at the whole text. With Hugging Face's module paths and parameter names
-/// ("esm.encoder.layer.0.attention.self.query.weight"). It keeps no key-value cache and does not generate. `Batch::inputs_embeds` stands
-/// in for the whole of the embeddings: neither positions nor a norm come upon it. The places of its dropouts are hook points.
+/// ESM, an encoder of proteins: every position looks at the whole text. With Hugging Face's module paths and parameter
+/// names
+/// ("esm.encoder.layer.0.attention.self.query.weight"). It keeps no key-value cache and does not generate.
+/// `Batch::inputs_embeds` stands in for the whole of the embeddings: neither positions nor a norm come upon it. The
+/// places of its dropouts are hook points.
 class VENE_API Esm : public StagedModel {
  public:
   /// ModelError for sizes that make no model and for an unknown position_embedding_type.
@@ -38,7 +40,8 @@ class VENE_API Esm : public StagedModel {
 
   StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
   StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {},
+                const torch::Tensor& tokens = {}) override;
   void check(const Batch& batch, std::int64_t past = 0) const override;
 
   bool reads_ahead() const override { return true; }
@@ -50,8 +53,9 @@ class VENE_API Esm : public StagedModel {
   const EsmOptions& options() const { return options_; }
 
   bool is_rotary() const { return options_.position_embedding_type == "rotary"; }
-  /// Rotary frequencies [d_head / 2] in the stead of those that rope_theta gives: checkpoints keep the ones that they were trained with,
-  /// which may have been rounded. ModelError for another shape and for a model without rotary positions.
+  /// Rotary frequencies [d_head / 2] in the stead of those that rope_theta gives: checkpoints keep the ones that they
+  /// were trained with, which may have been rounded. ModelError for another shape and for a model without rotary
+  /// positions.
   void set_rotary_frequencies(const torch::Tensor& frequencies);
 
  private:

@@ -21,12 +21,12 @@ struct GPTNeoOptions {
   std::int64_t window_size = 256;                ///< a local layer sees this many positions, its own included
   std::string activation_function = "gelu_new";  ///< any name that nn::Activation knows
   double layer_norm_epsilon = 1e-5;
-  bool tie_word_embeddings = true;               ///< the head reads the embedding table
-  bool language_model_head = true;               ///< false: ends in last_hidden_state, without logits
+  bool tie_word_embeddings = true;  ///< the head reads the embedding table
+  bool language_model_head = true;  ///< false: ends in last_hidden_state, without logits
 };
 
-/// GPT-Neo, with Hugging Face's module paths and parameter names ("transformer.h.0.attn.attention.q_proj.weight"). Its scores are not scaled.
-/// Without randomness: the places of its dropouts are hook points that pass the value on.
+/// GPT-Neo, with Hugging Face's module paths and parameter names ("transformer.h.0.attn.attention.q_proj.weight"). Its
+/// scores are not scaled. Without randomness: the places of its dropouts are hook points that pass the value on.
 class VENE_API GPTNeo : public Decoder {
  public:
   /// ModelError for sizes that make no model, an unknown activation and an unknown kind of attention.

@@ -39,7 +39,8 @@ class VENE_API GRU : public StagedModel {
 
   StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) override;
   StageState run(StageState state, std::int64_t first, std::int64_t last) override;
-  Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) override;
+  Output finish(const StageState& state, const torch::Tensor& positions = {},
+                const torch::Tensor& tokens = {}) override;
   void check(const Batch& batch, std::int64_t past = 0) const override;
 
   std::int64_t layer_count() const override { return options_.n_layer; }

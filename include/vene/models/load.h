@@ -15,7 +15,8 @@
 namespace vene::models {
 
 struct LoadOptions {
-  std::optional<torch::ScalarType> dtype;        ///< empty: what config.json says ("dtype" or "torch_dtype"), else the weights'
+  std::optional<torch::ScalarType>
+      dtype;  ///< empty: what config.json says ("dtype" or "torch_dtype"), else the weights'
   torch::Device device = torch::kCPU;
   bool trainable = false;                        ///< whether parameters require gradients
   std::function<void(const std::string&)> warn;  ///< told of NaNs and the like; default: a line on stderr
@@ -45,8 +46,9 @@ struct LanguageModel {
 /// are missing, extra or of the wrong shape.
 VENE_API LanguageModel load(const std::string& folder, const LoadOptions& options = {});
 
-/// Fills a module of one's own, in place, from a file of named tensors (safetensors, or a PyTorch archive of a state dict):
-/// every parameter and buffer by its name. Throws IoError, or ModelError for tensors that are missing, extra or misshapen.
+/// Fills a module of one's own, in place, from a file of named tensors (safetensors, or a PyTorch archive of a state
+/// dict): every parameter and buffer by its name. Throws IoError, or ModelError for tensors that are missing, extra or
+/// misshapen.
 VENE_API void load_parameters(torch::nn::Module& module, const std::string& path);
 
 /// What a checkpoint folder holds, found without running anything.
@@ -55,8 +57,8 @@ struct CheckpointInfo {
   std::int64_t parameters = 0, bytes = 0;
   std::vector<std::string> dtypes;  ///< of its tensors
   std::int64_t layers = 0, width = 0, vocabulary = 0, context = 0;
-  std::string tokenizer;            ///< its kind; empty: none
-  std::int64_t tokens = 0;          ///< of the tokenizer
+  std::string tokenizer;    ///< its kind; empty: none
+  std::int64_t tokens = 0;  ///< of the tokenizer
 };
 VENE_API CheckpointInfo inspect(const std::string& folder);
 

@@ -17,9 +17,10 @@ namespace vene::models {
 /// What goes into a model. A language model takes `input_ids`, or `inputs_embeds` in their stead; a model on plain
 /// tensors takes `inputs_embeds`, and `extra` for further arguments.
 struct VENE_API Batch {
-  torch::Tensor input_ids;       ///< [batch, pos], int64
-  torch::Tensor attention_mask;  ///< [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
-  torch::Tensor inputs_embeds;   ///< [batch, pos, d_model]
+  torch::Tensor input_ids;  ///< [batch, pos], int64
+  torch::Tensor
+      attention_mask;           ///< [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
+  torch::Tensor inputs_embeds;  ///< [batch, pos, d_model]
   std::vector<torch::Tensor> extra;
 
   /// The tensor that says how many rows and positions there are.
@@ -31,7 +32,7 @@ struct VENE_API Batch {
 
 /// What comes out of it.
 struct Output {
-  torch::Tensor logits;             ///< [batch, pos, vocabulary], or [batch, classes]; undefined for a model without a head
+  torch::Tensor logits;  ///< [batch, pos, vocabulary], or [batch, classes]; undefined for a model without a head
   torch::Tensor last_hidden_state;  ///< [batch, pos, d_model], after the final norm
   std::vector<torch::Tensor> extra;
   /// The logits, or without a head the last hidden state.
@@ -41,7 +42,8 @@ struct Output {
 /// Keys and values of the positions that a model has read, one pair a layer: [batch, key_value_heads, pos, d_head].
 struct VENE_API KeyValueCache {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
-  torch::Tensor attention_mask;  ///< [batch, pos], boolean, of everything read so far; undefined while nothing is padded
+  torch::Tensor
+      attention_mask;  ///< [batch, pos], boolean, of everything read so far; undefined while nothing is padded
   /// Buffers are made with room for so many positions at once. 0: they start at what is read and double when full.
   std::int64_t reserve = 0;
   /// Positions read so far, padding included.
@@ -49,8 +51,9 @@ struct VENE_API KeyValueCache {
   /// The same cache with these rows (int64 indices, repeats allowed).
   KeyValueCache rows(const torch::Tensor& indices) const;
 
-  /// Appends keys and values to a layer and returns all that it holds. They go into the layer's buffer where it has room,
-  /// so that a decoding step allocates nothing; where gradients are wanted, or `layers` was set by hand, into new tensors.
+  /// Appends keys and values to a layer and returns all that it holds. They go into the layer's buffer where it has
+  /// room, so that a decoding step allocates nothing; where gradients are wanted, or `layers` was set by hand, into new
+  /// tensors.
   const std::pair<torch::Tensor, torch::Tensor>& append(std::int64_t layer, torch::Tensor keys, torch::Tensor values);
   /// Appends to `attention_mask`: [batch, pos], boolean.
   void append_mask(const torch::Tensor& mask);
@@ -70,13 +73,14 @@ struct VENE_API KeyValueCache {
     Buffers& operator=(const Buffers&) { return *this = Buffers(); }
     Buffers& operator=(Buffers&&) = default;
     ~Buffers() = default;
-    torch::Tensor grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more, std::int64_t dim, std::int64_t reserve);
+    torch::Tensor grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more, std::int64_t dim,
+                        std::int64_t reserve);
   };
   Buffers buffers_;
 };
 
 struct ForwardOptions {
-  KeyValueCache* cache = nullptr;          ///< read and extended; positions continue after what it holds
+  KeyValueCache* cache = nullptr;           ///< read and extended; positions continue after what it holds
   std::optional<std::int64_t> last_logits;  ///< logits of the last n positions only; empty: of all
 };
 
@@ -89,14 +93,14 @@ class VENE_API Model : public torch::nn::Module {
   virtual void check(const Batch& batch, std::int64_t past = 0) const { (void)batch, (void)past; }
 
   const SiteTable& sites() const { return sites_; }
-  /// Whether a position's values depend on the positions after it, as an encoder's do: such a model keeps no key-value cache and does not
-  /// generate.
+  /// Whether a position's values depend on the positions after it, as an encoder's do: such a model keeps no key-value
+  /// cache and does not generate.
   virtual bool reads_ahead() const { return false; }
   virtual std::int64_t layer_count() const { return 0; }
   virtual std::int64_t hidden_size() const { return 0; }
   virtual std::int64_t vocabulary_size() const { return 0; }
   virtual std::int64_t context_length() const { return 0; }  ///< 0: no limit
-  virtual std::string architecture() const = 0;             ///< "gpt2", "llama" ... as in config.json's model_type
+  virtual std::string architecture() const = 0;              ///< "gpt2", "llama" ... as in config.json's model_type
   /// The token embedding matrix [vocabulary, d_model]; undefined for a model without one.
   torch::Tensor token_embedding() const;
   torch::Device device() const;
@@ -108,12 +112,12 @@ class VENE_API Model : public torch::nn::Module {
 
 /// What flows between the stages of a model that can be cut.
 struct VENE_API StageState {
-  torch::Tensor hidden;           ///< [batch, pos, d_model]
-  torch::Tensor attention_mask;   ///< [batch, key pos], boolean, or undefined when nothing is padded
-  torch::Tensor position_ids;     ///< [batch, pos]
+  torch::Tensor hidden;          ///< [batch, pos, d_model]
+  torch::Tensor attention_mask;  ///< [batch, key pos], boolean, or undefined when nothing is padded
+  torch::Tensor position_ids;    ///< [batch, pos]
   KeyValueCache* cache = nullptr;
-  /// So many of the last positions are wanted after the last block; 0: all. A model may then leave the others out there, where no hook looks
-  /// at them; `hidden` has the wanted positions only.
+  /// So many of the last positions are wanted after the last block; 0: all. A model may then leave the others out
+  /// there, where no hook looks at them; `hidden` has the wanted positions only.
   std::int64_t wanted = 0;
   /// The same state with these rows (int64 indices, repeats allowed). Not for a state with a cache.
   StageState rows(const torch::Tensor& indices) const;
@@ -129,11 +133,12 @@ class VENE_API StagedModel : public Model {
   virtual StageState begin(const Batch& batch, KeyValueCache* cache = nullptr) = 0;
   /// Blocks [first, last).
   virtual StageState run(StageState state, std::int64_t first, std::int64_t last) = 0;
-  /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions of `state.hidden` to compute logits for; undefined:
-  /// all. The output's tensors have that many positions. `tokens` ([n] int64) picks the tokens (of a classifier the classes) that logits are
-  /// wanted of, in that order; undefined: all. Hooks on the final norm and the head see every position and token all the same, so
-  /// that their locations mean what they say.
-  virtual Output finish(const StageState& state, const torch::Tensor& positions = {}, const torch::Tensor& tokens = {}) = 0;
+  /// Final norm and head. `positions` ([n] int64, or [batch, n]) picks the positions of `state.hidden` to compute
+  /// logits for; undefined: all. The output's tensors have that many positions. `tokens` ([n] int64) picks the tokens
+  /// (of a classifier the classes) that logits are wanted of, in that order; undefined: all. Hooks on the final norm
+  /// and the head see every position and token all the same, so that their locations mean what they say.
+  virtual Output finish(const StageState& state, const torch::Tensor& positions = {},
+                        const torch::Tensor& tokens = {}) = 0;
 };
 
 }  // namespace vene::models

@@ -17,8 +17,8 @@
 /// The parts that ports are made of. Every one is a site: its input and output can be read and replaced.
 namespace vene::models::nn {
 
-/// While it lives, the modules of this header that this thread builds leave their large parameters unset, of the right shape but
-/// without memory: for a loader, which gives each its data by `set_data`.
+/// While it lives, the modules of this header that this thread builds leave their large parameters unset, of the right
+/// shape but without memory: for a loader, which gives each its data by `set_data`.
 class VENE_API UnsetParameters {
  public:
   UnsetParameters();
@@ -80,9 +80,9 @@ class VENE_API ActivationImpl : public torch::nn::Cloneable<ActivationImpl> {
 };
 TORCH_MODULE_IMPL(Activation, Hooked<ActivationImpl>);
 
-/// The language-model head, logits = hidden x weight^T, plus a bias where there is one. A tied head has no parameter of its own and takes the embedding
-/// table in its call, so that the table is one parameter under one name ("lm_head.weight" is not in
-/// named_parameters()).
+/// The language-model head, logits = hidden x weight^T, plus a bias where there is one. A tied head has no parameter of
+/// its own and takes the embedding table in its call, so that the table is one parameter under one name
+/// ("lm_head.weight" is not in named_parameters()).
 class VENE_API OutputHeadImpl : public torch::nn::Cloneable<OutputHeadImpl> {
  public:
   OutputHeadImpl(std::int64_t width, std::int64_t vocabulary, bool tied, bool with_bias = false);
@@ -90,7 +90,8 @@ class VENE_API OutputHeadImpl : public torch::nn::Cloneable<OutputHeadImpl> {
   /// hidden [..., width], embedding [vocabulary, width] (read by a tied head only) -> [..., vocabulary]
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
   /// Logits [..., n] of `tokens` ([n], int64) alone, which hooks do not see.
-  torch::Tensor of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding, const torch::Tensor& tokens) const;
+  torch::Tensor of_tokens(const torch::Tensor& hidden, const torch::Tensor& embedding,
+                          const torch::Tensor& tokens) const;
   bool tied() const noexcept { return tied_; }
 
   torch::Tensor weight;  ///< [vocabulary, width]; undefined in a tied head

@@ -16,9 +16,9 @@
 
 /// torch::nn::GRU, LSTM and RNN with each time step a call of a hooked cell. Weights, their names ("weight_ih_l0",
 /// "bias_hh_l1_reverse") and results are the stock modules'; a trained stock module can be handed over, its state dict
-/// loaded. A layer's cells are the children "cell_l0", "cell_l0_reverse" and so on: sites "cell_l0.input" [batch, input],
-/// "cell_l0.output" [batch, hidden], and of an LSTM "cell_l0.state.output" [batch, hidden]. A backward direction reads
-/// from the end: its step 0 is the last position.
+/// loaded. A layer's cells are the children "cell_l0", "cell_l0_reverse" and so on: sites "cell_l0.input" [batch,
+/// input], "cell_l0.output" [batch, hidden], and of an LSTM "cell_l0.state.output" [batch, hidden]. A backward
+/// direction reads from the end: its step 0 is the last position.
 namespace vene::models::nn {
 
 /// What one direction of one layer multiplies by; biases are undefined where the module has none.
@@ -48,7 +48,9 @@ class VENE_API LSTMStepImpl : public torch::nn::Module {
  public:
   LSTMStepImpl();
   /// (hidden, state) -> (hidden, state); the point `state` sees the new cell state before the output gate reads it.
-  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input, std::tuple<torch::Tensor, torch::Tensor> hidden, const CellWeights& weights);
+  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input,
+                                                   std::tuple<torch::Tensor, torch::Tensor> hidden,
+                                                   const CellWeights& weights);
   bool is_serializable() const override { return false; }
 
   HookPoint state;
@@ -57,15 +59,17 @@ TORCH_MODULE_IMPL(LSTMStep, Hooked<LSTMStepImpl>);
 
 class VENE_API UnrolledGRUImpl : public torch::nn::GRUImpl {
  public:
-  UnrolledGRUImpl(std::int64_t input_size, std::int64_t hidden_size) : UnrolledGRUImpl(torch::nn::GRUOptions(input_size, hidden_size)) {}
+  UnrolledGRUImpl(std::int64_t input_size, std::int64_t hidden_size)
+      : UnrolledGRUImpl(torch::nn::GRUOptions(input_size, hidden_size)) {}
   explicit UnrolledGRUImpl(const torch::nn::GRUOptions& options);
   /// Shares the parameters of `trained`.
   explicit UnrolledGRUImpl(const torch::nn::GRUImpl& trained);
-  /// As torch::nn::GRU: input [batch, pos, input] or [pos, batch, input], or [pos, input]; hx [layers * directions, batch,
-  /// hidden], undefined for zeros -> the last layer's outputs, and the last states.
+  /// As torch::nn::GRU: input [batch, pos, input] or [pos, batch, input], or [pos, input]; hx [layers * directions,
+  /// batch, hidden], undefined for zeros -> the last layer's outputs, and the last states.
   std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input, torch::Tensor hx);
   std::shared_ptr<torch::nn::Module> clone(const std::optional<torch::Device>& device = std::nullopt) const override;
-  /// Component names for `adapt`: "cell_input" and "cell_output" of each layer, "..._reverse" of the backward direction.
+  /// Component names for `adapt`: "cell_input" and "cell_output" of each layer, "..._reverse" of the backward
+  /// direction.
   std::vector<NamedSite> named_sites(const std::string& prefix = "") const;
 
  private:
@@ -75,7 +79,8 @@ TORCH_MODULE_IMPL(UnrolledGRU, Hooked<UnrolledGRUImpl>);
 
 class VENE_API UnrolledRNNImpl : public torch::nn::RNNImpl {
  public:
-  UnrolledRNNImpl(std::int64_t input_size, std::int64_t hidden_size) : UnrolledRNNImpl(torch::nn::RNNOptions(input_size, hidden_size)) {}
+  UnrolledRNNImpl(std::int64_t input_size, std::int64_t hidden_size)
+      : UnrolledRNNImpl(torch::nn::RNNOptions(input_size, hidden_size)) {}
   explicit UnrolledRNNImpl(const torch::nn::RNNOptions& options);
   explicit UnrolledRNNImpl(const torch::nn::RNNImpl& trained);
   std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& input, torch::Tensor hx);
@@ -89,12 +94,13 @@ TORCH_MODULE_IMPL(UnrolledRNN, Hooked<UnrolledRNNImpl>);
 
 class VENE_API UnrolledLSTMImpl : public torch::nn::LSTMImpl {
  public:
-  UnrolledLSTMImpl(std::int64_t input_size, std::int64_t hidden_size) : UnrolledLSTMImpl(torch::nn::LSTMOptions(input_size, hidden_size)) {}
+  UnrolledLSTMImpl(std::int64_t input_size, std::int64_t hidden_size)
+      : UnrolledLSTMImpl(torch::nn::LSTMOptions(input_size, hidden_size)) {}
   /// ModelError for options with proj_size.
   explicit UnrolledLSTMImpl(const torch::nn::LSTMOptions& options);
   explicit UnrolledLSTMImpl(const torch::nn::LSTMImpl& trained);
-  std::tuple<torch::Tensor, std::tuple<torch::Tensor, torch::Tensor>> forward(const torch::Tensor& input,
-                                                                             std::optional<std::tuple<torch::Tensor, torch::Tensor>> hx);
+  std::tuple<torch::Tensor, std::tuple<torch::Tensor, torch::Tensor>> forward(
+      const torch::Tensor& input, std::optional<std::tuple<torch::Tensor, torch::Tensor>> hx);
   std::shared_ptr<torch::nn::Module> clone(const std::optional<torch::Device>& device = std::nullopt) const override;
   /// Those of a GRU, and "cell_state".
   std::vector<NamedSite> named_sites(const std::string& prefix = "") const;

@@ -43,7 +43,7 @@ struct Sweep {
 };
 
 struct SweepOptions {
-  std::int64_t rows_per_batch = 0;  ///< 0: as many as `memory` allows, 128 at most
+  std::int64_t rows_per_batch = 0;                ///< 0: as many as `memory` allows, 128 at most
   std::int64_t memory = std::int64_t{512} << 20;  ///< bytes that a batch's activations may take
   /// Told how many cells are done; returns false to stop, and `run_sweep` throws PlanError.
   std::function<bool(std::size_t done, std::size_t all)> progress;
@@ -60,6 +60,7 @@ struct SweepResult {
 
 /// Runs every cell as a row of wide batches over a staged model: the source once, what lies below a cell's first write
 /// once a base row, logits only where the metric reads. Equal to running cells one by one.
-VENE_API SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric, const SweepOptions& options = {});
+VENE_API SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
+                               const SweepOptions& options = {});
 
 }  // namespace vene

@@ -14,8 +14,8 @@
 
 namespace vene {
 
-/// A causal model: variables, their parents, and how each follows from them. Says what an interchange intervention on it gives, and draws the
-/// counterfactual examples that align a network with it. Source: pyvene's CausalModel.
+/// A causal model: variables, their parents, and how each follows from them. Says what an interchange intervention on
+/// it gives, and draws the counterfactual examples that align a network with it. Source: pyvene's CausalModel.
 class VENE_API CausalModel {
  public:
   using Value = std::vector<double>;  ///< a number, or the features of something; a bool is {0} or {1}
@@ -27,7 +27,8 @@ class VENE_API CausalModel {
     std::string name;
     std::vector<Value> values;         ///< what it can be
     std::vector<std::string> parents;  ///< none: an input
-    /// From the parents' values, in their order. An input's (without arguments) is its default; without one the first of `values`.
+    /// From the parents' values, in their order. An input's (without arguments) is its default; without one the first
+    /// of `values`.
     std::function<Value(const std::vector<Value>&)> function;
   };
 
@@ -49,8 +50,8 @@ class VENE_API CausalModel {
 
   /// Inputs drawn uniformly, again and again until `accepts` (given the whole run) does.
   Setting sample_input(Random& random, const Accepts& accepts = {}) const;
-  /// Inputs that give the first output a value drawn uniformly (or `wanted`), through parents' values drawn uniformly among those that give
-  /// it, step by step. PlanError where no values of the parents give one.
+  /// Inputs that give the first output a value drawn uniformly (or `wanted`), through parents' values drawn uniformly
+  /// among those that give it, step by step. PlanError where no values of the parents give one.
   Setting sample_balanced_input(Random& random, const Value* wanted = nullptr) const;
   /// Hidden variables, each with probability one half, at least one.
   std::set<std::string> sample_intervention(Random& random) const;
@@ -63,10 +64,10 @@ class VENE_API CausalModel {
   };
   using InputSampler = std::function<Setting(Random&)>;
   using InterventionSampler = std::function<std::set<std::string>(Random&)>;
-  /// `size` examples; every `batch_size` of them in a row intervene on the same variables. Samplers: balanced inputs and
-  /// `sample_intervention` where none are given.
-  std::vector<Counterfactual> counterfactuals(std::int64_t size, std::int64_t batch_size, Random& random, InputSampler sampler = {},
-                                              InterventionSampler interventions = {}) const;
+  /// `size` examples; every `batch_size` of them in a row intervene on the same variables. Samplers: balanced inputs
+  /// and `sample_intervention` where none are given.
+  std::vector<Counterfactual> counterfactuals(std::int64_t size, std::int64_t batch_size, Random& random,
+                                              InputSampler sampler = {}, InterventionSampler interventions = {}) const;
 
   /// The values of the inputs (outputs) one after the other, float32.
   torch::Tensor input_tensor(const Setting& setting) const { return tensor(setting, inputs_); }
@@ -81,7 +82,8 @@ class VENE_API CausalModel {
   std::map<std::string, Variable> all_;
   std::vector<std::string> order_, inputs_, outputs_, hidden_;
   std::map<std::string, std::int64_t> steps_;
-  std::map<std::string, std::map<Value, std::vector<std::vector<Value>>>> ways_;  // variable -> value -> values of its parents that give it
+  std::map<std::string, std::map<Value, std::vector<std::vector<Value>>>>
+      ways_;  // variable -> value -> values of its parents that give it
 };
 
 }  // namespace vene

@@ -24,9 +24,9 @@ struct StepRecord {
   std::int64_t step = 0;  ///< counted from 0
   std::int64_t epoch = 0;
   double loss = 0;
-  double accuracy = 0;    ///< of the step's own examples, before the step
+  double accuracy = 0;  ///< of the step's own examples, before the step
   double learning_rate = 0;
-  double temperature = 0; ///< 0 without a schedule
+  double temperature = 0;  ///< 0 without a schedule
 };
 
 /// An evaluation after an epoch.
@@ -44,29 +44,33 @@ struct TrainOptions {
   OptimizerKind optimizer = OptimizerKind::kAdam;
   double learning_rate = 1e-3;
   double weight_decay = 0;
-  double momentum = 0;             ///< of SGD
+  double momentum = 0;  ///< of SGD
   std::int64_t epochs = 1;
   std::int64_t batch_size = 16;
-  std::int64_t accumulation = 1;   ///< batches to a step; the step's gradient is the mean over all their examples
+  std::int64_t accumulation = 1;  ///< batches to a step; the step's gradient is the mean over all their examples
   Schedule schedule = Schedule::kConstant;
-  double warm_up = 0;              ///< share of the steps over which the learning rate rises linearly from 0
-  double clip = 0;                 ///< largest norm of the gradient; 0: any
+  double warm_up = 0;  ///< share of the steps over which the learning rate rises linearly from 0
+  double clip = 0;     ///< largest norm of the gradient; 0: any
   /// Temperature of the interventions that have one: from the first to the second, linearly over the steps.
   std::optional<std::pair<double, double>> temperature;
-  std::uint64_t seed = 0;          ///< of the order of the examples
-  std::int64_t patience = 0;       ///< epochs without a lower validation loss before training ends, the best state kept; 0: never
-  /// What to minimise, of logits [rows, labels, vocabulary] at the labels of a batch, a scalar: a mean over its rows. Without one: cross entropy.
+  std::uint64_t seed = 0;  ///< of the order of the examples
+  std::int64_t patience =
+      0;  ///< epochs without a lower validation loss before training ends, the best state kept; 0: never
+  /// What to minimise, of logits [rows, labels, vocabulary] at the labels of a batch, a scalar: a mean over its rows.
+  /// Without one: cross entropy.
   std::function<torch::Tensor(const torch::Tensor& logits, const ExampleBatch& batch)> loss;
-  /// Joint training: how much the cross entropy of the model's own run, without interventions, at the examples' task labels counts beside that
-  /// loss. Only where the model trains along, and every example has task labels. 0: not at all.
+  /// Joint training: how much the cross entropy of the model's own run, without interventions, at the examples' task
+  /// labels counts beside that loss. Only where the model trains along, and every example has task labels. 0: not at
+  /// all.
   double task_weight = 0;
   /// Told after each step; returns false to stop there.
   std::function<bool(const Progress&)> progress;
-  std::string output;              ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
+  std::string output;  ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
   std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: one at the end of each epoch
-  bool resume = false;             ///< go on from the output's checkpoint, where there is one
-  /// Bytes of memory that values below the interventions may be kept in, to be computed once an example instead of once an epoch; what does
-  /// not fit goes to temporary files. 0: nothing is kept. Only for staged models that do not train along, in parallel mode; results are the same.
+  bool resume = false;                ///< go on from the output's checkpoint, where there is one
+  /// Bytes of memory that values below the interventions may be kept in, to be computed once an example instead of once
+  /// an epoch; what does not fit goes to temporary files. 0: nothing is kept. Only for staged models that do not train
+  /// along, in parallel mode; results are the same.
   std::int64_t cache = std::int64_t{1} << 30;
 };
 
@@ -98,10 +102,11 @@ class VENE_API Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Throws PlanError for examples that do not fit (see `check`), and DivergedError, which names the step, when the loss is not a number.
+  /// Throws PlanError for examples that do not fit (see `check`), and DivergedError, which names the step, when the
+  /// loss is not a number.
   TrainReport fit(const std::vector<Example>& examples, const std::vector<Example>& validation = {});
-  /// Throws PlanError, naming the example, for labels outside the vocabulary or the text, locations that are not there, and sources or subspaces
-  /// that do not fit.
+  /// Throws PlanError, naming the example, for labels outside the vocabulary or the text, locations that are not there,
+  /// and sources or subspaces that do not fit.
   void check(const std::vector<Example>& examples) const;
   /// Means over the examples. `kl` also runs the model without interventions.
   Metrics evaluate(const std::vector<Example>& examples, bool kl = false);
@@ -115,7 +120,8 @@ class VENE_API Trainer {
   TrainOptions options_;
 };
 
-/// Factor of the learning rate at a step: from 0 over the warm-up to 1, then constant, linearly to 0, or along half a cosine to 0.
+/// Factor of the learning rate at a step: from 0 over the warm-up to 1, then constant, linearly to 0, or along half a
+/// cosine to 0.
 VENE_API double schedule_factor(Schedule schedule, std::int64_t step, std::int64_t steps, double warm_up);
 
 /// The validation log as Trainer writes it: epoch, loss, accuracy, logit_difference.

@@ -14,18 +14,20 @@ namespace vene {
 /// A matrix as a picture: rows from top to bottom, columns from left to right.
 struct HeatMap {
   std::string title;
-  torch::Tensor values;             ///< [rows, columns]; NaN is left white
-  std::vector<std::string> rows;    ///< a label each
+  torch::Tensor values;           ///< [rows, columns]; NaN is left white
+  std::vector<std::string> rows;  ///< a label each
   std::vector<std::string> columns;
   std::string x_label;
-  std::string colour_label;         ///< what a value is, beside the colour bar
-  std::string colour = "purple";    ///< "purple", "green", "red", "blue": from white to that
-  std::optional<std::pair<double, double>> range;  ///< of the values white and full colour stand for; empty: the lowest and the highest
+  std::string colour_label;       ///< what a value is, beside the colour bar
+  std::string colour = "purple";  ///< "purple", "green", "red", "blue": from white to that
+  std::optional<std::pair<double, double>>
+      range;  ///< of the values white and full colour stand for; empty: the lowest and the highest
 };
 
 /// Draws heat maps side by side under one title with gnuplot (a program, found on PATH), as .png and .svg files by the
 /// ending of each path, written atomically. Throws IoError when gnuplot is missing or fails.
-VENE_API void draw_heat_maps(const std::vector<std::string>& paths, const std::vector<HeatMap>& maps, const std::string& title);
+VENE_API void draw_heat_maps(const std::vector<std::string>& paths, const std::vector<HeatMap>& maps,
+                             const std::string& title);
 VENE_API bool gnuplot_available();
 
 struct TerminalStyle {

@@ -9,8 +9,8 @@
 
 namespace vene {
 
-/// Two heat maps: interchange accuracy of the trained directions, and accuracy of the probes. Tokens downwards, layers to the right, both from
-/// white at 0 to full colour at 1.
+/// Two heat maps: interchange accuracy of the trained directions, and accuracy of the probes. Tokens downwards, layers
+/// to the right, both from white at 0 to full colour at 1.
 VENE_API std::vector<HeatMap> locate_maps(const LocateResult& result);
 /// Template, answers, names used and accuracy without interventions, on one line.
 VENE_API std::string locate_title(const LocateResult& result);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The direction rule: a file includes its own level's layer or lower ones; models see base, hooks, io and text; core sees
-// a model's interface, never a family.
+// The direction rule: a file includes its own level's layer or lower ones; models see base, hooks, io and text; core
+// sees a model's interface, never a family.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -12,8 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::map<std::string, int> kLevels{{"base", 0},      {"hooks", 1},         {"io", 1},     {"text", 1},  {"models", 1}, {"locations", 2},
-                                         {"interventions", 2}, {"config", 3},    {"core", 4},   {"sweep", 5}, {"train", 5},  {"viz", 5}, {"cli", 6}};
+const std::map<std::string, int> kLevels{
+    {"base", 0},   {"hooks", 1}, {"io", 1},    {"text", 1},  {"models", 1}, {"locations", 2}, {"interventions", 2},
+    {"config", 3}, {"core", 4},  {"sweep", 5}, {"train", 5}, {"viz", 5},    {"cli", 6}};
 
 // "include/vene/core/plan.h" and "src/core/run.cpp" and "models/gpt2/gpt2.cpp" -> the layer.
 std::string layer_of(const fs::path& relative) {
@@ -28,7 +29,8 @@ bool may_include(const std::string& from, const std::string& to, const std::stri
   if (from == "text") return to == "base" || to == "io";  // tokenizers read their own files
   if (from == "models") return to == "base" || to == "hooks" || to == "io" || to == "text";
   // The interface and the loader, which hands out a model without naming its family.
-  if (to == "models") return kLevels.at(from) >= 4 && (header == "vene/models/model.h" || header == "vene/models/load.h");
+  if (to == "models")
+    return kLevels.at(from) >= 4 && (header == "vene/models/model.h" || header == "vene/models/load.h");
   const int from_level = kLevels.at(from);
   const int to_level = kLevels.at(to);
   // Layers of one level may use each other only among sweep, train and viz (a picture of a sweep's result).
@@ -59,7 +61,8 @@ TEST(LayersTest, FilesIncludeTheirOwnLayerOrLowerOnes) {
         }
         const std::string to = layer_of(header.starts_with("vene/") ? fs::path("include") / header : fs::path(header));
         ASSERT_TRUE(kLevels.contains(to)) << relative << ": " << header;
-        EXPECT_TRUE(may_include(from, to, header)) << relative << " (" << from << ") includes " << header << " (" << to << ")";
+        EXPECT_TRUE(may_include(from, to, header))
+            << relative << " (" << from << ") includes " << header << " (" << to << ")";
         ++checked;
       }
     }

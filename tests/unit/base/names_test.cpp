@@ -12,7 +12,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(NamesTest, NearestNamesFindsSlipsOfThePen) {
-  EXPECT_THAT(nearest_names("blok_output", {"block_input", "block_output", "mlp_output"}), ElementsAre("block_output", "mlp_output"));
+  EXPECT_THAT(nearest_names("blok_output", {"block_input", "block_output", "mlp_output"}),
+              ElementsAre("block_output", "mlp_output"));
   EXPECT_THAT(nearest_names("mlp_out", {"block_output", "mlp_output"}), ElementsAre("mlp_output"));
   EXPECT_THAT(nearest_names("zebra", {"block_output"}), ElementsAre());
 }

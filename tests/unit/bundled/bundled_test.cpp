@@ -29,7 +29,8 @@ TEST(BundledModel, WeighsAtMostEightMegabytes) {
 
 TEST(BundledModel, KnowsItsFacts) {
   const auto prompts = language_corpus::prompts();
-  const auto known = language_models::answer_probabilities(*bundled().model, [](const std::string& text) { return bundled().tokenizer->encode(text); }, prompts);
+  const auto known = language_models::answer_probabilities(
+      *bundled().model, [](const std::string& text) { return bundled().tokenizer->encode(text); }, prompts);
   std::set<std::string> landmarks;
   double needle = 0;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
@@ -43,11 +44,13 @@ TEST(BundledModel, KnowsItsFacts) {
   EXPECT_GE(needle, 0.9);
   const auto by_kind = language_models::count_known(prompts, known);
   EXPECT_EQ(by_kind.size(), 6U);
-  for (const auto& [kind, count] : by_kind) EXPECT_GE(count.known, 0.95 * count.all) << kind << ": " << count.known << " of " << count.all;
+  for (const auto& [kind, count] : by_kind)
+    EXPECT_GE(count.known, 0.95 * count.all) << kind << ": " << count.known << " of " << count.all;
 }
 
 TEST(BundledModel, LosesTheFactWhenItsSubjectIsNoised) {
-  const auto trace = vene::causal_trace(bundled(), "The Space Needle is in downtown", {.subject = "The Space Needle", .streams = {"block_output"}});
+  const auto trace = vene::causal_trace(bundled(), "The Space Needle is in downtown",
+                                        {.subject = "The Space Needle", .streams = {"block_output"}});
   EXPECT_EQ(trace.target, " Seattle");
   EXPECT_GE(trace.clean, 0.9);
   EXPECT_LT(trace.corrupted, 0.2);
@@ -56,7 +59,8 @@ TEST(BundledModel, LosesTheFactWhenItsSubjectIsNoised) {
 }
 
 TEST(BundledModel, FollowsAnInterchange) {
-  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 4, "component": "block_output"}])"), bundled().model);
+  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 4, "component": "block_output"}])"),
+                                  bundled().model);
   const auto result = patched->forward({.base = bundled().encode("The Space Needle is in downtown"),
                                         .sources = {bundled().encode("The Colosseum is in downtown")},
                                         .locations = vene::last()});
@@ -81,7 +85,8 @@ TEST(Docs, ConfigPageIsWhatTheSchemaCommandPrints) {
   std::ifstream file(std::string(VENE_SOURCE_DIR) + "/docs/config.md");
   std::stringstream text;
   text << file.rdbuf();
-  EXPECT_EQ(text.str(), vene::config_reference() + "\n") << "refresh it: build/bin/vene schema --markdown > docs/config.md";
+  EXPECT_EQ(text.str(), vene::config_reference() + "\n")
+      << "refresh it: build/bin/vene schema --markdown > docs/config.md";
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ class Gender : public testing::Test {
     const std::string folder = std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt-neox";
     lm = vene::models::load(folder);
     task = nlohmann::json::parse(std::ifstream(folder + "/gender.json"));
-    for (const auto& [pronoun, names] : task.at("classes").items()) classes[pronoun] = names.get<std::vector<std::string>>();
+    for (const auto& [pronoun, names] : task.at("classes").items())
+      classes[pronoun] = names.get<std::vector<std::string>>();
   }
   std::string prompt(const std::string& name) const {
     std::string text = task.at("template");
@@ -37,7 +38,9 @@ class Gender : public testing::Test {
   }
   // How many rows have `pronoun` as the most probable of all tokens after the row's last one.
   std::int64_t count(const vene::models::Batch& batch, const torch::Tensor& logits, const std::string& pronoun) const {
-    const torch::Tensor lengths = batch.attention_mask.defined() ? batch.attention_mask.sum(1) : torch::full({batch.rows()}, batch.positions(), torch::kInt64);
+    const torch::Tensor lengths = batch.attention_mask.defined()
+                                      ? batch.attention_mask.sum(1)
+                                      : torch::full({batch.rows()}, batch.positions(), torch::kInt64);
     const torch::Tensor next = logits.argmax(-1).gather(1, (lengths - 1).unsqueeze(1)).squeeze(1);
     return (next == answer(pronoun)).sum().item<std::int64_t>();
   }
@@ -82,10 +85,14 @@ TEST_F(Gender, PicksThePronounOfAtLeastNinetyFivePercentOfItsNames) {
 
 TEST_F(Gender, FollowsAnInterchangeOfNames) {
   constexpr std::int64_t kPairs = 20;
-  const auto exchanged = [&](std::int64_t layer, const char* component, const vene::Locations& where, const std::string& base, const std::string& source) {
-    vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) + R"(, "component": ")" + component + R"("}])"), lm.model);
+  const auto exchanged = [&](std::int64_t layer, const char* component, const vene::Locations& where,
+                             const std::string& base, const std::string& source) {
+    vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) +
+                                                                    R"(, "component": ")" + component + R"("}])"),
+                                    lm.model);
     const auto texts = lm.encode(prompts(names_of_three_tokens(base, kPairs)));
-    const auto result = patched->forward({.base = texts, .sources = {lm.encode(prompts(names_of_three_tokens(source, kPairs)))}, .locations = where});
+    const auto result = patched->forward(
+        {.base = texts, .sources = {lm.encode(prompts(names_of_three_tokens(source, kPairs)))}, .locations = where});
     return count(texts, result.intervened.logits, source);
   };
   for (const auto& [base, source] : {std::pair("he", "she"), std::pair("she", "he")}) {

@@ -14,7 +14,8 @@ namespace {
 
 using vene::models::Batch;
 
-const std::string kGirl = "Once upon a time, there was a little girl named Lily.", kBoy = "Once upon a time, there was a little boy named Tim.";
+const std::string kGirl = "Once upon a time, there was a little girl named Lily.",
+                  kBoy = "Once upon a time, there was a little boy named Tim.";
 constexpr std::int64_t kHe = 346;
 
 // P(" He") after the girl's text with the boy's block_output at positions 10 to 15 of each layer.
@@ -48,7 +49,8 @@ class Stories : public testing::Test {
 
 TEST_F(Stories, HasTheLogitsOfTheReferenceAfterItsPrompt) {
   Batch batch;
-  batch.input_ids = torch::tensor(reference.at("prompt_ids").get<std::vector<std::int64_t>>(), torch::kInt64).unsqueeze(0);
+  batch.input_ids =
+      torch::tensor(reference.at("prompt_ids").get<std::vector<std::int64_t>>(), torch::kInt64).unsqueeze(0);
   const torch::Tensor logits = lm.model->forward(batch).logits[0][-1];
   const torch::Tensor expected = torch::tensor(reference.at("last_logits").get<std::vector<double>>(), torch::kFloat64);
   EXPECT_LE(((logits - expected).abs().max() / expected.abs().max()).item<double>(), 1e-5);
@@ -79,9 +81,12 @@ TEST_F(Stories, TellsHeFromShe) {
 
 TEST_F(Stories, FollowsTheTableOfInterchangesOneByOne) {
   for (std::int64_t layer = 0; layer < 5; ++layer) {
-    vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) + R"(, "component": "block_output"}])"), lm.model);
+    vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) +
+                                                                    R"(, "component": "block_output"}])"),
+                                    lm.model);
     for (std::int64_t position = 10; position <= 15; ++position) {
-      const auto result = patched->forward({.base = lm.encode(kGirl), .sources = {lm.encode(kBoy)}, .locations = vene::at(position)});
+      const auto result =
+          patched->forward({.base = lm.encode(kGirl), .sources = {lm.encode(kBoy)}, .locations = vene::at(position)});
       const double he = torch::softmax(result.intervened.logits[0][-1], -1)[kHe].item<double>();
       EXPECT_NEAR(he, kInterchange[layer][position - 10], 1e-3) << "layer " << layer << " position " << position;
     }
@@ -92,15 +97,20 @@ TEST_F(Stories, FollowsTheTableOfInterchangesInOneSweep) {
   vene::Sweep sweep;
   std::string config;
   for (std::size_t layer = 0; layer < 5; ++layer) {
-    config += (layer > 0 ? ", " : "[") + (R"({"layer": )" + std::to_string(layer)) + R"(, "component": "block_output"})";
-    for (std::int64_t position = 10; position <= 15; ++position) sweep.cells.push_back({0, {{layer, {position}, {}, {}}}});
+    config +=
+        (layer > 0 ? ", " : "[") + (R"({"layer": )" + std::to_string(layer)) + R"(, "component": "block_output"})";
+    for (std::int64_t position = 10; position <= 15; ++position)
+      sweep.cells.push_back({0, {{layer, {position}, {}, {}}}});
   }
   sweep.config = vene::IntervenableConfig::parse(config + "]");
   sweep.base = lm.encode(kGirl);
   sweep.source = lm.encode(kBoy);
-  const auto result = vene::run_sweep(sweep, lm.model, [](const torch::Tensor& logits) { return torch::softmax(logits.select(1, -1), -1).select(1, kHe); });
+  const auto result = vene::run_sweep(sweep, lm.model, [](const torch::Tensor& logits) {
+    return torch::softmax(logits.select(1, -1), -1).select(1, kHe);
+  });
   for (std::int64_t cell = 0; cell < 30; ++cell) {
-    EXPECT_NEAR(result.values[cell].item<double>(), kInterchange[cell / 6][cell % 6], 1e-3) << "layer " << cell / 6 << " position " << 10 + cell % 6;
+    EXPECT_NEAR(result.values[cell].item<double>(), kInterchange[cell / 6][cell % 6], 1e-3)
+        << "layer " << cell / 6 << " position " << 10 + cell % 6;
   }
   EXPECT_NEAR(result.background[0].item<double>(), .0008, 1e-4);
   EXPECT_NEAR(result.source[0].item<double>(), .2549, 1e-4);

@@ -37,7 +37,8 @@ void expect_refused(const Outcome& outcome, const std::string& what) {
 class Checkpoint {
  public:
   Checkpoint() {
-    for (const auto& entry : fs::directory_iterator(bundled_model())) fs::create_symlink(entry.path(), folder_ / entry.path().filename().string());
+    for (const auto& entry : fs::directory_iterator(bundled_model()))
+      fs::create_symlink(entry.path(), folder_ / entry.path().filename().string());
   }
   const std::string& path() const { return folder_.path(); }
   void remove(const std::string& name) { fs::remove(folder_ / name); }
@@ -55,8 +56,12 @@ class Checkpoint {
   void expect_refused_with(const std::string& what) const {
     expect_refused(vene_command({"sites", path()}), what);
     const TestFolder out;
-    expect_refused(vene_command({"run", "-m", path(), vene_test::source_path("examples/experiments/interchange.json"), "-o", out / "out"}), what);
-    expect_refused(vene_command({"trace", "-m", path(), "-p", "The Space Needle is in downtown", "--subject", "Needle", "-o", out / "out"}), what);
+    expect_refused(vene_command({"run", "-m", path(), vene_test::source_path("examples/experiments/interchange.json"),
+                                 "-o", out / "out"}),
+                   what);
+    expect_refused(vene_command({"trace", "-m", path(), "-p", "The Space Needle is in downtown", "--subject", "Needle",
+                                 "-o", out / "out"}),
+                   what);
     EXPECT_THAT(vene_test::names_below(out.path()), IsEmpty());
   }
 
@@ -96,7 +101,10 @@ TEST(BadCheckpoint, ConfigThatIsNotJsonOrOfAnUnknownArchitecture) {
 TEST(BadCheckpoint, CorruptedSafetensors) {
   const std::vector<std::pair<std::string, std::string>> files{
       {safetensors_text("{}", 0, 10'000), "says that its header takes 10000 bytes"},
-      {safetensors_text(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8), "overlaps tensor 'a'"},
+      {safetensors_text(
+           R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+           8),
+       "overlaps tensor 'a'"},
       {safetensors_text(R"({"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})", 8), "'F33'"},
       {safetensors_text(R"({"a":{"dtype":"F32",})", 8), "model.safetensors"},
       {vene_test::read_text(bundled_model() + "/model.safetensors").substr(0, 1'000'000), "it was cut or is damaged"},
@@ -118,7 +126,9 @@ TEST(BadCheckpoint, APickleThatAsksForAForbiddenGlobal) {
 
 TEST(BadCheckpoint, TensorsMissingExtraOrOfTheWrongShape) {
   Checkpoint missing, extra, wrong;
-  missing.write_weights([](auto& tensors) { std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("h.3.mlp.c_fc.bias"); }); });
+  missing.write_weights([](auto& tensors) {
+    std::erase_if(tensors, [](const auto& entry) { return entry.first.ends_with("h.3.mlp.c_fc.bias"); });
+  });
   missing.expect_refused_with("h.3.mlp.c_fc.bias");
   extra.write_weights([](auto& tensors) { tensors.emplace_back("transformer.surprise", torch::zeros({2})); });
   extra.expect_refused_with("transformer.surprise");
@@ -139,7 +149,8 @@ TEST(BadCheckpoint, NaNsInWeightsAreAWarning) {
   });
   const Outcome outcome = vene_command({"sites", checkpoint.path()});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_THAT(outcome.err, HasSubstr("1 tensor holds values that are NaN or infinite: transformer.h.3.mlp.c_fc.bias (512)"));
+  EXPECT_THAT(outcome.err,
+              HasSubstr("1 tensor holds values that are NaN or infinite: transformer.h.3.mlp.c_fc.bias (512)"));
 }
 
 struct BadExperiment {
@@ -147,12 +158,15 @@ struct BadExperiment {
   std::string text, says;
 };
 
-std::string experiment(const std::string& representations, const std::string& rest = R"("sources": [{"text": "The Colosseum is in downtown"}])", const std::string& base = R"({"text": "The Space Needle is in downtown"})") {
+std::string experiment(const std::string& representations,
+                       const std::string& rest = R"("sources": [{"text": "The Colosseum is in downtown"}])",
+                       const std::string& base = R"({"text": "The Space Needle is in downtown"})") {
   return R"({"config": [)" + representations + R"(], "base": )" + base + ", " + rest + "}";
 }
 
 std::vector<BadExperiment> bad_experiments() {
-  const std::string block = R"({"layer": 2, "component": "block_output"})", source = R"("sources": [{"text": "The Colosseum is in downtown"}], )";
+  const std::string block = R"({"layer": 2, "component": "block_output"})",
+                    source = R"("sources": [{"text": "The Colosseum is in downtown"}], )";
   const std::string ids = R"("unit_locations": {"base": 0}, "sources": [{"input_ids": [[1]]}])";
   std::string endless = "1";
   for (int i = 0; i < 200; ++i) endless += ",1";
@@ -165,43 +179,67 @@ std::vector<BadExperiment> bad_experiments() {
       {"UnknownKey", R"({"confg": [], "base": {}})", "unknown key 'confg'; did you mean 'config'?"},
       {"NoBase", R"({"config": [{}]})", "'base' is missing"},
       {"NoRepresentations", R"({"config": [], "base": {"text": "x"}})", "at least one representation"},
-      {"UnknownIntervention", experiment(R"({"intervention_type": "vanila"})"), "unknown intervention type 'vanila'; did you mean 'vanilla'?"},
+      {"UnknownIntervention", experiment(R"({"intervention_type": "vanila"})"),
+       "unknown intervention type 'vanila'; did you mean 'vanilla'?"},
       {"UnknownUnit", experiment(R"({"unit": "poss"})"), "unknown unit 'poss'; did you mean 'pos'?"},
       {"UnknownField", experiment(R"({"layr": 2})"), "unknown field 'layr'; did you mean 'layer'?"},
-      {"UnknownComponent", experiment(R"({"component": "blok_output"})"), "no component 'blok_output'; did you mean 'block_output'"},
+      {"UnknownComponent", experiment(R"({"component": "blok_output"})"),
+       "no component 'blok_output'; did you mean 'block_output'"},
       {"UnknownLayer", experiment(R"({"layer": 6})"), "layers are 0 to 5"},
       {"UnknownPath", experiment(R"({"component": "transformer.h.9.output"})"), "transformer.h.9.output"},
-      {"UnitWithoutHeads", experiment(R"({"unit": "h"})", source + R"("unit_locations": {"base": 0})"), "needs a value with heads"},
+      {"UnitWithoutHeads", experiment(R"({"unit": "h"})", source + R"("unit_locations": {"base": 0})"),
+       "needs a value with heads"},
       {"OutOfRange", experiment(block, source + R"("unit_locations": {"base": 17})"), "position 17 is out of range"},
-      {"OutOfRangeInTheSource", experiment(block, source + R"("unit_locations": {"sources->base": [-99, 1]})"), "position -99 is out of range"},
+      {"OutOfRangeInTheSource", experiment(block, source + R"("unit_locations": {"sources->base": [-99, 1]})"),
+       "position -99 is out of range"},
       {"WrongDepth", experiment(block, source + R"("unit_locations": {"base": [[[[[1]]]]]})"), "unit_locations.base"},
-      {"WrongBatch", experiment(block, source + R"("unit_locations": {"base": [[1], [1], [1]]})"), "locations for 3 rows, but the batch has 1"},
-      {"WrongCountOfInterventions", experiment(block, source + R"("unit_locations": {"base": [[[1]], [[1]]]})"), "locations for 2 interventions, expected 1"},
+      {"WrongBatch", experiment(block, source + R"("unit_locations": {"base": [[1], [1], [1]]})"),
+       "locations for 3 rows, but the batch has 1"},
+      {"WrongCountOfInterventions", experiment(block, source + R"("unit_locations": {"base": [[[1]], [[1]]]})"),
+       "locations for 2 interventions, expected 1"},
       {"UnitTwice", experiment(block, source + R"("unit_locations": {"base": [1, 1]})"), "the same unit twice"},
-      {"UnknownPositionName", experiment(block, source + R"("unit_locations": {"base": "lst"})"), "unknown position 'lst'; did you mean 'last'?"},
-      {"TokenNotThere", experiment(block, source + R"("unit_locations": {"base": {"token": " Lily"}})"), "token ' Lily'"},
-      {"UnknownHop", experiment(block, source + R"("unit_locations": {"source_0->base": 1})"), "no hop 'source_0->base' in parallel mode"},
-      {"TooManySources", experiment(block, R"("sources": [{"text": "a"}, {"text": "b"}])"), "sources: 2 given, expected 1"},
+      {"UnknownPositionName", experiment(block, source + R"("unit_locations": {"base": "lst"})"),
+       "unknown position 'lst'; did you mean 'last'?"},
+      {"TokenNotThere", experiment(block, source + R"("unit_locations": {"base": {"token": " Lily"}})"),
+       "token ' Lily'"},
+      {"UnknownHop", experiment(block, source + R"("unit_locations": {"source_0->base": 1})"),
+       "no hop 'source_0->base' in parallel mode"},
+      {"TooManySources", experiment(block, R"("sources": [{"text": "a"}, {"text": "b"}])"),
+       "sources: 2 given, expected 1"},
       {"NoSource", experiment(block, R"("unit_locations": {"base": 1})"), "needs a source, and none is given"},
-      {"SourceWhereNoneIsWanted", experiment(R"({"intervention_type": "zero"})", source + R"("unit_locations": {"base": 1})"), "no intervention takes one"},
-      {"SourceOfOtherRows", experiment(block, R"("sources": [{"text": ["a", "b", "c"]}], "unit_locations": {"base": 0})", R"({"text": ["The Space", "The Needle"]})"), "its source has 3 rows"},
+      {"SourceWhereNoneIsWanted",
+       experiment(R"({"intervention_type": "zero"})", source + R"("unit_locations": {"base": 1})"),
+       "no intervention takes one"},
+      {"SourceOfOtherRows",
+       experiment(block, R"("sources": [{"text": ["a", "b", "c"]}], "unit_locations": {"base": 0})",
+                  R"({"text": ["The Space", "The Needle"]})"),
+       "its source has 3 rows"},
       {"TokenOutOfRange", experiment(block, ids, R"({"input_ids": [[1, 2048]]})"), "token id 2048"},
       {"NegativeToken", experiment(block, ids, R"({"input_ids": [[1, -3]]})"), "token id -3"},
-      {"NoWholeToken", experiment(block, ids, R"({"input_ids": [[1, 2.5]]})"), "base.input_ids[0][1]: expected a token id, got 2.5"},
+      {"NoWholeToken", experiment(block, ids, R"({"input_ids": [[1, 2.5]]})"),
+       "base.input_ids[0][1]: expected a token id, got 2.5"},
       {"PromptTooLong", experiment(block, ids, R"({"input_ids": [[)" + endless + "]]}"), "201 positions"},
-      {"MaskOfOtherShape", experiment(block, ids, R"({"input_ids": [[1, 2]], "attention_mask": [[1]]})"), "base.attention_mask: expected shape [1, 2]"},
-      {"MaskOfOtherNumbers", experiment(block, ids, R"({"input_ids": [[1, 2]], "attention_mask": [[1, 2]]})"), "expected only 0 and 1"},
+      {"MaskOfOtherShape", experiment(block, ids, R"({"input_ids": [[1, 2]], "attention_mask": [[1]]})"),
+       "base.attention_mask: expected shape [1, 2]"},
+      {"MaskOfOtherNumbers", experiment(block, ids, R"({"input_ids": [[1, 2]], "attention_mask": [[1, 2]]})"),
+       "expected only 0 and 1"},
       {"TextAndTokenIds", experiment(block, ids, R"({"input_ids": [[1, 2]], "text": "x"})"), "expected exactly one of"},
       {"EmptyText", experiment(block, ids, R"({"text": ""})"), "no tokens"},
       {"SubspaceOutOfRange", experiment(block, source + R"("unit_locations": {"base": 1}, "subspaces": [500])"), "500"},
       {"SubspaceOfNothing", experiment(block, source + R"("unit_locations": {"base": 1}, "subspaces": [[[]]])"),
        "subspaces[0]: expected at least one column or part in some row (null stands for all of them), got [[]]"},
-      {"ConstantOfAnotherWidth", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": [1, 2, 3])"), "[3]"},
-      {"ConstantForNobody", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"1": [1]})"), "no representation 1; there are 1"},
-      {"ConstantFileMissing", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"file": "none.safetensors"})"), "none.safetensors"},
+      {"ConstantOfAnotherWidth",
+       experiment(block, R"("unit_locations": {"base": 1}, "source_representations": [1, 2, 3])"), "[3]"},
+      {"ConstantForNobody", experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"1": [1]})"),
+       "no representation 1; there are 1"},
+      {"ConstantFileMissing",
+       experiment(block, R"("unit_locations": {"base": 1}, "source_representations": {"file": "none.safetensors"})"),
+       "none.safetensors"},
       {"ConfigFolderMissing", R"({"config": "no folder", "base": {"text": "x"}})", "no folder"},
-      {"FlagThatIsNone", experiment(block, source + R"("collect_only": 1)"), "collect_only: expected true or false, got 1"},
-      {"OnlyCollectingNothing", experiment(block, source + R"("unit_locations": {"base": 1}, "collect_only": true)"), "no intervention collects"},
+      {"FlagThatIsNone", experiment(block, source + R"("collect_only": 1)"),
+       "collect_only: expected true or false, got 1"},
+      {"OnlyCollectingNothing", experiment(block, source + R"("unit_locations": {"base": 1}, "collect_only": true)"),
+       "no intervention collects"},
   };
 }
 
@@ -217,11 +255,13 @@ TEST_P(BadExperiments, AreOneLineAndWriteNothing) {
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, BadExperiments, testing::ValuesIn(bad_experiments()), [](const auto& instance) { return std::string(instance.param.name); });
+INSTANTIATE_TEST_SUITE_P(Each, BadExperiments, testing::ValuesIn(bad_experiments()),
+                         [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST(BadExperiment, SeveralProblemsAreALineEach) {
   const TestFolder folder;
-  vene_test::write_text(folder / "bad.json", experiment(R"({"unit": "poss", "layer": -1, "intervention_type": "vanila"})"));
+  vene_test::write_text(folder / "bad.json",
+                        experiment(R"({"unit": "poss", "layer": -1, "intervention_type": "vanila"})"));
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "bad.json", "-o", folder / "out"});
   EXPECT_EQ(outcome.status, 1);
   const auto lines = vene_test::lines_of(outcome.err);
@@ -234,9 +274,13 @@ TEST(BadExperiment, AMissingFileIsNamed) {
   expect_refused(vene_command({"run", "-m", bundled_model(), folder / "none.json", "-o", folder / "out"}), "none.json");
 }
 
-std::vector<std::string> run_arguments(const std::string& out) { return {"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", out}; }
+std::vector<std::string> run_arguments(const std::string& out) {
+  return {"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", out};
+}
 std::vector<std::string> trace_arguments(const std::string& out) {
-  return {"trace", "-m", bundled_model(), "-p", "The Space Needle is in downtown", "--subject", "Needle", "--samples", "1", "-o", out};
+  return {"trace",     "-m",     bundled_model(), "-p", "The Space Needle is in downtown",
+          "--subject", "Needle", "--samples",     "1",  "-o",
+          out};
 }
 
 TEST(BadDisk, AFileWhereAFolderIsWanted) {
@@ -255,8 +299,10 @@ TEST(BadDisk, AFolderWhereAFileIsWanted) {
   const TestFolder folder;
   fs::create_directories(folder / "out/trace.json");
   fs::create_directories(folder / "out/interchange.safetensors");
-  expect_refused(vene_command(run_arguments(folder / "out")), "interchange.safetensors' is a folder where a file is to be written");
-  expect_refused(vene_command(trace_arguments(folder / "out")), "trace.json' is a folder where a file is to be written");
+  expect_refused(vene_command(run_arguments(folder / "out")),
+                 "interchange.safetensors' is a folder where a file is to be written");
+  expect_refused(vene_command(trace_arguments(folder / "out")),
+                 "trace.json' is a folder where a file is to be written");
   EXPECT_THAT(vene_test::names_below(folder / "out"), testing::ElementsAre("interchange.safetensors", "trace.json"));
 }
 
@@ -264,15 +310,18 @@ TEST(BadDisk, AFullDiskLeavesNothingBehind) {
   const TestFolder folder;
   // A limit on file sizes fails writes for root, too; 2000 bytes hold what is printed.
   const vene_test::Surroundings small{.largest_file = 2000};
-  expect_refused(vene_command(run_arguments(folder / "new/out"), small), "cannot write '" + (folder / "new/out/interchange.safetensors'"));
-  expect_refused(vene_command(trace_arguments(folder / "new/out"), small), "cannot write '" + (folder / "new/out/trace.csv'"));
+  expect_refused(vene_command(run_arguments(folder / "new/out"), small),
+                 "cannot write '" + (folder / "new/out/interchange.safetensors'"));
+  expect_refused(vene_command(trace_arguments(folder / "new/out"), small),
+                 "cannot write '" + (folder / "new/out/trace.csv'"));
   EXPECT_THAT(vene_test::names_below(folder.path()), IsEmpty());
 }
 
 TEST(BadDisk, OlderResultsStayWhenNewOnesCannotBeWritten) {
   const TestFolder folder;
   fs::create_directory(folder / "out");
-  for (const char* name : {"trace.csv", "trace.json"}) vene_test::write_text(folder / (std::string("out/") + name), "older");
+  for (const char* name : {"trace.csv", "trace.json"})
+    vene_test::write_text(folder / (std::string("out/") + name), "older");
   EXPECT_EQ(vene_command(trace_arguments(folder / "out"), {.largest_file = 2000}).status, 1);
   EXPECT_THAT(vene_test::names_below(folder / "out"), testing::ElementsAre("trace.csv", "trace.json"));
   EXPECT_EQ(vene_test::read_text(folder / "out/trace.csv"), "older");

@@ -17,8 +17,12 @@ namespace vene_test {
 
 namespace fs = std::filesystem;
 
-std::string program_path(const std::string& name) { return std::string(VENE_BINARY_DIR) + "/bin/" + name; }
-std::string source_path(const std::string& name) { return std::string(VENE_SOURCE_DIR) + "/" + name; }
+std::string program_path(const std::string& name) {
+  return std::string(VENE_BINARY_DIR) + "/bin/" + name;
+}
+std::string source_path(const std::string& name) {
+  return std::string(VENE_SOURCE_DIR) + "/" + name;
+}
 
 const std::string& bundled_model() {
   static const std::string kFolder = source_path("assets/landmarks-gpt2");
@@ -42,7 +46,8 @@ void write_text(const std::string& path, const std::string& text) {
 std::vector<std::string> names_below(const std::string& folder) {
   std::vector<std::string> names;
   if (!fs::is_directory(folder)) return names;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) names.push_back(fs::relative(entry.path(), folder).string());
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    names.push_back(fs::relative(entry.path(), folder).string());
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -54,9 +59,11 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-Outcome run_program(const std::string& program, const std::vector<std::string>& arguments, const Surroundings& surroundings) {
+Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
+                    const Surroundings& surroundings) {
   const TestFolder caught;
-  const std::string out = surroundings.standard_output.empty() ? caught / "out" : surroundings.standard_output, err = caught / "err";
+  const std::string out = surroundings.standard_output.empty() ? caught / "out" : surroundings.standard_output,
+                    err = caught / "err";
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -64,14 +71,15 @@ Outcome run_program(const std::string& program, const std::vector<std::string>& 
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot start a process");
   if (child == 0) {
-    if (chdir(folder.c_str()) != 0 || std::freopen(out.c_str(), "w", stdout) == nullptr || std::freopen(err.c_str(), "w", stderr) == nullptr ||
-        std::freopen("/dev/null", "r", stdin) == nullptr) {
+    if (chdir(folder.c_str()) != 0 || std::freopen(out.c_str(), "w", stdout) == nullptr ||
+        std::freopen(err.c_str(), "w", stderr) == nullptr || std::freopen("/dev/null", "r", stdin) == nullptr) {
       _exit(126);
     }
     // The caller's own settings would decide what is tested.
     for (const char* name : {"VENE_MODEL", "VENE_DEVICE", "VENE_THREADS", "NO_COLOR"}) unsetenv(name);
     setenv("OMP_NUM_THREADS", "1", 1);
-    for (const auto& [name, value] : surroundings.environment) value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
+    for (const auto& [name, value] : surroundings.environment)
+      value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
     if (surroundings.largest_file) {
       const rlimit limit{*surroundings.largest_file, *surroundings.largest_file};
       setrlimit(RLIMIT_FSIZE, &limit);
@@ -85,7 +93,9 @@ Outcome run_program(const std::string& program, const std::vector<std::string>& 
   return {code, surroundings.standard_output.empty() ? read_text(out) : "", read_text(err)};
 }
 
-Outcome vene_command(const std::vector<std::string>& arguments, const Surroundings& surroundings) { return run_program(program_path("vene"), arguments, surroundings); }
+Outcome vene_command(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
+  return run_program(program_path("vene"), arguments, surroundings);
+}
 
 Outcome shell(const std::string& line, const Surroundings& surroundings) {
   Surroundings with_path = surroundings;

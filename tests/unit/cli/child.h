@@ -17,13 +17,14 @@ struct Outcome {
 };
 
 struct Surroundings {
-  std::string folder;                                         ///< working folder; empty: the source tree
+  std::string folder;                                             ///< working folder; empty: the source tree
   std::map<std::string, std::optional<std::string>> environment;  ///< set, or taken away where empty
-  std::optional<std::size_t> largest_file;                    ///< bytes a file may have
-  std::string standard_output;                                ///< a file to write to instead of catching it
+  std::optional<std::size_t> largest_file;                        ///< bytes a file may have
+  std::string standard_output;                                    ///< a file to write to instead of catching it
 };
 
-Outcome run_program(const std::string& program, const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
+Outcome run_program(const std::string& program, const std::vector<std::string>& arguments,
+                    const Surroundings& surroundings = {});
 /// The vene command of this build.
 Outcome vene_command(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
 /// A shell line, with the build's programs first on the PATH.

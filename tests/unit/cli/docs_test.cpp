@@ -15,20 +15,25 @@ using vene_test::read_text;
 using vene_test::source_path;
 namespace fs = std::filesystem;
 
-TEST(Docs, ConfigPageIsPrintedByTheSchemaCommand) { EXPECT_EQ(vene_test::vene_command({"schema", "--markdown"}).out, read_text(source_path("docs/config.md"))); }
+TEST(Docs, ConfigPageIsPrintedByTheSchemaCommand) {
+  EXPECT_EQ(vene_test::vene_command({"schema", "--markdown"}).out, read_text(source_path("docs/config.md")));
+}
 
 TEST(Docs, EveryOptionOfEveryCommandIsOnItsPage) {
   const std::string page = read_text(source_path("docs/command.md"));
-  for (const char* command : {"info", "sites", "schema", "tokenize", "run", "trace", "train", "locate", "inspect", "push", "pull"}) {
+  for (const char* command :
+       {"info", "sites", "schema", "tokenize", "run", "trace", "train", "locate", "inspect", "push", "pull"}) {
     const std::size_t begin = page.find("\n## vene " + std::string(command) + "\n");
     ASSERT_NE(begin, std::string::npos) << command;
     const std::string section = page.substr(begin, page.find("\n## ", begin + 1) - begin);
     const std::string help = vene_test::vene_command({command, "-h"}).out;
     static const std::regex kOption("\n  (?:-[a-z],)?(--[a-z-]+)");
-    for (auto found = std::sregex_iterator(help.begin(), help.end(), kOption); found != std::sregex_iterator(); ++found) {
+    for (auto found = std::sregex_iterator(help.begin(), help.end(), kOption); found != std::sregex_iterator();
+         ++found) {
       const std::string option = (*found)[1];
       // Those that every command has are said once, at the head of the page.
-      const bool common = option == "--help" || option == "--model" || option == "--device" || option == "--dtype" || option == "--threads" || option == "--json";
+      const bool common = option == "--help" || option == "--model" || option == "--device" || option == "--dtype" ||
+                          option == "--threads" || option == "--json";
       EXPECT_THAT(common ? page : section, HasSubstr("`" + option)) << "vene " << command;
     }
   }
@@ -49,7 +54,8 @@ std::string sources() {
 std::vector<std::string> fixed_pieces(const std::string& message) {
   static const std::regex kChanging(R"('[^']*'|"[^"]*"|[0-9]+|\[|\]|\.\.\.|: |expected |, got )");
   std::vector<std::string> pieces;
-  for (auto piece = std::sregex_token_iterator(message.begin(), message.end(), kChanging, -1); piece != std::sregex_token_iterator(); ++piece) {
+  for (auto piece = std::sregex_token_iterator(message.begin(), message.end(), kChanging, -1);
+       piece != std::sregex_token_iterator(); ++piece) {
     std::string text = *piece;
     text.erase(0, text.find_first_not_of(' '));
     text.erase(text.find_last_not_of(' ') + 1);
@@ -63,14 +69,17 @@ bool stands_in(const std::string& all, const std::string& piece) {
   if (all.find(piece) != std::string::npos) return true;
   for (std::size_t space = piece.find(' '); space != std::string::npos; space = piece.find(' ', space + 1)) {
     const std::string first = piece.substr(0, space), second = piece.substr(space + 1);
-    if (first.size() >= 4 && second.size() >= 4 && all.find(first) != std::string::npos && all.find(second) != std::string::npos) return true;
+    if (first.size() >= 4 && second.size() >= 4 && all.find(first) != std::string::npos &&
+        all.find(second) != std::string::npos)
+      return true;
   }
   return false;
 }
 
 TEST(Docs, EveryMessageOfTheErrorPageStandsInTheSources) {
   const std::string all = sources();
-  const std::vector<std::string> of_the_system{"No such file or directory", "No space left on device", "Permission denied"};
+  const std::vector<std::string> of_the_system{"No such file or directory", "No space left on device",
+                                               "Permission denied"};
   int checked = 0;
   for (const std::string& line : vene_test::lines_of(read_text(source_path("docs/errors.md")))) {
     if (!line.starts_with("| `")) continue;

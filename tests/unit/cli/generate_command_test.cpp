@@ -2,9 +2,9 @@
 // `vene generate`, `vene steer-vector`, and `vene run` of experiments that generate, as a user calls them.
 #include <gmock/gmock.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include <torch/types.h>
 #include <torch/utils.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -45,7 +45,9 @@ class GenerateCommand : public testing::Test {
     ran.complaint = vene::io::read_file(path("stderr"));
     return ran;
   }
-  Ran generate(const std::string& arguments) const { return vene("generate -m " + kModel + " -p '" + kPrompt + "' " + arguments); }
+  Ran generate(const std::string& arguments) const {
+    return vene("generate -m " + kModel + " -p '" + kPrompt + "' " + arguments);
+  }
 
   vene_test::TestFolder folder_;
 };
@@ -79,12 +81,15 @@ TEST_F(GenerateCommand, MakesWhatTheContextHasRoomFor) {
   for (int i = 0; i < 14; ++i) prompt += ", " + kPrompt;
   const std::size_t length = vene::models::load(kModel).tokenizer->encode(prompt).size();
   ASSERT_TRUE(length > 70 && length < 128) << length;
-  const std::string experiment = write("generate.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"ignore_eos": true}})");
-  const std::string long_prompt = "generate -m " + kModel + " -f " + write("long.txt", prompt), intervened = long_prompt + " --config " + experiment;
+  const std::string experiment = write(
+      "generate.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"ignore_eos": true}})");
+  const std::string long_prompt = "generate -m " + kModel + " -f " + write("long.txt", prompt),
+                    intervened = long_prompt + " --config " + experiment;
   for (const std::string& command : {long_prompt, intervened}) {
     const Ran ran = vene(command);
     EXPECT_EQ(ran.status, 0) << ran.complaint;
-    EXPECT_THAT(vene(command + " -n 64").complaint, HasSubstr("do not fit the model's 128 positions; at most " + std::to_string(129 - length) + " do"));
+    EXPECT_THAT(vene(command + " -n 64").complaint,
+                HasSubstr("do not fit the model's 128 positions; at most " + std::to_string(129 - length) + " do"));
   }
 }
 
@@ -93,17 +98,21 @@ TEST_F(GenerateCommand, DrawsTheSameFromTheSameSeed) {
   EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 5").out, drawn);
   EXPECT_NE(generate("-n 20 --temp 1.2 --top-k 40 --top-p 0.95 -s 6").out, drawn);
   EXPECT_EQ(generate("-n 20 --temp 1.2 --top-k 1").out, generate("-n 20").out);
-  const std::string warm = write("warm.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"temperature": 1.2, "max_new_tokens": 4}})");
+  const std::string warm = write(
+      "warm.json",
+      R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"temperature": 1.2, "max_new_tokens": 4}})");
   EXPECT_EQ(generate("-s 5 --config " + warm).status, 0);
 }
 
 TEST_F(GenerateCommand, SeveralPromptsMakeABatch) {
   const Ran ran = vene("generate -m " + kModel + " -p '" + kPrompt + "' -p 'The Colosseum is in' -n 6");
-  EXPECT_EQ(ran.out, kPrompt + continued(kPrompt, 6) + "\nThe Colosseum is in" + continued("The Colosseum is in", 6) + "\n");
+  EXPECT_EQ(ran.out,
+            kPrompt + continued(kPrompt, 6) + "\nThe Colosseum is in" + continued("The Colosseum is in", 6) + "\n");
 }
 
 TEST_F(GenerateCommand, ComparesSideBySideWhatAnExperimentChanges) {
-  const std::string experiment = write("e.json", R"({"config": [{"layer": 1, "component": "block_output", "intervention_type": "vanilla"}],
+  const std::string experiment =
+      write("e.json", R"({"config": [{"layer": 1, "component": "block_output", "intervention_type": "vanilla"}],
     "base": {"text": "The Space Needle is in downtown"}, "sources": [{"text": "The Colosseum is in downtown"}], "unit_locations": {"sources->base": "last"},
     "generate": {"max_new_tokens": 4}})");
   const std::string swap = write("swap.json", R"({"config": [{"layer": 4, "component": "block_output"}],
@@ -123,10 +132,13 @@ TEST_F(GenerateCommand, ComparesSideBySideWhatAnExperimentChanges) {
 }
 
 TEST_F(GenerateCommand, MakesAControlVectorAndSteersWithIt) {
-  const std::string positive = write("positive.txt", "The Colosseum is in downtown\nThe Colosseum is in\nThe Colosseum is\n");
-  const std::string negative = write("negative.txt", "The Space Needle is in downtown\nThe Space Needle is in\nThe Space Needle is\n");
+  const std::string positive =
+      write("positive.txt", "The Colosseum is in downtown\nThe Colosseum is in\nThe Colosseum is\n");
+  const std::string negative =
+      write("negative.txt", "The Space Needle is in downtown\nThe Space Needle is in\nThe Space Needle is\n");
   for (const std::string method : {"mean", "pca"}) {
-    const Ran made = vene("steer-vector -m " + kModel + " --positive " + positive + " --negative " + negative + " -o " + path("v.gguf") + " --method " + method);
+    const Ran made = vene("steer-vector -m " + kModel + " --positive " + positive + " --negative " + negative + " -o " +
+                          path("v.gguf") + " --method " + method);
     EXPECT_EQ(made.status, 0) << made.complaint;
     EXPECT_EQ(made.out, path("v.gguf") + ": layers 1 to 5\n");
     const vene::io::ControlVector vector = vene::io::read_control_vector(path("v.gguf"));
@@ -160,7 +172,8 @@ TEST_F(GenerateCommand, SteersBesideTheInterventionsOfAConfig) {
 
 TEST_F(GenerateCommand, SteersOnceWhereAComponentIsOnePlace) {
   const auto lm = vene::models::load(kModel);
-  const torch::Tensor rome = lm.model->token_embedding().index_select(0, torch::tensor(lm.tokenizer->encode(" Rome", false))).mean(0);
+  const torch::Tensor rome =
+      lm.model->token_embedding().index_select(0, torch::tensor(lm.tokenizer->encode(" Rome", false))).mean(0);
   vene::io::write_safetensors(path("rome.safetensors"), {{"rome", rome}});
   vene::io::write_control_vector(path("several.gguf"), {"gpt2", {{1, rome}, {2, rome}}});
   for (const std::string place : {"embedding", "final_norm", "transformer.h.2.mlp.output"}) {
@@ -168,27 +181,37 @@ TEST_F(GenerateCommand, SteersOnceWhereAComponentIsOnePlace) {
     vene::add_steering(config, *lm.model, rome, {.scale = 0.5, .component = place});
     ASSERT_EQ(config.representations.size(), 1U) << place;
     vene::IntervenableModel steered(config, lm.model);
-    const auto expected = steered->generate({.base = lm.encode(kPrompt), .tokenizer = lm.tokenizer.get()}, {.max_new_tokens = 8}).intervened.rows[0].text;
+    const auto expected =
+        steered->generate({.base = lm.encode(kPrompt), .tokenizer = lm.tokenizer.get()}, {.max_new_tokens = 8})
+            .intervened.rows[0]
+            .text;
     const std::string at = " -n 8 --no-display-prompt --component " + place;
     const Ran ran = generate("--steer-token ' Rome:0.5'" + at);
     EXPECT_EQ(ran.out, expected + "\n") << place << ran.complaint;
     EXPECT_EQ(generate("--steer " + path("rome.safetensors") + ":0.5" + at).out, ran.out) << place;
-    EXPECT_THAT(generate("--steer-token ' Rome:0.5@4'" + at).complaint, HasSubstr("is one place, so layers cannot be chosen")) << place;
-    EXPECT_THAT(generate("--steer " + path("several.gguf") + at).complaint, HasSubstr("is one place, and the vector has directions for 2 layers; expected a lone direction")) << place;
+    EXPECT_THAT(generate("--steer-token ' Rome:0.5@4'" + at).complaint,
+                HasSubstr("is one place, so layers cannot be chosen"))
+        << place;
+    EXPECT_THAT(generate("--steer " + path("several.gguf") + at).complaint,
+                HasSubstr("is one place, and the vector has directions for 2 layers; expected a lone direction"))
+        << place;
   }
 }
 
 TEST_F(GenerateCommand, TheCommandLineSaysWhenAlsoOverARepresentationAndASavedFolder) {
   const std::string intervention = R"({"layer": 4, "intervention_type": "zero")";
-  const std::string base = R"("base": {"text": "The Space Needle is in downtown"}, "generate": {"max_new_tokens": 8, "ignore_eos": true})";
-  const std::string own = write("own.json", R"({"config": [)" + intervention + R"(, "when": "prompt"}], )" + base + "}");
+  const std::string base =
+      R"("base": {"text": "The Space Needle is in downtown"}, "generate": {"max_new_tokens": 8, "ignore_eos": true})";
+  const std::string own =
+      write("own.json", R"({"config": [)" + intervention + R"(, "when": "prompt"}], )" + base + "}");
   const std::string none = write("none.json", R"({"config": [)" + intervention + "}], " + base + "}");
   const std::string command = "generate -m " + kModel + " --no-display-prompt --config ";
   const std::string decoded = vene(command + none + " --when decode").out;
   EXPECT_NE(vene(command + own).out, decoded);
   EXPECT_EQ(vene(command + own + " --when decode").out, decoded);
   const auto lm = vene::models::load(kModel);
-  vene::IntervenableModel(vene::IntervenableConfig::parse("[" + intervention + R"(, "when": "prompt"}])"), lm.model)->save(path("saved"));
+  vene::IntervenableModel(vene::IntervenableConfig::parse("[" + intervention + R"(, "when": "prompt"}])"), lm.model)
+      ->save(path("saved"));
   EXPECT_EQ(generate("--no-display-prompt -n 8 --ignore-eos --when decode --config " + path("saved")).out, decoded);
 }
 
@@ -233,8 +256,10 @@ TEST_F(GenerateCommand, SaysWhatIsWrong) {
   };
   says("-n 500", "do not fit the model's 128 positions");
   const std::string names = "The Space Needle is in downtown, the Space Needle is in downtown, ";
-  const std::string longer = write("longer.txt", names + names + names + names + names + names + names + names + names + names);
-  EXPECT_THAT(vene("generate -m " + kModel + " -f " + longer).complaint, testing::ContainsRegex("generate: a prompt of [0-9]+ tokens does not fit the model's 128 positions"));
+  const std::string longer =
+      write("longer.txt", names + names + names + names + names + names + names + names + names + names);
+  EXPECT_THAT(vene("generate -m " + kModel + " -f " + longer).complaint,
+              testing::ContainsRegex("generate: a prompt of [0-9]+ tokens does not fit the model's 128 positions"));
   for (const std::string option : {"--top-k 5", "--top-p 0.5", "--seed 1"}) {
     says(option, option.substr(0, option.find(' ')) + ": nothing is drawn at temperature 0, the default; give --temp");
   }
@@ -246,30 +271,47 @@ TEST_F(GenerateCommand, SaysWhatIsWrong) {
   }
   EXPECT_EQ(generate("-n 4 --steer-token ' it: a@b:0'").out, generate("-n 4").out);
   says("--config " + write("cut.json", "{\"config\": [\n {\"layer\" 1}]}"), "cut.json: not JSON: line 2, column ");
-  says("--config " + write("stop.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"stop_tokens": [1, 2048]}})"),
+  says("--config " +
+           write("stop.json",
+                 R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"stop_tokens": [1, 2048]}})"),
        "generate.stop_tokens: 2048 is outside the vocabulary of 2048");
-  says("--config " + write("same.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"source_steps": "same"}})"),
+  says("--config " +
+           write("same.json",
+                 R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"source_steps": "same"}})"),
        "generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
   says("--when sometime --steer-token a", "--when: unknown time 'sometime'");
   says("--compare", "--compare: there is nothing to compare with");
   says("--steer v.bin", "--steer: expected a .gguf or .safetensors file");
   says("--steer-token ' Rome@9'", "steering: the vector has no direction for layer 9");
   says("--config " + write("bad.json", R"({"config": [], "generate": {}})"), "representations");
-  says("--config " + write("bad2.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"max_tokens": 3}})"),
+  says("--config " + write("bad2.json",
+                           R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"max_tokens": 3}})"),
        "generate: unknown key 'max_tokens'; known: max_new_tokens");
-  says("--config " + write("bad3.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"top_p": 2}})"), "generate.top_p: expected more than 0, at most 1");
-  says("--config " + write("bad4.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": "prompt", "intervene_on_prompt": true}})"),
-       "two ways to say one thing");
-  says("--config " + write("bad5.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": {"steps": [99]}, "max_new_tokens": 3}})"),
-       "it never acted: it acts in steps 99");
+  says("--config " +
+           write("bad3.json", R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"top_p": 2}})"),
+       "generate.top_p: expected more than 0, at most 1");
+  says(
+      "--config " +
+          write(
+              "bad4.json",
+              R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": "prompt", "intervene_on_prompt": true}})"),
+      "two ways to say one thing");
+  says(
+      "--config " +
+          write(
+              "bad5.json",
+              R"({"config": [{"layer": 1, "intervention_type": "zero"}], "generate": {"when": {"steps": [99]}, "max_new_tokens": 3}})"),
+      "it never acted: it acts in steps 99");
   EXPECT_EQ(vene("generate -m " + kModel).status, 1);
   EXPECT_EQ(vene("generate -p x").status, 2);
   EXPECT_THAT(vene("generate -h").out, HasSubstr("Example: vene generate -m assets/landmarks-gpt2"));
-  const Ran pairs = vene("steer-vector -m " + kModel + " --positive " + write("a.txt", "one\ntwo\n") + " --negative " + write("b.txt", "one\n") + " -o " + path("v.gguf") + " --method pca");
+  const Ran pairs = vene("steer-vector -m " + kModel + " --positive " + write("a.txt", "one\ntwo\n") + " --negative " +
+                         write("b.txt", "one\n") + " -o " + path("v.gguf") + " --method pca");
   EXPECT_EQ(pairs.status, 1);
   EXPECT_THAT(pairs.complaint, HasSubstr("pca takes pairs, at least two, and got 2 positive and 1 negative texts"));
   for (const std::string method : {"mean", "pca"}) {
-    const Ran alike = vene("steer-vector -m " + kModel + " --positive " + path("a.txt") + " --negative " + path("a.txt") + " -o " + path("alike.gguf") + " --method " + method);
+    const Ran alike = vene("steer-vector -m " + kModel + " --positive " + path("a.txt") + " --negative " +
+                           path("a.txt") + " -o " + path("alike.gguf") + " --method " + method);
     EXPECT_EQ(alike.status, 1);
     EXPECT_THAT(alike.complaint, HasSubstr("the positive and the negative texts do not differ at layer 1"));
     EXPECT_FALSE(fs::exists(path("alike.gguf")));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// vene push and vene pull: with a stand-in for the hub's client, which tells what it was asked for, and with the client itself, where it
-// is installed, against a hub on this machine.
+// vene push and vene pull: with a stand-in for the hub's client, which tells what it was asked for, and with the client
+// itself, where it is installed, against a hub on this machine.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -42,15 +42,20 @@ class HubTest : public testing::Test {
     vene_test::save_interventions(saved_);
     fs::create_directory(folder_ / "temporary");
   }
-  // The stand-in writes its arguments, a line each, into `arguments`. It keeps what it is to upload in `uploaded`, and downloads `offered`.
+  // The stand-in writes its arguments, a line each, into `arguments`. It keeps what it is to upload in `uploaded`, and
+  // downloads `offered`.
   Surroundings with_stand_in(int status = 0) {
     fs::create_directory(folder_ / "bin");
-    write_text(folder_ / "bin/hf", "#!/bin/sh\nprintf '%s\\n' \"$@\" > '" + (folder_ / "arguments") + "'\necho to the user\nif [ \"$1\" = upload ]; then cp -RL \"$3\" '" + (folder_ / "uploaded") +
-                                       "'; else cp -RL '" + (folder_ / "offered") + "/.' \"${3#--local-dir=}\"; fi\nexit " + std::to_string(status) + "\n");
+    write_text(folder_ / "bin/hf", "#!/bin/sh\nprintf '%s\\n' \"$@\" > '" + (folder_ / "arguments") +
+                                       "'\necho to the user\nif [ \"$1\" = upload ]; then cp -RL \"$3\" '" +
+                                       (folder_ / "uploaded") + "'; else cp -RL '" + (folder_ / "offered") +
+                                       "/.' \"${3#--local-dir=}\"; fi\nexit " + std::to_string(status) + "\n");
     fs::permissions(folder_ / "bin/hf", fs::perms::owner_all);
     return {.environment = {{"PATH", (folder_ / "bin") + ":/usr/bin:/bin"}, {"TMPDIR", folder_ / "temporary"}}};
   }
-  Surroundings without_client() { return {.environment = {{"PATH", folder_ / "nothing"}, {"TMPDIR", folder_ / "temporary"}}}; }
+  Surroundings without_client() {
+    return {.environment = {{"PATH", folder_ / "nothing"}, {"TMPDIR", folder_ / "temporary"}}};
+  }
   std::vector<std::string> arguments() { return lines_of(read_text(folder_ / "arguments")); }
 };
 
@@ -76,14 +81,16 @@ TEST_F(HubTest, PushHandsTheClientACopyWithACardAndLeavesTheFolderAsItIs) {
   EXPECT_EQ(given[3], ".");
   EXPECT_THAT(given[4], StartsWith("--commit-message=Interventions of vene "));
   EXPECT_THAT(names_below(folder_ / "uploaded"), ElementsAre("README.md", kSaved[0], kSaved[1], kSaved[2]));
-  for (const std::string& name : kSaved) EXPECT_EQ(read_text(folder_ / "uploaded/" + name), read_text(saved_ + "/" + name));
+  for (const std::string& name : kSaved)
+    EXPECT_EQ(read_text(folder_ / "uploaded/" + name), read_text(saved_ + "/" + name));
   EXPECT_EQ(names_below(saved_), before);
   EXPECT_THAT(names_below(folder_ / "temporary"), IsEmpty());
 }
 
 TEST_F(HubTest, WhatIsGivenReachesTheClientAsItIs) {
   const std::string message = "--x $(touch spoilt); 'a  b' \"c\"";
-  const Outcome outcome = vene_command({"push", saved_, "me/das", "--private", "--message=" + message}, with_stand_in());
+  const Outcome outcome =
+      vene_command({"push", saved_, "me/das", "--private", "--message=" + message}, with_stand_in());
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   const std::vector<std::string> given = arguments();
   ASSERT_EQ(given.size(), 6U);
@@ -103,19 +110,26 @@ TEST_F(HubTest, TheCardTellsWhatIsInsideAndHowToLoadIt) {
   write_text(saved_ + "/log.csv", "step,loss,accuracy\n0,2.5,0.1\n1,1.25,0.75\n");
   ASSERT_EQ(vene_command({"push", saved_, "me/das", "--base-model", "them/toy"}, with_stand_in()).status, 0);
   const std::string card = read_text(folder_ / "uploaded/README.md");
-  EXPECT_THAT(card, StartsWith("---\nlibrary_name: vene\nbase_model: \"them/toy\"\ntags:\n- vene\n- interventions\n- interpretability\n- \"addition\"\n- \"low_rank_rotated_space\"\n---\n\n# das\n"));
-  for (const char* piece : {"- made for: toy of 3 layers, width 6 and vocabulary 11", "- parts of the model that trained along: 2 tensors, 42 values",
-                            "| mlp_output of layer 2, unit pos | low_rank_rotated_space | low_rank_dimension 2, intervention_link_key \"r\" | from a run | those of layer_0_comp_",
-                            "| a constant | 0 |", "The last line of `log.csv`.", "| loss | 1.25 |\n| accuracy | 0.75 |\n", "vene pull me/das das\n", "vene::IntervenableModelImpl::load(\"das\", lm.model)"}) {
+  EXPECT_THAT(card, StartsWith("---\nlibrary_name: vene\nbase_model: \"them/toy\"\ntags:\n- vene\n- interventions\n- "
+                               "interpretability\n- \"addition\"\n- \"low_rank_rotated_space\"\n---\n\n# das\n"));
+  for (const char* piece :
+       {"- made for: toy of 3 layers, width 6 and vocabulary 11",
+        "- parts of the model that trained along: 2 tensors, 42 values",
+        "| mlp_output of layer 2, unit pos | low_rank_rotated_space | low_rank_dimension 2, intervention_link_key "
+        "\"r\" | from a run | those of layer_0_comp_",
+        "| a constant | 0 |", "The last line of `log.csv`.", "| loss | 1.25 |\n| accuracy | 0.75 |\n",
+        "vene pull me/das das\n", "vene::IntervenableModelImpl::load(\"das\", lm.model)"}) {
     EXPECT_THAT(card, HasSubstr(piece));
   }
   write_text(saved_ + "/metrics.json", R"({"iia": 0.9375, "note": "text"})");
   fs::remove_all(folder_ / "uploaded");
   ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
-  write_text(saved_ + "/metrics.json", R"({"model": "m", "steps": 68, "train": {"loss": 3.5, "kl": null}, "test": {"accuracy": 0.0625}})");
+  write_text(saved_ + "/metrics.json",
+             R"({"model": "m", "steps": 68, "train": {"loss": 3.5, "kl": null}, "test": {"accuracy": 0.0625}})");
   fs::remove_all(folder_ / "uploaded");
   ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
-  EXPECT_THAT(read_text(folder_ / "uploaded/README.md"), HasSubstr("| steps | 68 |\n| train.loss | 3.5 |\n| test.accuracy | 0.0625 |\n"));
+  EXPECT_THAT(read_text(folder_ / "uploaded/README.md"),
+              HasSubstr("| steps | 68 |\n| train.loss | 3.5 |\n| test.accuracy | 0.0625 |\n"));
   write_text(saved_ + "/metrics.json", R"({"iia": 0.9375, "note": "text"})");
   fs::remove_all(folder_ / "uploaded");
   ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
@@ -127,11 +141,15 @@ TEST_F(HubTest, TheCardTellsWhatIsInsideAndHowToLoadIt) {
 // A pull of the card's own, then its commands.
 TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
   const vene::models::LanguageModel lm = vene::models::load(vene_test::bundled_model());
-  for (const char* config : {R"([{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])",
-                             R"([{"layer": 0, "intervention_type": "directions", "count": 3}, {"layer": 1, "intervention_type": "directions", "count": 2}])",
-                             R"([{"layer": 0, "max_number_of_units": 2, "intervention_type": "rotated_space"}, {"layer": 1, "max_number_of_units": 2, "intervention_type": "zero"}])",
-                             R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})", R"([{"component": "head_attention_value_output", "unit": "h.pos"}])", R"([{"component": "head_attention_value_output", "unit": "h"}])",
-                             R"([{"layer": 1, "intervention_type": "zero"}])"}) {
+  for (
+      const char* config :
+      {R"([{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])",
+       R"([{"layer": 0, "intervention_type": "directions", "count": 3}, {"layer": 1, "intervention_type": "directions", "count": 2}])",
+       R"([{"layer": 0, "max_number_of_units": 2, "intervention_type": "rotated_space"}, {"layer": 1, "max_number_of_units": 2, "intervention_type": "zero"}])",
+       R"({"mode": "serial", "representations": [{"layer": 0}, {"layer": 1}]})",
+       R"([{"component": "head_attention_value_output", "unit": "h.pos"}])",
+       R"([{"component": "head_attention_value_output", "unit": "h"}])",
+       R"([{"layer": 1, "intervention_type": "zero"}])"}) {
     SCOPED_TRACE(config);
     fs::remove_all(folder_ / "bundled");
     fs::remove_all(folder_ / "uploaded");
@@ -141,15 +159,18 @@ TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
     const std::size_t at = card.find(fence);
     if (at == std::string::npos) {
       EXPECT_THAT(card, HasSubstr("vene generate -m MODEL -p 'Once upon a time' --config uploaded\n"));
-      const Outcome outcome = vene_command({"generate", "-m", vene_test::bundled_model(), "-p", "Once upon a time", "--config", folder_ / "uploaded", "-n", "2"});
+      const Outcome outcome = vene_command({"generate", "-m", vene_test::bundled_model(), "-p", "Once upon a time",
+                                            "--config", folder_ / "uploaded", "-n", "2"});
       EXPECT_EQ(outcome.status, 0) << outcome.err;
       continue;
     }
     EXPECT_THAT(card, HasSubstr("vene run -m MODEL experiment.json -o out\n"));
     EXPECT_THAT(card, HasSubstr("vene::run_experiment(vene::load_experiment(\"experiment.json\", lm), lm);\n"));
     EXPECT_THAT(card, Not(HasSubstr("vene generate")));
-    write_text(folder_ / "experiment.json", card.substr(at + fence.size(), card.find("\n```", at + fence.size()) - at - fence.size()));
-    const Outcome outcome = vene_command({"run", "-m", vene_test::bundled_model(), folder_ / "experiment.json", "-o", folder_ / "out"});
+    write_text(folder_ / "experiment.json",
+               card.substr(at + fence.size(), card.find("\n```", at + fence.size()) - at - fence.size()));
+    const Outcome outcome =
+        vene_command({"run", "-m", vene_test::bundled_model(), folder_ / "experiment.json", "-o", folder_ / "out"});
     EXPECT_EQ(outcome.status, 0) << outcome.err << read_text(folder_ / "experiment.json");
   }
 }
@@ -161,7 +182,8 @@ TEST_F(HubTest, ACardThatIsThereIsKept) {
 }
 
 TEST_F(HubTest, WithoutTheClientALineSaysHowToGetIt) {
-  const std::string line = "vene: the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub\n";
+  const std::string line =
+      "vene: the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub\n";
   EXPECT_EQ(vene_command({"push", saved_, "me/das"}, without_client()).err, line);
   const Outcome pull = vene_command({"pull", "me/das", folder_ / "a/b"}, without_client());
   EXPECT_EQ(pull.status, 1);
@@ -174,7 +196,8 @@ TEST_F(HubTest, NamesThatAreNoneAreAWrongCommandLine) {
     EXPECT_EQ(outcome.status, 2) << name;
     EXPECT_THAT(outcome.err, HasSubstr("expected user/name (letters, digits, '-', '_' and '.'), got '" + name + "'"));
   };
-  for (const char* name : {"das", "me/", "/das", "me/das/x", "me/d as", "me/-das", "me/das.git", "me/d--s", "me/..", "me/das;x"}) {
+  for (const char* name :
+       {"das", "me/", "/das", "me/das/x", "me/d as", "me/-das", "me/das.git", "me/d--s", "me/..", "me/das;x"}) {
     refused(vene_command({"push", saved_, name}, with_stand_in()), name);
   }
   refused(vene_command({"pull", "hf://me/das", folder_ / "out"}, with_stand_in()), "hf://me/das");
@@ -187,16 +210,20 @@ TEST_F(HubTest, APulledFolderAppearsWholeOrNotAtAll) {
   write_text(folder_ / "offered/.gitattributes", "x");
   write_text(folder_ / "offered/README.md", "x");
   const std::string out = folder_ / "a/out";
-  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in()), "me/das: is not kept: " + out + ": holds no saved interventions: there is no config.json");
+  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in()),
+                  "me/das: is not kept: " + out + ": holds no saved interventions: there is no config.json");
   EXPECT_FALSE(fs::exists(folder_ / "a"));
   vene_test::save_interventions(folder_ / "offered");
-  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in(3)), "to the user\nvene: 'hf download' ended with status 3; what it says is above\n");
+  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in(3)),
+                  "to the user\nvene: 'hf download' ended with status 3; what it says is above\n");
   EXPECT_FALSE(fs::exists(folder_ / "a"));
   const Outcome outcome = vene_command({"pull", "me/das", out + "/"}, with_stand_in());
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("for the model toy of 3 layers"));
-  EXPECT_THAT(names_below(folder_ / "a"), ElementsAre("out", "out/README.md", "out/" + kSaved[0], "out/" + kSaved[1], "out/" + kSaved[2]));
-  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in()), "'" + out + "' is there already; name a new folder");
+  EXPECT_THAT(names_below(folder_ / "a"),
+              ElementsAre("out", "out/README.md", "out/" + kSaved[0], "out/" + kSaved[1], "out/" + kSaved[2]));
+  expect_one_line(vene_command({"pull", "me/das", out}, with_stand_in()),
+                  "'" + out + "' is there already; name a new folder");
   fs::create_directory(folder_ / "empty");
   EXPECT_EQ(vene_command({"pull", "me/das", folder_ / "empty"}, with_stand_in()).status, 0);
   EXPECT_TRUE(fs::exists(folder_ / "empty/config.json"));
@@ -204,7 +231,8 @@ TEST_F(HubTest, APulledFolderAppearsWholeOrNotAtAll) {
 
 TEST_F(HubTest, AFolderThatIsNoneIsNotPushed) {
   expect_one_line(vene_command({"push", folder_ / "nothing", "me/das"}, with_stand_in()), "nothing: no such folder");
-  expect_one_line(vene_command({"push", vene_test::bundled_model(), "me/das"}, with_stand_in()), "says nothing of interventions");
+  expect_one_line(vene_command({"push", vene_test::bundled_model(), "me/das"}, with_stand_in()),
+                  "says nothing of interventions");
   EXPECT_FALSE(fs::exists(folder_ / "arguments"));
   expect_one_line(vene_command({"push", saved_, "me/das"}, with_stand_in(1)), "'hf upload' ended with status 1");
   EXPECT_THAT(names_below(folder_ / "temporary"), IsEmpty());
@@ -243,7 +271,8 @@ class LocalHub {
 };
 
 TEST_F(HubTest, TheHubsOwnClientPushesAndPulls) {
-  if (vene_test::shell("command -v hf && command -v python3").status != 0) GTEST_SKIP() << "the Hugging Face client 'hf' is not installed here";
+  if (vene_test::shell("command -v hf && command -v python3").status != 0)
+    GTEST_SKIP() << "the Hugging Face client 'hf' is not installed here";
   fs::create_directory(folder_ / "hub");
   const LocalHub hub(folder_ / "hub");
   ASSERT_THAT(hub.port(), Not(IsEmpty()));
@@ -260,7 +289,8 @@ TEST_F(HubTest, TheHubsOwnClientPushesAndPulls) {
   EXPECT_THAT(names_below(folder_ / "hub/me/das"), ElementsAre("README.md", kSaved[0], kSaved[1], kSaved[2]));
   EXPECT_EQ(read_text(folder_ / "hub/message.txt"), "first");
   EXPECT_THAT(read_text(folder_ / "hub/validated.md"), StartsWith("---\nlibrary_name: vene\n"));
-  EXPECT_THAT(read_text(folder_ / "hub/requests.txt"), HasSubstr("POST /api/models/me/das/commit/main Bearer hf_test\n"));
+  EXPECT_THAT(read_text(folder_ / "hub/requests.txt"),
+              HasSubstr("POST /api/models/me/das/commit/main Bearer hf_test\n"));
   const Outcome pull = vene_command({"pull", "me/das", folder_ / "out"}, surroundings);
   ASSERT_EQ(pull.status, 0) << pull.err;
   EXPECT_THAT(names_below(folder_ / "out"), ElementsAre("README.md", kSaved[0], kSaved[1], kSaved[2]));
@@ -272,7 +302,8 @@ TEST_F(HubTest, TheHubsOwnClientPushesAndPulls) {
   EXPECT_THAT(read_text(folder_ / "hub/created.json"), HasSubstr("\"visibility\": \"private\""));
   const Outcome old = vene_command({"pull", "me/old", folder_ / "old"}, surroundings);
   ASSERT_EQ(old.status, 0) << old.err;
-  for (const std::string& name : names_below(folder_ / "pyvene")) EXPECT_EQ(read_text(folder_ / "old/" + name), read_text(folder_ / "pyvene/" + name));
+  for (const std::string& name : names_below(folder_ / "pyvene"))
+    EXPECT_EQ(read_text(folder_ / "old/" + name), read_text(folder_ / "pyvene/" + name));
 
   const Outcome absent = vene_command({"pull", "me/absent", folder_ / "absent"}, surroundings);
   EXPECT_EQ(absent.status, 1);

@@ -49,7 +49,9 @@ TEST(Inspect, JsonTellsSitesTypesTensorsAndSizes) {
   EXPECT_EQ(first["parameters"], 12);
   EXPECT_EQ(first["needs_source"], true);
   ASSERT_EQ(first["tensors"].size(), 3U);
-  const auto x = std::find_if(first["tensors"].begin(), first["tensors"].end(), [](const Json& one) { return one["name"] == "rotate_layer.parametrizations.weight.original"; });
+  const auto x = std::find_if(first["tensors"].begin(), first["tensors"].end(), [](const Json& one) {
+    return one["name"] == "rotate_layer.parametrizations.weight.original";
+  });
   ASSERT_NE(x, first["tensors"].end());
   EXPECT_EQ((*x)["shape"], Json({6, 2}));
   EXPECT_EQ((*x)["dtype"], "float32");
@@ -81,9 +83,12 @@ TEST(Inspect, TheTextIsForPeople) {
   const Outcome outcome = vene_command({"inspect", folder / "saved"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   for (const char* line :
-       {"format         vene, format version 1, written by vene ", "model          toy of 3 layers, width 6 and vocabulary 11 (weights ", "parameters     54\n", "\nlayer_0_comp_block_output_unit_pos_nunit_1#0\n",
-        "  site           mlp_output of layer 2, unit pos\n", "  options        low_rank_dimension 2, intervention_link_key \"r\"\n", "  source         from a run\n", "  source         a constant\n",
-        "  linked to      layer_0_comp_block_output_unit_pos_nunit_1#0\n", "  rotate_layer.parametrizations.weight.original  [6, 2]           float32            48 bytes\n",
+       {"format         vene, format version 1, written by vene ",
+        "model          toy of 3 layers, width 6 and vocabulary 11 (weights ", "parameters     54\n",
+        "\nlayer_0_comp_block_output_unit_pos_nunit_1#0\n", "  site           mlp_output of layer 2, unit pos\n",
+        "  options        low_rank_dimension 2, intervention_link_key \"r\"\n", "  source         from a run\n",
+        "  source         a constant\n", "  linked to      layer_0_comp_block_output_unit_pos_nunit_1#0\n",
+        "  rotate_layer.parametrizations.weight.original  [6, 2]           float32            48 bytes\n",
         "24 bytes, no parameter\n", "\nparts of the model that trained along\n  parameters     42\n"}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
   }
@@ -127,16 +132,19 @@ TEST(Inspect, TensorsThatAreMissingExtraOrNotNumbersAreALineEach) {
   vene::io::write_safetensors(file, tensors, metadata);
   const Outcome outcome = vene_command({"inspect", folder / "saved"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  for (const std::string& line : {"problem        '" + kFirst + ".rotate_layer.parametrizations.weight.original' holds values that are not numbers\n",
-                                  "problem        '" + kFirst + ".rotate_layer.parametrizations.weight.0.map' is missing\n",
-                                  std::string("problem        extra tensor 'zz': no representation of config.json asks for it\n"),
-                                  "problem        extra tensor '" + kFirst + ".more': no representation of config.json asks for it\n"}) {
+  for (const std::string& line :
+       {"problem        '" + kFirst +
+            ".rotate_layer.parametrizations.weight.original' holds values that are not numbers\n",
+        "problem        '" + kFirst + ".rotate_layer.parametrizations.weight.0.map' is missing\n",
+        std::string("problem        extra tensor 'zz': no representation of config.json asks for it\n"),
+        "problem        extra tensor '" + kFirst + ".more': no representation of config.json asks for it\n"}) {
     EXPECT_THAT(outcome.out, HasSubstr(line));
   }
   // An archive of pyvene's.
   fs::create_directory(folder / "pyvene");
   fs::copy_file(source_path("tests/golden/train/low_rank/config.json"), folder / "pyvene/config.json");
-  EXPECT_EQ(inspected(folder / "pyvene")["problems"], Json({"'intkey_layer_1_comp_block_output_unit_pos_nunit_1#0.bin' is missing"}));
+  EXPECT_EQ(inspected(folder / "pyvene")["problems"],
+            Json({"'intkey_layer_1_comp_block_output_unit_pos_nunit_1#0.bin' is missing"}));
 }
 
 TEST(Inspect, AFolderThatIsNoneIsOneLine) {
@@ -152,7 +160,9 @@ TEST(Inspect, AFolderThatIsNoneIsOneLine) {
   refused(folder.path(), "holds no saved interventions: there is no config.json");
   vene_test::write_text(folder / "file", "x");
   refused(folder / "file", "file: is a file, expected a folder of saved interventions");
-  refused(vene_test::bundled_model(), "config.json: says nothing of interventions, there are no 'representations' (it is a model's: see vene info)");
+  refused(
+      vene_test::bundled_model(),
+      "config.json: says nothing of interventions, there are no 'representations' (it is a model's: see vene info)");
   vene_test::write_text(folder / "config.json", "{");
   refused(folder.path(), "config.json: not JSON");
   vene_test::save_interventions(folder / "saved");

@@ -37,7 +37,8 @@ std::vector<std::string> names_of(const vene::io::NamedTensors& tensors) {
 }
 
 // Runs an experiment by the command and by the library, expects the same tensors, and returns them.
-vene::io::NamedTensors run_both(const TestFolder& folder, const Json& experiment, const std::string& model = bundled_model()) {
+vene::io::NamedTensors run_both(const TestFolder& folder, const Json& experiment,
+                                const std::string& model = bundled_model()) {
   vene_test::write_text(folder / "experiment.json", experiment.dump());
   const Outcome outcome = vene_command({"run", "-m", model, folder / "experiment.json", "-o", folder / "out"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
@@ -46,10 +47,12 @@ vene::io::NamedTensors run_both(const TestFolder& folder, const Json& experiment
   const auto written = vene::io::read_tensors(folder / "out/experiment.safetensors");
   const auto lm = vene::models::load(model);
   const torch::NoGradGuard no_grad;
-  const auto expected = vene::result_tensors(vene::run_experiment(vene::load_experiment(folder / "experiment.json", lm), lm));
+  const auto expected =
+      vene::result_tensors(vene::run_experiment(vene::load_experiment(folder / "experiment.json", lm), lm));
   EXPECT_THAT(names_of(written), testing::UnorderedElementsAreArray(names_of(expected)));
   for (const auto& [name, tensor] : written) {
-    const auto found = std::find_if(expected.begin(), expected.end(), [&, &wanted = name](const auto& entry) { return entry.first == wanted; });
+    const auto found = std::find_if(expected.begin(), expected.end(),
+                                    [&, &wanted = name](const auto& entry) { return entry.first == wanted; });
     if (found == expected.end()) continue;
     EXPECT_EQ(tensor.sizes(), found->second.sizes()) << name;
     EXPECT_TRUE(torch::allclose(tensor, found->second, 1e-5, 1e-5)) << name;
@@ -67,19 +70,28 @@ torch::Tensor named(const vene::io::NamedTensors& tensors, const std::string& na
 
 TEST(Run, WritesOneFileAnExperimentUnderItsName) {
   const TestFolder folder;
-  const std::string first = vene_test::source_path("examples/experiments/interchange.json"), second = vene_test::source_path("examples/experiments/read_and_zero.json");
+  const std::string first = vene_test::source_path("examples/experiments/interchange.json"),
+                    second = vene_test::source_path("examples/experiments/read_and_zero.json");
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), first, second, "-o", folder / "new/out"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_THAT(vene_test::names_below(folder / "new/out"), ElementsAre("interchange.safetensors", "read_and_zero.safetensors"));
-  EXPECT_EQ(outcome.out, folder / "new/out/interchange.safetensors: original.logits [1, 6, 2048], intervened.logits [1, 6, 2048]\n" + (folder / "new/out/read_and_zero.safetensors") +
-                             ": original.logits [2, 8, 2048], intervened.logits [2, 8, 2048], collected.0 [2, 1, 128]\n");
+  EXPECT_THAT(vene_test::names_below(folder / "new/out"),
+              ElementsAre("interchange.safetensors", "read_and_zero.safetensors"));
+  EXPECT_EQ(outcome.out,
+            folder / "new/out/interchange.safetensors: original.logits [1, 6, 2048], intervened.logits [1, 6, 2048]\n" +
+                (folder / "new/out/read_and_zero.safetensors") +
+                ": original.logits [2, 8, 2048], intervened.logits [2, 8, 2048], collected.0 [2, 1, 128]\n");
   const auto lm = vene::models::load(bundled_model());
-  EXPECT_EQ(lm.top_tokens(named(vene::io::read_tensors(folder / "new/out/interchange.safetensors"), "intervened.logits"), 1)[0].text, " Rome");
+  EXPECT_EQ(lm.top_tokens(
+                  named(vene::io::read_tensors(folder / "new/out/interchange.safetensors"), "intervened.logits"), 1)[0]
+                .text,
+            " Rome");
 }
 
 TEST(Run, SaysWhatItDidAsJson) {
   const TestFolder folder;
-  const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--json"});
+  const Outcome outcome =
+      vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o",
+                    folder / "out", "--json"});
   const Json said = Json::parse(outcome.out);
   ASSERT_EQ(said.size(), 1U);
   EXPECT_EQ(said[0]["name"], "interchange");
@@ -90,7 +102,9 @@ TEST(Run, SaysWhatItDidAsJson) {
 
 TEST(Run, PlanPrintsWhatWouldRunAndWritesNothing) {
   const TestFolder folder;
-  const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--plan"});
+  const Outcome outcome =
+      vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o",
+                    folder / "out", "--plan"});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, HasSubstr("transformer.h.4.output"));
   EXPECT_THAT(vene_test::names_below(folder.path()), IsEmpty());
@@ -98,8 +112,10 @@ TEST(Run, PlanPrintsWhatWouldRunAndWritesNothing) {
 
 TEST(Run, PlanTellsAGenerationAndWhenItsInterventionsAct) {
   const TestFolder folder;
-  const Json config = Json::array({{{"layer", 1}, {"intervention_type", "zero"}, {"when", "decode"}}, {{"layer", 2}, {"intervention_type", "zero"}}});
-  const std::string path = folder.write("e.json", Json{{"config", config}, {"base", kNeedle}, {"generate", {{"max_new_tokens", 3}}}}.dump());
+  const Json config = Json::array({{{"layer", 1}, {"intervention_type", "zero"}, {"when", "decode"}},
+                                   {{"layer", 2}, {"intervention_type", "zero"}}});
+  const std::string path =
+      folder.write("e.json", Json{{"config", config}, {"base", kNeedle}, {"generate", {{"max_new_tokens", 3}}}}.dump());
   const Outcome outcome = vene_command({"run", "-m", bundled_model(), path, "--plan"});
   EXPECT_THAT(outcome.out, testing::StartsWith("e: a generation\n"));
   EXPECT_THAT(outcome.out, HasSubstr(", when: decode\n"));
@@ -118,9 +134,18 @@ TEST(Run, TextAndTokenIdsAndMaskedTokenIdsAreTheSameInput) {
   std::vector<std::int64_t> padded{0, 0}, mask{0, 0};
   padded.insert(padded.end(), ids.begin(), ids.end());
   mask.insert(mask.end(), ids.size(), 1);
-  const auto experiment = [&](const Json& base) { return Json{{"config", Json::array({at_layer(4)})}, {"base", base}, {"sources", {kColosseum}}, {"unit_locations", {{"base", "last"}}}, {"output_original_output", false}}; };
-  const auto last = [](const vene::io::NamedTensors& tensors) { return named(tensors, "intervened.logits").select(1, -1); };
-  const auto by_text = run_both(folder, experiment(kNeedle)), by_ids = run_both(folder, experiment({{"input_ids", {ids}}}));
+  const auto experiment = [&](const Json& base) {
+    return Json{{"config", Json::array({at_layer(4)})},
+                {"base", base},
+                {"sources", {kColosseum}},
+                {"unit_locations", {{"base", "last"}}},
+                {"output_original_output", false}};
+  };
+  const auto last = [](const vene::io::NamedTensors& tensors) {
+    return named(tensors, "intervened.logits").select(1, -1);
+  };
+  const auto by_text = run_both(folder, experiment(kNeedle)),
+             by_ids = run_both(folder, experiment({{"input_ids", {ids}}}));
   const auto by_mask = run_both(folder, experiment({{"input_ids", {padded}}, {"attention_mask", {mask}}}));
   EXPECT_THAT(names_of(by_text), ElementsAre("intervened.logits"));
   EXPECT_TRUE(torch::equal(last(by_text), last(by_ids)));
@@ -131,8 +156,12 @@ TEST(Run, NullSourcesLeaveTheirInterventionsOut) {
   const TestFolder folder;
   const Json both = Json::array({at_layer(1), at_layer(4)});
   const Json locations = {{"sources->base", "last"}};
-  const auto one = run_both(folder, {{"config", both}, {"base", kNeedle}, {"sources", {nullptr, kColosseum}}, {"unit_locations", locations}});
-  const auto alone = run_both(folder, {{"config", Json::array({at_layer(4)})}, {"base", kNeedle}, {"sources", {kColosseum}}, {"unit_locations", locations}});
+  const auto one = run_both(
+      folder, {{"config", both}, {"base", kNeedle}, {"sources", {nullptr, kColosseum}}, {"unit_locations", locations}});
+  const auto alone = run_both(folder, {{"config", Json::array({at_layer(4)})},
+                                       {"base", kNeedle},
+                                       {"sources", {kColosseum}},
+                                       {"unit_locations", locations}});
   EXPECT_TRUE(torch::allclose(named(one, "intervened.logits"), named(alone, "intervened.logits"), 1e-5, 1e-5));
 }
 
@@ -144,7 +173,11 @@ TEST(Run, SourceRepresentationsMayBeListsObjectsOrFiles) {
   const Json config = Json::array({at_layer(2, "addition")});
   const std::string key = vene::representation_keys(vene::IntervenableConfig::parse(config.dump())).at(0);
   const auto with = [&](const Json& given) {
-    return named(run_both(folder, {{"config", config}, {"base", kNeedle}, {"unit_locations", {{"base", "last"}}}, {"source_representations", given}}), "intervened.logits");
+    return named(run_both(folder, {{"config", config},
+                                   {"base", kNeedle},
+                                   {"unit_locations", {{"base", "last"}}},
+                                   {"source_representations", given}}),
+                 "intervened.logits");
   };
   const torch::Tensor plain = with(constant);
   EXPECT_TRUE(torch::equal(plain, with({{"0", constant}})));
@@ -162,63 +195,86 @@ TEST(Run, AConfigMayBeASavedFolder) {
   Json by_folder = rest, by_object = rest;
   by_folder["config"] = "saved";
   by_object["config"] = Json::array({at_layer(4)});
-  EXPECT_TRUE(torch::equal(named(run_both(folder, by_folder), "intervened.logits"), named(run_both(folder, by_object), "intervened.logits")));
+  EXPECT_TRUE(torch::equal(named(run_both(folder, by_folder), "intervened.logits"),
+                           named(run_both(folder, by_object), "intervened.logits")));
 }
 
 TEST(Run, SerialModeTakesOneEntryAHop) {
   const TestFolder folder;
-  const auto tensors = run_both(folder, {{"config", {{"mode", "serial"}, {"representations", {at_layer(1), at_layer(4)}}}},
-                                         {"base", kNeedle},
-                                         {"sources", {kColosseum, {{"text", {"The Eiffel Tower is in the city of"}}}}},
-                                         {"unit_locations", {{"source_0->source_1", "last"}, {"source_1->base", "last"}}}});
+  const auto tensors =
+      run_both(folder, {{"config", {{"mode", "serial"}, {"representations", {at_layer(1), at_layer(4)}}}},
+                        {"base", kNeedle},
+                        {"sources", {kColosseum, {{"text", {"The Eiffel Tower is in the city of"}}}}},
+                        {"unit_locations", {{"source_0->source_1", "last"}, {"source_1->base", "last"}}}});
   EXPECT_FALSE(torch::equal(named(tensors, "original.logits"), named(tensors, "intervened.logits")));
 }
 
 TEST(Run, CollectedValuesComeInTheOrderOfTheConfig) {
   const TestFolder folder;
   const Json config = Json::array({at_layer(3, "collect"), at_layer(0, "zero", "mlp_output"), at_layer(1, "collect")});
-  const auto tensors = run_both(folder, {{"config", config}, {"base", kNeedle}, {"unit_locations", {{"base", "last"}}}});
-  EXPECT_THAT(names_of(tensors), testing::UnorderedElementsAre("original.logits", "intervened.logits", "collected.0", "collected.1"));
-  const auto only = run_both(folder, {{"config", Json::array({at_layer(1, "collect")})}, {"base", kNeedle}, {"collect_only", true}, {"output_original_output", false}});
+  const auto tensors =
+      run_both(folder, {{"config", config}, {"base", kNeedle}, {"unit_locations", {{"base", "last"}}}});
+  EXPECT_THAT(names_of(tensors),
+              testing::UnorderedElementsAre("original.logits", "intervened.logits", "collected.0", "collected.1"));
+  const auto only = run_both(folder, {{"config", Json::array({at_layer(1, "collect")})},
+                                      {"base", kNeedle},
+                                      {"collect_only", true},
+                                      {"output_original_output", false}});
   EXPECT_THAT(names_of(only), ElementsAre("collected.0"));
   EXPECT_EQ(named(only, "collected.0").sizes(), (std::vector<std::int64_t>{1, 6, 128}));
 }
 
 TEST(Run, RaggedCollectionsSayWhichUnitsARowHas) {
   const TestFolder folder;
-  const auto tensors = run_both(folder, {{"config", Json::array({at_layer(1, "collect")})},
-                                         {"base", {{"text", {"The Space Needle is in downtown", "The Colosseum is in downtown"}}}},
-                                         {"unit_locations", {{"base", {{0, 1}, {2}}}}}});
+  const auto tensors =
+      run_both(folder, {{"config", Json::array({at_layer(1, "collect")})},
+                        {"base", {{"text", {"The Space Needle is in downtown", "The Colosseum is in downtown"}}}},
+                        {"unit_locations", {{"base", {{0, 1}, {2}}}}}});
   EXPECT_EQ(named(tensors, "collected.0").sizes(), (std::vector<std::int64_t>{2, 2, 128}));
   EXPECT_TRUE(torch::equal(named(tensors, "collected.0.valid").to(torch::kInt64), torch::tensor({{1, 1}, {1, 0}})));
 }
 
 TEST(Run, AModelWithoutAHeadGivesItsLastHiddenState) {
   const TestFolder folder;
-  const auto tensors = run_both(folder, {{"config", Json::array({at_layer(0)})}, {"base", {{"input_ids", {{1, 2, 3}}}}}, {"sources", {{{"input_ids", {{3, 2, 1}}}}}}, {"unit_locations", {{"base", 1}}}},
+  const auto tensors = run_both(folder,
+                                {{"config", Json::array({at_layer(0)})},
+                                 {"base", {{"input_ids", {{1, 2, 3}}}}},
+                                 {"sources", {{{"input_ids", {{3, 2, 1}}}}}},
+                                 {"unit_locations", {{"base", 1}}}},
                                 vene_test::source_path("tests/golden/models/gpt2_headless"));
-  EXPECT_THAT(names_of(tensors), testing::UnorderedElementsAre("original.last_hidden_state", "intervened.last_hidden_state"));
+  EXPECT_THAT(names_of(tensors),
+              testing::UnorderedElementsAre("original.last_hidden_state", "intervened.last_hidden_state"));
 }
 
 TEST(Run, AnMlpTakesInputsEmbeds) {
   const TestFolder folder;
   std::filesystem::create_directory(folder / "mlp");
-  vene_test::write_text(folder / "mlp/config.json", R"({"model_type": "mlp", "h_dim": 4, "n_layer": 2, "num_classes": 3, "activation_function": "relu"})");
+  vene_test::write_text(
+      folder / "mlp/config.json",
+      R"({"model_type": "mlp", "h_dim": 4, "n_layer": 2, "num_classes": 3, "activation_function": "relu"})");
   vene::models::MLPClassifier mlp({.h_dim = 4, .n_layer = 2, .num_classes = 3, .activation_function = "relu"});
   vene::io::NamedTensors weights;
-  for (const auto& parameter : mlp.named_parameters()) weights.emplace_back(parameter.key(), parameter.value().detach().contiguous());
+  for (const auto& parameter : mlp.named_parameters())
+    weights.emplace_back(parameter.key(), parameter.value().detach().contiguous());
   vene::io::write_safetensors(folder / "mlp/model.safetensors", weights);
   const Json rows = {{"inputs_embeds", {{{1, 2, 3, 4}}, {{4, 3, 2, 1}}}}};
-  const auto tensors = run_both(folder, {{"config", Json::array({at_layer(0)})}, {"base", rows}, {"sources", {{{"inputs_embeds", {{{0, 0, 1, 1}}, {{1, 1, 0, 0}}}}}}}, {"unit_locations", {{"base", 0}}}},
+  const auto tensors = run_both(folder,
+                                {{"config", Json::array({at_layer(0)})},
+                                 {"base", rows},
+                                 {"sources", {{{"inputs_embeds", {{{0, 0, 1, 1}}, {{1, 1, 0, 0}}}}}}},
+                                 {"unit_locations", {{"base", 0}}}},
                                 folder / "mlp");
   EXPECT_EQ(named(tensors, "intervened.logits").size(-1), 3);
 }
 
 TEST(Run, HalfPrecisionIsWrittenAsItIs) {
   const TestFolder folder;
-  const Outcome outcome = vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o", folder / "out", "--dtype", "bf16"});
+  const Outcome outcome =
+      vene_command({"run", "-m", bundled_model(), vene_test::source_path("examples/experiments/interchange.json"), "-o",
+                    folder / "out", "--dtype", "bf16"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_EQ(named(vene::io::read_tensors(folder / "out/interchange.safetensors"), "intervened.logits").scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(named(vene::io::read_tensors(folder / "out/interchange.safetensors"), "intervened.logits").scalar_type(),
+            torch::kBFloat16);
 }
 
 TEST(Run, TwoExperimentsOfOneNameAreRefused) {
@@ -228,7 +284,8 @@ TEST(Run, TwoExperimentsOfOneNameAreRefused) {
   const std::string experiment = vene_test::read_text(vene_test::source_path("examples/experiments/interchange.json"));
   vene_test::write_text(folder / "a/one.json", experiment);
   vene_test::write_text(folder / "b/one.json", experiment);
-  const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "a/one.json", folder / "b/one.json", "-o", folder / "out"});
+  const Outcome outcome =
+      vene_command({"run", "-m", bundled_model(), folder / "a/one.json", folder / "b/one.json", "-o", folder / "out"});
   EXPECT_EQ(outcome.status, 1);
   EXPECT_THAT(outcome.err, HasSubstr("would both write one.safetensors; rename one"));
   EXPECT_FALSE(std::filesystem::exists(folder / "out"));

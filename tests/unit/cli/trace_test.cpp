@@ -25,7 +25,8 @@ namespace fs = std::filesystem;
 const std::string kPrompt = "The Space Needle is in downtown", kSubject = "The Space Needle";
 const std::vector<std::string> kStreams{"block_output", "mlp_activation", "attention_output"};
 
-Outcome trace(const std::string& out, const std::vector<std::string>& more = {"--no-picture", "--samples", "1"}, const std::string& prompt = kPrompt, const std::string& subject = kSubject,
+Outcome trace(const std::string& out, const std::vector<std::string>& more = {"--no-picture", "--samples", "1"},
+              const std::string& prompt = kPrompt, const std::string& subject = kSubject,
               const vene_test::Surroundings& surroundings = {}) {
   std::vector<std::string> arguments{"trace", "-m", bundled_model(), "-p", prompt, "--subject", subject, "-o", out};
   arguments.insert(arguments.end(), more.begin(), more.end());
@@ -67,7 +68,9 @@ void expect_case(const Json& wanted, const Json& got) {
     ASSERT_EQ(got["streams"][s]["probability"].size(), table.size());
     for (std::size_t layer = 0; layer < table.size(); ++layer) {
       for (std::size_t position = 0; position < table[layer].size(); ++position) {
-        EXPECT_NEAR(got["streams"][s]["probability"][layer][position].get<double>(), table[layer][position].get<double>(), 1e-5) << kStreams[s] << " " << layer << " " << position;
+        EXPECT_NEAR(got["streams"][s]["probability"][layer][position].get<double>(),
+                    table[layer][position].get<double>(), 1e-5)
+            << kStreams[s] << " " << layer << " " << position;
       }
     }
   }
@@ -76,11 +79,13 @@ void expect_case(const Json& wanted, const Json& got) {
 TEST(Trace, FiguresAreThoseOfPlainPyTorch) {
   const TestFolder folder;
   const Json golden = Json::parse(vene_test::read_text(vene_test::source_path("tests/golden/trace/trace.json")));
-  const Outcome paper = trace(folder / "paper", {"--no-picture", "--json", "--noise", "0.13462981581687927", "--seed", "1", "--samples", "1"});
+  const Outcome paper = trace(
+      folder / "paper", {"--no-picture", "--json", "--noise", "0.13462981581687927", "--seed", "1", "--samples", "1"});
   ASSERT_EQ(paper.status, 0) << paper.err;
   EXPECT_EQ(paper.out, vene_test::read_text(folder / "paper/trace.json"));
   expect_case(golden[0], Json::parse(paper.out));
-  const Outcome averaged = trace(folder / "averaged", {"--no-picture", "--json", "--seed", "5", "--samples", "3", "--window", "3"});
+  const Outcome averaged =
+      trace(folder / "averaged", {"--no-picture", "--json", "--seed", "5", "--samples", "3", "--window", "3"});
   ASSERT_EQ(averaged.status, 0) << averaged.err;
   expect_case(golden[1], Json::parse(averaged.out));
 }
@@ -97,7 +102,8 @@ TEST(Trace, WritesATableThatPlainReadersRead) {
   ASSERT_EQ(rows.size(), 1 + 3 * 6 * tokens);
   for (std::size_t i = 1; i < rows.size(); ++i) {
     ASSERT_EQ(rows[i].size(), 5U);
-    const std::size_t position = std::stoul(rows[i][2]), layer = std::stoul(rows[i][1]), stream = (i - 1) / (6 * tokens);
+    const std::size_t position = std::stoul(rows[i][2]), layer = std::stoul(rows[i][1]),
+                      stream = (i - 1) / (6 * tokens);
     EXPECT_EQ(rows[i][0], kStreams[stream]);
     EXPECT_EQ(rows[i][3], json["tokens"][position]);
     EXPECT_NEAR(std::stod(rows[i][4]), json["streams"][stream]["probability"][layer][position].get<double>(), 1e-8);
@@ -109,7 +115,8 @@ TEST(Trace, WritesATableThatPlainReadersRead) {
 
 TEST(Trace, BytesOfACutCharacterStayValidUtf8) {
   const TestFolder folder;
-  const Outcome outcome = trace(folder / "out", {"--no-picture", "--samples", "1"}, "Zo\xC3\xAB \xE2\x80\x94 is in downtown", "Zo\xC3\xAB");
+  const Outcome outcome =
+      trace(folder / "out", {"--no-picture", "--samples", "1"}, "Zo\xC3\xAB \xE2\x80\x94 is in downtown", "Zo\xC3\xAB");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_NO_THROW((void)Json(vene_test::read_text(folder / "out/trace.csv")).dump());
   EXPECT_NO_THROW((void)Json(outcome.out).dump());
@@ -117,16 +124,42 @@ TEST(Trace, BytesOfACutCharacterStayValidUtf8) {
 
 TEST(Trace, ItsRecordIsEnoughToRepeatIt) {
   const TestFolder folder;
-  ASSERT_EQ(trace(folder / "out", {"--no-picture", "--samples", "2", "--seed", "9", "--window", "3", "--streams", "block_output,mlp_output"}).status, 0);
+  ASSERT_EQ(trace(folder / "out", {"--no-picture", "--samples", "2", "--seed", "9", "--window", "3", "--streams",
+                                   "block_output,mlp_output"})
+                .status,
+            0);
   const Json record = Json::parse(vene_test::read_text(folder / "out/trace.json"));
   EXPECT_EQ(record["target"], " Seattle");
   EXPECT_EQ(record["dtype"], "float32");
   std::string streams;
-  for (const Json& stream : record["streams"]) streams += (streams.empty() ? "" : ",") + stream["component"].get<std::string>();
+  for (const Json& stream : record["streams"])
+    streams += (streams.empty() ? "" : ",") + stream["component"].get<std::string>();
   const auto text = [&](const char* key) { return record[key].get<std::string>(); };
-  const Outcome again = vene_command({"trace", "-m", text("model"), "-p", text("prompt"), "--subject", text("subject"), "--target", text("target"), "--noise", record["noise"].dump(), "--seed",
-                                      record["seed"].dump(), "--samples", record["samples"].dump(), "--streams", streams, "--window", record["streams"][1]["window"].dump(), "--dtype", text("dtype"),
-                                      "--no-picture", "--json", "-o", folder / "again"});
+  const Outcome again = vene_command({"trace",
+                                      "-m",
+                                      text("model"),
+                                      "-p",
+                                      text("prompt"),
+                                      "--subject",
+                                      text("subject"),
+                                      "--target",
+                                      text("target"),
+                                      "--noise",
+                                      record["noise"].dump(),
+                                      "--seed",
+                                      record["seed"].dump(),
+                                      "--samples",
+                                      record["samples"].dump(),
+                                      "--streams",
+                                      streams,
+                                      "--window",
+                                      record["streams"][1]["window"].dump(),
+                                      "--dtype",
+                                      text("dtype"),
+                                      "--no-picture",
+                                      "--json",
+                                      "-o",
+                                      folder / "again"});
   ASSERT_EQ(again.status, 0) << again.err;
   EXPECT_EQ(Json::parse(again.out), record);
 }
@@ -147,20 +180,24 @@ TEST(Trace, PrintsNumbersAndAMapWithoutEscapesIntoAPipe) {
   EXPECT_THAT(outcome.out, HasSubstr("\n Needle* |"));
   EXPECT_THAT(outcome.out, HasSubstr("\ndowntown |"));
   EXPECT_THAT(outcome.out, HasSubstr("\n          0 1 2 3 4 5  restored layer\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("figures: " + (folder / "out/trace.csv") + ", " + (folder / "out/trace.json") + "\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("figures: " + (folder / "out/trace.csv") + ", " + (folder / "out/trace.json") + "\n"));
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("\x1b")));
 }
 
 TEST(Trace, ATerminalGetsColourAndProgressWithTheTimeLeft) {
   if (vene_test::shell("command -v script").status != 0) GTEST_SKIP() << "the program script (util-linux) is absent";
   const TestFolder folder;
-  const std::string command = vene_test::program_path("vene") + " trace -m " + bundled_model() + " -p \"" + kPrompt + "\" --subject Needle --no-picture --samples 40 -o " + (folder / "out");
-  const Outcome outcome = vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"TERM", "xterm-256color"}}});
+  const std::string command = vene_test::program_path("vene") + " trace -m " + bundled_model() + " -p \"" + kPrompt +
+                              "\" --subject Needle --no-picture --samples 40 -o " + (folder / "out");
+  const Outcome outcome =
+      vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"TERM", "xterm-256color"}}});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, HasSubstr("\x1b[48;2;"));
   EXPECT_THAT(outcome.out, HasSubstr("tracing ["));
   EXPECT_THAT(outcome.out, HasSubstr(" s left"));
-  const Outcome plain = vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"NO_COLOR", "1"}}});
+  const Outcome plain =
+      vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"NO_COLOR", "1"}}});
   EXPECT_THAT(plain.out, testing::Not(HasSubstr("\x1b[48;2;")));
 }
 
@@ -177,8 +214,10 @@ std::vector<std::string> svg_texts(const std::string& svg) {
         text += inner[i];
       }
     }
-    for (const auto& [entity, character] : std::vector<std::pair<std::string, std::string>>{{"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}, {"\xC2\xA0", " "}}) {
-      for (std::size_t found = text.find(entity); found != std::string::npos; found = text.find(entity, found + 1)) text.replace(found, entity.size(), character);
+    for (const auto& [entity, character] : std::vector<std::pair<std::string, std::string>>{
+             {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}, {"\xC2\xA0", " "}}) {
+      for (std::size_t found = text.find(entity); found != std::string::npos; found = text.find(entity, found + 1))
+        text.replace(found, entity.size(), character);
     }
     texts.push_back(text);
   }
@@ -193,26 +232,35 @@ TEST(Trace, DrawsThreeMapsWithStarsOnTheCorruptedTokens) {
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json", "trace.png", "trace.svg"));
   EXPECT_TRUE(vene_test::read_text(folder / "out/trace.png").starts_with("\x89PNG\r\n"));
   const auto texts = svg_texts(vene_test::read_text(folder / "out/trace.svg"));
-  for (const char* title : {"block_output restored", "mlp_activation, window of 10 restored", "attention_output, window of 10 restored"}) EXPECT_THAT(texts, testing::Contains(title));
-  for (const char* token : {"The*", "Space*", "Needle*", "is", "in", "downtown"}) EXPECT_EQ(std::count(texts.begin(), texts.end(), token), 3) << token;
+  for (const char* title :
+       {"block_output restored", "mlp_activation, window of 10 restored", "attention_output, window of 10 restored"})
+    EXPECT_THAT(texts, testing::Contains(title));
+  for (const char* token : {"The*", "Space*", "Needle*", "is", "in", "downtown"})
+    EXPECT_EQ(std::count(texts.begin(), texts.end(), token), 3) << token;
   EXPECT_EQ(std::count(texts.begin(), texts.end(), "P(Seattle)"), 3);
-  EXPECT_THAT(texts, testing::Contains(testing::StartsWith("\"The Space Needle is in downtown\" -> \" Seattle\": clean 0.999, corrupted ")));
+  EXPECT_THAT(texts, testing::Contains(testing::StartsWith(
+                         "\"The Space Needle is in downtown\" -> \" Seattle\": clean 0.999, corrupted ")));
 }
 
 TEST(Trace, DrawsOddTokensAsTheyAre) {
   if (!vene::gnuplot_available()) GTEST_SKIP() << "gnuplot is absent";
   const TestFolder folder;
-  const Outcome outcome = trace(folder / "out", {"--samples", "1", "--streams", "block_output"}, "It's <a_b> & {x^2} \\n \"q\" `date` @home Zo\xC3\xAB\t\n\x01 is in downtown", "a_b");
+  const Outcome outcome = trace(folder / "out", {"--samples", "1", "--streams", "block_output"},
+                                "It's <a_b> & {x^2} \\n \"q\" `date` @home Zo\xC3\xAB\t\n\x01 is in downtown", "a_b");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto texts = svg_texts(vene_test::read_text(folder / "out/trace.svg"));
-  for (const char* token : {"_*", "<", ">", "&", "{", "^", "\\", "\"", "`", "@", "\\t", "\\n", "<0x01>", "'s"}) EXPECT_THAT(texts, testing::Contains(token)) << token;
+  for (const char* token : {"_*", "<", ">", "&", "{", "^", "\\", "\"", "`", "@", "\\t", "\\n", "<0x01>", "'s"})
+    EXPECT_THAT(texts, testing::Contains(token)) << token;
 }
 
 TEST(Trace, WithoutGnuplotAllElseIsWritten) {
   const TestFolder folder;
-  const Outcome outcome = trace(folder / "out", {"--samples", "1"}, kPrompt, kSubject, {.environment = {{"PATH", "/nowhere"}}});
+  const Outcome outcome =
+      trace(folder / "out", {"--samples", "1"}, kPrompt, kSubject, {.environment = {{"PATH", "/nowhere"}}});
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.err, "vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n");
+  EXPECT_EQ(
+      outcome.err,
+      "vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n");
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json"));
 }
 
@@ -221,7 +269,8 @@ TEST(Trace, AGnuplotThatFailsCostsOnlyThePictures) {
   fs::create_directory(folder / "bin");
   vene_test::write_text(folder / "bin/gnuplot", "#!/bin/sh\necho 'no terminal of that name' >&2\nexit 1\n");
   fs::permissions(folder / "bin/gnuplot", fs::perms::owner_all);
-  const Outcome outcome = trace(folder / "out", {"--samples", "1"}, kPrompt, kSubject, {.environment = {{"PATH", folder / "bin"}}});
+  const Outcome outcome =
+      trace(folder / "out", {"--samples", "1"}, kPrompt, kSubject, {.environment = {{"PATH", folder / "bin"}}});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.err, HasSubstr("gnuplot failed: no terminal of that name"));
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json"));
@@ -238,12 +287,17 @@ void expect_refused(const TestFolder& folder, const Outcome& outcome, const std:
 TEST(Trace, SaysWhatIsWrongAndWritesNothing) {
   const TestFolder folder;
   const std::string tokens = "0:'The' 1:' Space' 2:' Needle' 3:' is' 4:' in' 5:' downtown'";
-  expect_refused(folder, vene_command({"trace", "-m", bundled_model(), "-p", kPrompt, "-o", folder / "a/b"}), "which words are noised must be said; the prompt's tokens are " + tokens);
-  expect_refused(folder, trace(folder / "out", {}, kPrompt, "Colosseum"), "subject: 'Colosseum' is not in the prompt, whose tokens are " + tokens);
+  expect_refused(folder, vene_command({"trace", "-m", bundled_model(), "-p", kPrompt, "-o", folder / "a/b"}),
+                 "which words are noised must be said; the prompt's tokens are " + tokens);
+  expect_refused(folder, trace(folder / "out", {}, kPrompt, "Colosseum"),
+                 "subject: 'Colosseum' is not in the prompt, whose tokens are " + tokens);
   expect_refused(folder, trace(folder / "out", {}, kPrompt, kPrompt), "it covers the whole prompt");
-  expect_refused(folder, trace(folder / "out", {"--streams", "blok_output"}), "no component 'blok_output'; did you mean 'block_output'");
-  expect_refused(folder, trace(folder / "out", {"--streams", "block_output,block_output"}), "streams: 'block_output' is given twice");
-  expect_refused(folder, trace(folder / "out", {"--streams", "attention_pattern"}), "is not a value [batch, pos, feature] of every layer");
+  expect_refused(folder, trace(folder / "out", {"--streams", "blok_output"}),
+                 "no component 'blok_output'; did you mean 'block_output'");
+  expect_refused(folder, trace(folder / "out", {"--streams", "block_output,block_output"}),
+                 "streams: 'block_output' is given twice");
+  expect_refused(folder, trace(folder / "out", {"--streams", "attention_pattern"}),
+                 "is not a value [batch, pos, feature] of every layer");
   expect_refused(folder, trace(folder / "out", {"--target", ""}), "does not continue the prompt token by token");
   std::string endless = "The";
   for (int i = 0; i < 200; ++i) endless += " Needle";

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "unit/cli/child.h"
 #include "tests/data_folder.h"
+#include "unit/cli/child.h"
 
 namespace vene_test {
 namespace {
@@ -16,19 +16,25 @@ using testing::AllOf;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
 
-const char* kExamples = R"([{"base": {"input_ids": [[1, 2, 3]]}, "sources": [{"input_ids": [[4, 5, 6]]}], "label": 7, "rival": 9},
+const char* kExamples =
+    R"([{"base": {"input_ids": [[1, 2, 3]]}, "sources": [{"input_ids": [[4, 5, 6]]}], "label": 7, "rival": 9},
                             {"base": {"input_ids": [[3, 2, 1]]}, "sources": [{"input_ids": [[6, 5, 4]]}], "labels": [{"token": 8, "position": -1}]}])";
 
 class TrainCommand : public testing::Test {
  protected:
-  static std::string spec(const std::string& training = R"("epochs": 4, "learning_rate": 0.01, "batch_size": 1)", const std::string& more = "",
-                          const std::string& type = R"("low_rank_rotated_space", "low_rank_dimension": 2, "seed": 1)", const std::string& examples = kExamples) {
-    return R"({"config": {"representations": [{"layer": 1, "component": "block_output", "intervention_type": )" + type + R"(}]}, "unit_locations": {"sources->base": "last"}, "examples": )" + examples +
-           R"(, "training": {)" + training + "}" + more + "}";
+  static std::string spec(const std::string& training = R"("epochs": 4, "learning_rate": 0.01, "batch_size": 1)",
+                          const std::string& more = "",
+                          const std::string& type = R"("low_rank_rotated_space", "low_rank_dimension": 2, "seed": 1)",
+                          const std::string& examples = kExamples) {
+    return R"({"config": {"representations": [{"layer": 1, "component": "block_output", "intervention_type": )" + type +
+           R"(}]}, "unit_locations": {"sources->base": "last"}, "examples": )" + examples + R"(, "training": {)" +
+           training + "}" + more + "}";
   }
   Outcome train(const std::string& text, const std::string& out, const std::vector<std::string>& more = {}) {
     write_text(folder_ / "spec.json", text);
-    std::vector<std::string> arguments{"train", "-m", source_path("tests/golden/models/gpt2_tied"), folder_ / "spec.json", "-o", folder_ / out, "--no-picture"};
+    std::vector<std::string> arguments{
+        "train",       "-m",          source_path("tests/golden/models/gpt2_tied"), folder_ / "spec.json", "-o",
+        folder_ / out, "--no-picture"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return vene_command(arguments);
   }
@@ -36,7 +42,11 @@ class TrainCommand : public testing::Test {
 };
 
 TEST_F(TrainCommand, WritesTheInterventionTheLogAndTheMetrics) {
-  const Outcome trained = train(spec(R"("epochs": 30, "learning_rate": 0.05, "batch_size": 1, "optimizer": "adamw", "schedule": "cosine", "warm_up": 0.1, "clip": 1)", std::string(R"(, "test": )") + kExamples), "out", {"--json"});
+  const Outcome trained = train(
+      spec(
+          R"("epochs": 30, "learning_rate": 0.05, "batch_size": 1, "optimizer": "adamw", "schedule": "cosine", "warm_up": 0.1, "clip": 1)",
+          std::string(R"(, "test": )") + kExamples),
+      "out", {"--json"});
   ASSERT_EQ(trained.status, 0) << trained.err;
   const json metrics = json::parse(trained.out);
   EXPECT_EQ(metrics, json::parse(read_text(folder_ / "out/metrics.json")));
@@ -44,10 +54,15 @@ TEST_F(TrainCommand, WritesTheInterventionTheLogAndTheMetrics) {
   EXPECT_LT(metrics["train"]["loss"], 3.0) << "60 tokens: chance is 4.1";
   EXPECT_EQ(metrics["train"]["loss"], metrics["test"]["loss"]);
   EXPECT_EQ(lines_of(read_text(folder_ / "out/log.csv")).size(), 61U);
-  EXPECT_THAT(names_below(folder_ / "out"), testing::IsSupersetOf({"checkpoint.safetensors", "intervention", "intervention/config.json", "intervention/interventions.safetensors", "log.csv", "metrics.json"}));
+  EXPECT_THAT(names_below(folder_ / "out"),
+              testing::IsSupersetOf({"checkpoint.safetensors", "intervention", "intervention/config.json",
+                                     "intervention/interventions.safetensors", "log.csv", "metrics.json"}));
   // What was saved is what was trained: an experiment with it gives label 7 the probability that the loss says.
-  write_text(folder_ / "experiment.json", R"({"config": "out/intervention", "base": {"input_ids": [[1, 2, 3]]}, "sources": [{"input_ids": [[4, 5, 6]]}], "unit_locations": {"sources->base": "last"}})");
-  const Outcome ran = vene_command({"run", "-m", source_path("tests/golden/models/gpt2_tied"), folder_ / "experiment.json", "-o", folder_ / "results"});
+  write_text(
+      folder_ / "experiment.json",
+      R"({"config": "out/intervention", "base": {"input_ids": [[1, 2, 3]]}, "sources": [{"input_ids": [[4, 5, 6]]}], "unit_locations": {"sources->base": "last"}})");
+  const Outcome ran = vene_command({"run", "-m", source_path("tests/golden/models/gpt2_tied"),
+                                    folder_ / "experiment.json", "-o", folder_ / "results"});
   EXPECT_EQ(ran.status, 0) << ran.err;
 }
 
@@ -68,14 +83,17 @@ TEST_F(TrainCommand, AResumedTrainingIsTheUnbrokenOne) {
 }
 
 TEST_F(TrainCommand, PartsOfTheModelTrainAlongAndAreSaved) {
-  const Outcome trained = train(spec(R"("epochs": 2, "learning_rate": 0.01)", R"(, "train_model": ["transformer.h.1.mlp"])"), "out");
+  const Outcome trained =
+      train(spec(R"("epochs": 2, "learning_rate": 0.01)", R"(, "train_model": ["transformer.h.1.mlp"])"), "out");
   ASSERT_EQ(trained.status, 0) << trained.err;
   EXPECT_TRUE(fs::exists(folder_ / "out/intervention/model_parts.safetensors"));
 }
 
 TEST_F(TrainCommand, AJointLossKeepsTheModelsTask) {
   std::string text = spec(R"("epochs": 2, "learning_rate": 0.01, "task_weight": 0.5)", R"(, "train_model": true)");
-  for (std::size_t at = text.find("\"sources\": [{"); at != std::string::npos; at = text.find("\"sources\": [{", at + 30)) text.insert(at, "\"task_label\": 3, ");
+  for (std::size_t at = text.find("\"sources\": [{"); at != std::string::npos;
+       at = text.find("\"sources\": [{", at + 30))
+    text.insert(at, "\"task_label\": 3, ");
   const Outcome trained = train(text, "out");
   EXPECT_EQ(trained.status, 0) << trained.err;
   const Outcome frozen = train(spec(R"("task_weight": 0.5)"), "frozen");
@@ -86,9 +104,13 @@ TEST_F(TrainCommand, AJointLossKeepsTheModelsTask) {
 // A tokenizer may cut a word otherwise by itself than behind a text; places may be named by their token.
 TEST_F(TrainCommand, LabelsAndPlacesAreFoundInTheText) {
   const auto run = [&](const std::string& model, const std::string& label) {
-    write_text(folder_ / "text.json", R"({"config": [{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 1}], "unit_locations": {"base": {"token": " was"}},
-      "examples": [{"base": "Tim was happy because", "sources": ["Lily was happy because"], "label": ")" + label + R"(", "rival": " he"}], "training": {"epochs": 1}})");
-    return vene_command({"train", "-m", model, folder_ / "text.json", "-o", folder_ / fs::path(model).filename().string(), "--no-picture"});
+    write_text(
+        folder_ / "text.json",
+        R"({"config": [{"layer": 1, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 1}], "unit_locations": {"base": {"token": " was"}},
+      "examples": [{"base": "Tim was happy because", "sources": ["Lily was happy because"], "label": ")" +
+            label + R"(", "rival": " he"}], "training": {"epochs": 1}})");
+    return vene_command({"train", "-m", model, folder_ / "text.json", "-o",
+                         folder_ / fs::path(model).filename().string(), "--no-picture"});
   };
   const Outcome bytes = run(bundled_model(), " she");
   EXPECT_EQ(bytes.status, 0) << bytes.err;
@@ -108,21 +130,36 @@ TEST_F(TrainCommand, BadSpecsAreOneLineAndLeaveNothing) {
       {spec(R"("seed": -1)"), "training.seed: expected an integer of at least 0, got -1"},
       {spec(R"("temperature": [5, 1])"), "a temperature schedule is set, and no intervention has a temperature"},
       {spec(R"("momentum": 0.9)"), "momentum is 0.9, and only the optimizer sgd has one"},
-      {spec("", R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"), "test[0]: the label 60 is outside the vocabulary"},
-      {spec("", R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 6, "unit_locations": {"base": 4}}])"), "test[0]: representations[0]"},
+      {spec("", R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"),
+       "test[0]: the label 60 is outside the vocabulary"},
+      {spec(
+           "",
+           R"(, "test": [{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 6, "unit_locations": {"base": 4}}])"),
+       "test[0]: representations[0]"},
       {spec(R"("patience": 2)"), "training.patience: needs a 'validation' set"},
       {spec("", R"(, "validation": 1.5)"), "validation: expected a share between 0 and 1"},
       {spec("", R"(, "validation": 0.01)"), "leaves one of the two sets empty"},
       {spec("", R"(, "train_model": ["transfomer.h.1"])"), "no parameter whose name begins with 'transfomer.h.1'"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 99)"), "low_rank_dimension 99 does not fit a width of 16"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 99)"),
+       "low_rank_dimension 99 does not fit a width of 16"},
       {spec("", "", R"("vanilla")"), "there is nothing to train"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", "[]"), "examples: there are no examples"},
       {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"("none.jsonl")"), "none.jsonl"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}]}])"), "examples[0]: expected either 'label' or 'labels'"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"), "examples[0]: the label 60 is outside the vocabulary, whose tokens are 0 to 59"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1], [2]]}, "sources": [{"input_ids": [[1]]}], "label": 6}])"), "examples[0].base: expected one text or one row, got 2"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": "text", "sources": [], "label": 6}])"), "this model has no tokenizer"},
-      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)", R"([{"base": {"input_ids": [[1]]}, "source": [], "label": 6}])"), "unknown key 'source'; did you mean 'sources'?"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)",
+            R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}]}])"),
+       "examples[0]: expected either 'label' or 'labels'"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)",
+            R"([{"base": {"input_ids": [[1]]}, "sources": [{"input_ids": [[1]]}], "label": 60}])"),
+       "examples[0]: the label 60 is outside the vocabulary, whose tokens are 0 to 59"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)",
+            R"([{"base": {"input_ids": [[1], [2]]}, "sources": [{"input_ids": [[1]]}], "label": 6}])"),
+       "examples[0].base: expected one text or one row, got 2"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)",
+            R"([{"base": "text", "sources": [], "label": 6}])"),
+       "this model has no tokenizer"},
+      {spec("", "", R"("low_rank_rotated_space", "low_rank_dimension": 2)",
+            R"([{"base": {"input_ids": [[1]]}, "source": [], "label": 6}])"),
+       "unknown key 'source'; did you mean 'sources'?"},
   };
   for (const auto& [text, message] : cases) {
     const Outcome refused = train(text, "refused");

@@ -22,7 +22,8 @@ using vene_test::TestFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kCommands{"info", "sites", "schema", "tokenize", "run", "trace", "train", "locate", "generate", "steer-vector", "verify", "inspect", "push", "pull"};
+const std::vector<std::string> kCommands{"info",   "sites",    "schema",       "tokenize", "run",     "trace", "train",
+                                         "locate", "generate", "steer-vector", "verify",   "inspect", "push",  "pull"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
@@ -45,7 +46,8 @@ void expect_refused(const Outcome& outcome, int status, const std::string& what)
 
 TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
   const TestFolder folder;
-  for (const char* linked : {"assets", "examples", "tests"}) fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
+  for (const char* linked : {"assets", "examples", "tests"})
+    fs::create_directory_symlink(vene_test::source_path(linked), folder / linked);
   std::vector<std::string> examples;
   for (const std::string& command : kCommands) {
     const Outcome help = vene_command({command, "-h"});
@@ -64,15 +66,17 @@ TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
     EXPECT_EQ(outcome.status, 0) << example << "\n" << outcome.err;
     EXPECT_THAT(outcome.err, IsEmpty()) << example;
   }
-  for (const char* made : {"config.schema.json", "results/interchange.safetensors", "out/trace.csv", "out/trace.json"}) EXPECT_TRUE(fs::exists(folder / made)) << made;
+  for (const char* made : {"config.schema.json", "results/interchange.safetensors", "out/trace.csv", "out/trace.json"})
+    EXPECT_TRUE(fs::exists(folder / made)) << made;
 }
 
 TEST(Usage, VersionNamesLibTorchCudaAndTheStringAbi) {
   const Outcome outcome = vene_command({"--version"});
   const vene::BuildInfo build = vene::build_info();
   EXPECT_EQ(outcome.status, 0);
-  EXPECT_EQ(outcome.out, "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda + (build.cuda_linked ? " (linked)" : " (not linked)") +
-                             ", C++11 ABI " + (build.cxx11_abi ? "1" : "0") + "\n");
+  EXPECT_EQ(outcome.out, "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda +
+                             (build.cuda_linked ? " (linked)" : " (not linked)") + ", C++11 ABI " +
+                             (build.cxx11_abi ? "1" : "0") + "\n");
 }
 
 TEST(Usage, WrongCommandLinesEndWithTwoAndNameTheNearest) {
@@ -87,7 +91,9 @@ TEST(Usage, WrongCommandLinesEndWithTwoAndNameTheNearest) {
 }
 
 TEST(Usage, WrongValuesOfOptionsEndWithTwo) {
-  const auto sites = [](const std::string& option, const std::string& value) { return vene_command({"sites", bundled_model(), option, value}); };
+  const auto sites = [](const std::string& option, const std::string& value) {
+    return vene_command({"sites", bundled_model(), option, value});
+  };
   expect_refused(sites("--device", "gpu"), 2, "--device: expected cpu, cuda or cuda:N, got 'gpu'");
   expect_refused(sites("--device", "cuda:"), 2, "got 'cuda:'");
   expect_refused(sites("--device", "cuda:x"), 2, "got 'cuda:x'");
@@ -95,9 +101,12 @@ TEST(Usage, WrongValuesOfOptionsEndWithTwo) {
   expect_refused(sites("--threads", "0"), 2, "--threads");
   expect_refused(sites("--threads", "many"), 2, "--threads");
   const auto trace = [](const std::string& option, const std::string& value) {
-    return vene_command({"trace", "-m", bundled_model(), "-p", "The Space Needle is in downtown", "--subject", "Space", "-o", "/nowhere", option, value});
+    return vene_command({"trace", "-m", bundled_model(), "-p", "The Space Needle is in downtown", "--subject", "Space",
+                         "-o", "/nowhere", option, value});
   };
-  for (const char* noise : {"loud", "", "0", "-1", "nan", "inf", "1x"}) expect_refused(trace("--noise", noise), 2, std::string("--noise: expected auto or a positive number, got '") + noise + "'");
+  for (const char* noise : {"loud", "", "0", "-1", "nan", "inf", "1x"})
+    expect_refused(trace("--noise", noise), 2,
+                   std::string("--noise: expected auto or a positive number, got '") + noise + "'");
   expect_refused(trace("--samples", "0"), 2, "--samples");
   expect_refused(trace("--window", "0"), 2, "--window");
   expect_refused(trace("--seed", "-1"), 2, "--seed");
@@ -132,7 +141,9 @@ TEST(Usage, JsonOutputsAreJson) {
   EXPECT_EQ(info["tokenizer"]["tokens"], 2048);
   const auto sites = json({"sites", bundled_model(), "--json"});
   EXPECT_GT(sites.size(), 50U);
-  EXPECT_TRUE(std::any_of(sites.begin(), sites.end(), [](const auto& site) { return site["component"] == "block_output" && site["layer"] == 5 && site["width"] == 128; }));
+  EXPECT_TRUE(std::any_of(sites.begin(), sites.end(), [](const auto& site) {
+    return site["component"] == "block_output" && site["layer"] == 5 && site["width"] == 128;
+  }));
   EXPECT_TRUE(json({"schema"}).contains("$defs"));
   const auto tokens = json({"tokenize", "-m", bundled_model(), "--json", "The Zo\xC3\xAB"});
   EXPECT_EQ(tokens[0]["text"], "The");
@@ -144,7 +155,8 @@ TEST(Usage, InfoAndSitesAreTablesForPeople) {
   EXPECT_THAT(info.out, HasSubstr("parameters     1,468,416 (6 MiB)\n"));
   EXPECT_THAT(info.out, HasSubstr("dtype          float32\n"));
   const Outcome sites = vene_command({"sites", bundled_model()});
-  EXPECT_THAT(sites.out, HasSubstr("head_query_output                  3  transformer.h.3.attn.query.output              [batch, pos, 4 heads, 32]\n"));
+  EXPECT_THAT(sites.out, HasSubstr("head_query_output                  3  transformer.h.3.attn.query.output            "
+                                   "  [batch, pos, 4 heads, 32]\n"));
 }
 
 TEST(Usage, TokenizeGoesBothWays) {
@@ -157,7 +169,8 @@ TEST(Usage, TokenizeGoesBothWays) {
   const TestFolder folder;
   vene_test::write_text(folder / "text", "The Space Needle");
   EXPECT_EQ(vene_command({"tokenize", "-m", bundled_model(), "--ids", "-f", folder / "text"}).out, ids.out);
-  expect_refused(vene_command({"tokenize", "-m", bundled_model(), "--decode", "2048"}), 1, "--decode: id 2048 is out of range, 0 to 2047");
+  expect_refused(vene_command({"tokenize", "-m", bundled_model(), "--decode", "2048"}), 1,
+                 "--decode: id 2048 is out of range, 0 to 2047");
   expect_refused(vene_command({"tokenize", "-m", folder.path(), "x"}), 1, "no tokenizer files here");
 }
 
@@ -170,7 +183,8 @@ TEST(Usage, AFullDiskBehindStandardOutputIsAFailure) {
 
 TEST(Usage, AReaderThatLeavesIsNone) {
   // The shell closes the reading end before the command writes.
-  const Outcome outcome = vene_test::shell("{ sleep 0.5; vene sites " + bundled_model() + "; echo status $? >&2; } | true");
+  const Outcome outcome =
+      vene_test::shell("{ sleep 0.5; vene sites " + bundled_model() + "; echo status $? >&2; } | true");
   EXPECT_EQ(outcome.err, "status 0\n");
 }
 

@@ -25,7 +25,9 @@ using Values = std::map<std::string, torch::Tensor>;
 
 class Verify : public testing::Test {
  protected:
-  static std::string golden(const std::string& name) { return std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + name; }
+  static std::string golden(const std::string& name) {
+    return std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + name;
+  }
   static std::string text_of(const fs::path& path) {
     std::stringstream text;
     text << std::ifstream(path).rdbuf();
@@ -38,7 +40,8 @@ class Verify : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   }
   int verify(const std::string& name, const std::string& reference, const std::string& more = "") {
-    return shell(std::string(VENE_BINARY_DIR) + "/bin/vene verify -m " + golden(name) + " --reference " + reference + " " + more);
+    return shell(std::string(VENE_BINARY_DIR) + "/bin/vene verify -m " + golden(name) + " --reference " + reference +
+                 " " + more);
   }
   // The folder's own reference after a change.
   std::string changed(const std::string& name, const std::function<void(Values&)>& change) {
@@ -56,7 +59,8 @@ class Verify : public testing::Test {
 };
 
 TEST_F(Verify, AgreesWithTheReferenceOfEveryKindOfModel) {
-  for (const std::string name : {"bert_untied", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_parallel", "gemma2_capped", "gpt2_headless", "mlp_positions"}) {
+  for (const std::string name : {"bert_untied", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_parallel",
+                                 "gemma2_capped", "gpt2_headless", "mlp_positions"}) {
     EXPECT_EQ(verify(name, golden(name) + "/reference.safetensors"), 0) << name << ": " << err;
     EXPECT_THAT(out, HasSubstr("block_output")) << name;
     EXPECT_THAT(out, Not(HasSubstr("beyond the tolerance"))) << name;
@@ -69,7 +73,8 @@ TEST_F(Verify, AgreesWithTheReferenceOfEveryKindOfModel) {
 TEST_F(Verify, NamesTheValueThatDiffersAndEndsWithOne) {
   const std::string reference = changed("gpt2_tied", [](Values& values) { values["mlp_output.1"] *= 1.01; });
   EXPECT_EQ(verify("gpt2_tied", reference), 1);
-  EXPECT_THAT(err, HasSubstr("vene: verify: 1 of 42 values differ from the reference, most of all mlp_output.1 with an error of 9.9e-03, the tolerance is 1e-05"));
+  EXPECT_THAT(err, HasSubstr("vene: verify: 1 of 42 values differ from the reference, most of all mlp_output.1 with an "
+                             "error of 9.9e-03, the tolerance is 1e-05"));
   EXPECT_THAT(out, HasSubstr("layer 1  beyond the tolerance"));
   EXPECT_EQ(verify("gpt2_tied", reference, "--tolerance 0.02"), 0) << err;
   EXPECT_EQ(verify("gpt2_tied", golden("gpt2_tied") + "/reference.safetensors", "--tolerance 0"), 1);
@@ -87,7 +92,8 @@ TEST_F(Verify, PrintsEverySiteAsJson) {
   const auto report = nlohmann::json::parse(out);
   EXPECT_EQ(report.at("architecture"), "gpt_neox");
   EXPECT_EQ(report.at("dtype"), "Float");
-  for (const char* site : {"embedding", "query_output.0", "attention_scores.1", "attention_pattern.1", "block_output.1", "final_norm", "logits"}) {
+  for (const char* site : {"embedding", "query_output.0", "attention_scores.1", "attention_pattern.1", "block_output.1",
+                           "final_norm", "logits"}) {
     EXPECT_LE(report.at("errors").at(site).get<double>(), 1e-5) << site;
   }
   EXPECT_EQ(report.at("greedy").at("equal"), 50);
@@ -107,35 +113,52 @@ TEST_F(Verify, TellsWhereTheErrorsIncludeTheRoundingOfTheWeights) {
   EXPECT_EQ(verify("gpt2_tied", own, "--tolerance 1"), 0);
   EXPECT_EQ(err, "");
   EXPECT_EQ(verify("gpt2_tied", own, "--tolerance 1 --dtype bfloat16"), 0);
-  EXPECT_THAT(err, HasSubstr("vene: the reference has the weights as they are, so the errors include their rounding to bfloat16; --round bfloat16"));
+  EXPECT_THAT(err, HasSubstr("vene: the reference has the weights as they are, so the errors include their rounding to "
+                             "bfloat16; --round bfloat16"));
   EXPECT_EQ(std::count(err.begin(), err.end(), '\n'), 1);
   const auto file = vene::io::Safetensors::open(own);
   Values values;
   for (const auto& info : file.tensors()) values[info.name] = file.tensor(info.name).clone();
   const std::string rounded = folder / "rounded.safetensors";
-  vene::io::write_safetensors(rounded, {values.begin(), values.end()}, {{"weights_rounded_to", "bfloat16"}, {"weights_fit", "bfloat16"}});
+  vene::io::write_safetensors(rounded, {values.begin(), values.end()},
+                              {{"weights_rounded_to", "bfloat16"}, {"weights_fit", "bfloat16"}});
   EXPECT_EQ(verify("gpt2_tied", rounded, "--tolerance 1 --dtype bfloat16"), 0);
   EXPECT_EQ(err, "");
   for (const std::string other : {"float32", "float16"}) {
     EXPECT_EQ(verify("gpt2_tied", rounded, "--tolerance 1 --dtype " + other), 0);
-    EXPECT_THAT(err, HasSubstr("vene: the reference has weights rounded to bfloat16, so the errors include that rounding; give --dtype bfloat16"));
+    EXPECT_THAT(err, HasSubstr("vene: the reference has weights rounded to bfloat16, so the errors include that "
+                               "rounding; give --dtype bfloat16"));
   }
 }
 
 TEST_F(Verify, AllowsHalfTypesWhatTheirRoundingTakes) {
   // Single sites of these sharp little models may be off by more than two percent in bfloat16.
   EXPECT_EQ(verify("qwen2_plain", golden("qwen2_plain") + "/reference.safetensors", "--dtype float16"), 0) << err;
-  EXPECT_EQ(verify("qwen2_plain", golden("qwen2_plain") + "/reference.safetensors", "--dtype float16 --tolerance 1e-5"), 1);
+  EXPECT_EQ(verify("qwen2_plain", golden("qwen2_plain") + "/reference.safetensors", "--dtype float16 --tolerance 1e-5"),
+            1);
 }
 
 TEST_F(Verify, SaysWhatIsWrongWithAReference) {
   EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied", [](Values& values) { values.erase("input_ids"); })), 1);
   EXPECT_THAT(err, HasSubstr("expected reference activations with input_ids or inputs_embeds"));
-  EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied", [](Values& values) { values["blok_output.1"] = values["block_output.1"].clone(); })), 1);
-  EXPECT_THAT(err, HasSubstr("the reference has 'blok_output.1', and this model has no such site; did you mean 'block_output.1'"));
-  EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied", [](Values& values) { values["block_output.1"] = torch::zeros({3, 6, 8}); })), 1);
+  EXPECT_EQ(
+      verify("gpt2_tied",
+             changed("gpt2_tied", [](Values& values) { values["blok_output.1"] = values["block_output.1"].clone(); })),
+      1);
+  EXPECT_THAT(
+      err,
+      HasSubstr("the reference has 'blok_output.1', and this model has no such site; did you mean 'block_output.1'"));
+  EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied",
+                                        [](Values& values) {
+                                          values["block_output.1"] = torch::zeros({3, 6, 8});
+                                        })),
+            1);
   EXPECT_THAT(err, HasSubstr("verify: block_output.1 is [3, 6, 16] here and [3, 6, 8] in the reference"));
-  EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied", [](Values& values) { values = {{"input_ids", values["input_ids"].clone()}}; })), 1);
+  EXPECT_EQ(verify("gpt2_tied", changed("gpt2_tied",
+                                        [](Values& values) {
+                                          values = {{"input_ids", values["input_ids"].clone()}};
+                                        })),
+            1);
   EXPECT_THAT(err, HasSubstr("there is no value to compare with"));
   EXPECT_EQ(verify("gpt2_tied", "nowhere.safetensors"), 1);
   EXPECT_EQ(shell(std::string(VENE_BINARY_DIR) + "/bin/vene verify -m " + golden("gpt2_tied")), 2);
@@ -145,15 +168,22 @@ TEST_F(Verify, SaysWhatIsWrongWithAReference) {
 TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
   const char* python = std::getenv("VENE_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
-  for (const std::string name : {"bert_untied", "esm_rotary", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_headless", "gemma2_capped"}) {
+  for (const std::string name : {"bert_untied", "esm_rotary", "esm_absolute", "gpt2_tied", "gpt_neo_tied",
+                                 "gpt_neox_headless", "gemma2_capped"}) {
     const std::string reference = folder / "acts.safetensors";
-    ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference), 0) << err;
+    ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) +
+                    " -o " + reference),
+              0)
+        << err;
     EXPECT_EQ(verify(name, reference), 0) << name << ": " << err;
     EXPECT_THAT(out, HasSubstr("block_output"));
     if (name != "gpt2_tied") continue;
     for (const std::string type : {"bfloat16", "float16"}) {
       const std::string more = " --round " + type;
-      ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) + " -o " + reference + more), 0) << err;
+      ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " +
+                      golden(name) + " -o " + reference + more),
+                0)
+          << err;
       EXPECT_EQ(verify(name, reference, "--tolerance 0.05 --dtype " + type), 0) << name << ": " << err;
       EXPECT_EQ(err, "");
     }
@@ -164,7 +194,9 @@ TEST_F(Verify, TheScriptSaysInOneLineWhatIsWrong) {
   const char* python = std::getenv("VENE_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
   const auto says = [&](const std::string& arguments, const std::string& what) {
-    EXPECT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + arguments + " -o " + (folder / "acts.safetensors")), 1);
+    EXPECT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + arguments +
+                    " -o " + (folder / "acts.safetensors")),
+              1);
     EXPECT_THAT(err, HasSubstr(what));
     EXPECT_THAT(err, Not(HasSubstr("Traceback")));
   };

@@ -16,15 +16,19 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-void expect_error(const std::string& json, const std::string& text, const InterventionRegistry& registry = InterventionRegistry::standard()) {
+void expect_error(const std::string& json, const std::string& text,
+                  const InterventionRegistry& registry = InterventionRegistry::standard()) {
   EXPECT_THAT([&] { IntervenableConfig::parse(json, registry); }, ThrowsMessage<ConfigError>(HasSubstr(text))) << json;
 }
 
 class Multiply : public Intervention {
  public:
-  explicit Multiply(const InterventionSettings& settings) : Intervention(settings), factor(std::get<double>(settings.options.at("factor"))) {}
+  explicit Multiply(const InterventionSettings& settings)
+      : Intervention(settings), factor(std::get<double>(settings.options.at("factor"))) {}
   Traits traits() const override { return {.needs_source = false}; }
-  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace&) override { return base * factor; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace&) override {
+    return base * factor;
+  }
   double factor;
 };
 
@@ -35,7 +39,8 @@ struct OwnRegistry {
     register_builtin_interventions(registry);
     registry.add({"multiply",
                   "Multiplies by a constant.",
-                  {{"factor", OptionType::kNumber, std::nullopt, "What to multiply by."}, {"offsets", OptionType::kTensor, OptionValue(torch::zeros({1})), "Unused."}},
+                  {{"factor", OptionType::kNumber, std::nullopt, "What to multiply by."},
+                   {"offsets", OptionType::kTensor, OptionValue(torch::zeros({1})), "Unused."}},
                   [](const InterventionSettings& settings) { return std::make_shared<Multiply>(settings); },
                   {}});
   }
@@ -53,15 +58,18 @@ TEST(ConfigTest, DefaultsArePyvenes) {
 }
 
 TEST(ConfigTest, ShorthandsMeanTheSame) {
-  const IntervenableConfig full = IntervenableConfig::parse(R"({"representations": [{"layer": 1, "component": "mlp_output"}]})");
+  const IntervenableConfig full =
+      IntervenableConfig::parse(R"({"representations": [{"layer": 1, "component": "mlp_output"}]})");
   EXPECT_EQ(IntervenableConfig::parse(R"({"layer": 1, "component": "mlp_output"})"), full);
   EXPECT_EQ(IntervenableConfig::parse(R"([{"layer": 1, "component": "mlp_output"}])"), full);
   EXPECT_EQ(IntervenableConfig::parse(R"({"representations": {"layer": 1, "component": "mlp_output"}})"), full);
-  EXPECT_EQ(IntervenableConfig::parse(R"({"component": "transformer.h[1].mlp.output"})").representations[0].component, "transformer.h[1].mlp.output");
+  EXPECT_EQ(IntervenableConfig::parse(R"({"component": "transformer.h[1].mlp.output"})").representations[0].component,
+            "transformer.h[1].mlp.output");
 }
 
 TEST(ConfigTest, PyvenesPositionalListsAreRead) {
-  const IntervenableConfig now = IntervenableConfig::parse(R"({"intervention_types": ["<class 'pyvene.models.interventions.VanillaIntervention'>"],
+  const IntervenableConfig now =
+      IntervenableConfig::parse(R"({"intervention_types": ["<class 'pyvene.models.interventions.VanillaIntervention'>"],
       "representations": [[1, "mlp_output", "h.pos", 3, 2, null, null, [[0, 2], [2, 8]], 0, 1, null, null, true, 64]], "mode": "serial", "transformers_version": "5.23.0",
       "sorted_keys": ["layer_1_comp_mlp_output_unit_h_pos_nunit_3#0"], "intervention_dimensions": [8], "intervention_constant_sources": [true]})");
   const RepresentationConfig& r = now.representations[0];
@@ -77,23 +85,29 @@ TEST(ConfigTest, PyvenesPositionalListsAreRead) {
   EXPECT_EQ(now.type_of(0), "vanilla");
   EXPECT_EQ(now.mode, Mode::kSerial);
   EXPECT_EQ(now.intervention_dimensions[0], 8);
-  const IntervenableConfig thirteen = IntervenableConfig::parse(R"([[1, "mlp_output", "pos", 1, null, null, null, null, null, null, null, null, null]])");
+  const IntervenableConfig thirteen = IntervenableConfig::parse(
+      R"([[1, "mlp_output", "pos", 1, null, null, null, null, null, null, null, null, null]])");
   EXPECT_EQ(thirteen.representations[0].component, "mlp_output");
   const IntervenableConfig eight = IntervenableConfig::parse(R"([[1, "mlp_output", "pos", 1, 4, [[0, 2]], null, 7]])");
-  EXPECT_EQ(eight.representations[0].subspace_partition, (SubspacePartition{{0, 1}})) << "the old layout has the partition sixth";
+  EXPECT_EQ(eight.representations[0].subspace_partition, (SubspacePartition{{0, 1}}))
+      << "the old layout has the partition sixth";
   EXPECT_EQ(eight.representations[0].intervention_link_key, ConfigKey(std::int64_t{7}));
 }
 
 TEST(ConfigTest, KeysArePyvenes) {
-  const IntervenableConfig config = IntervenableConfig::parse(R"([{"layer": 1}, {"layer": 1}, {"layer": 0, "component": "mlp_output", "max_number_of_units": 3},
+  const IntervenableConfig config = IntervenableConfig::parse(
+      R"([{"layer": 1}, {"layer": 1}, {"layer": 0, "component": "mlp_output", "max_number_of_units": 3},
                                                                   {"component": "transformer.h[0].mlp.output", "unit": "h.pos"}])");
-  EXPECT_THAT(representation_keys(config), ElementsAre("layer_1_comp_block_output_unit_pos_nunit_1#0", "layer_1_comp_block_output_unit_pos_nunit_1#1",
-                                                       "layer_0_comp_mlp_output_unit_pos_nunit_3#0", "comp_transformer_h[0]_mlp_output_unit_h_pos_nunit_1#0"));
+  EXPECT_THAT(representation_keys(config),
+              ElementsAre("layer_1_comp_block_output_unit_pos_nunit_1#0",
+                          "layer_1_comp_block_output_unit_pos_nunit_1#1", "layer_0_comp_mlp_output_unit_pos_nunit_3#0",
+                          "comp_transformer_h[0]_mlp_output_unit_h_pos_nunit_1#0"));
 }
 
 TEST(ConfigTest, WritingAndReadingBackGivesAnEqualConfig) {
   const OwnRegistry own;
-  const char* json = R"({"mode": "serial", "intervention_types": "zero", "model_type": "gpt2", "sorted_keys": ["a", "b", "c"], "intervention_dimensions": [null, 3, null],
+  const char* json =
+      R"({"mode": "serial", "intervention_types": "zero", "model_type": "gpt2", "sorted_keys": ["a", "b", "c"], "intervention_dimensions": [null, 3, null],
     "intervention_constant_sources": [true, false, true],
     "representations": [{"layer": 2, "component": "mlp_output", "unit": "pos", "group_key": "x", "subspace_partition": [[0, 3], {"columns": [4, 9]}, [7, 5, 6]]},
                         {"intervention_type": "multiply", "factor": 0.1, "offsets": [[1, 2], [3, 4]], "group_key": "y", "intervention_link_key": 3},
@@ -109,11 +123,16 @@ TEST(ConfigTest, WritingAndReadingBackGivesAnEqualConfig) {
 
 TEST(ConfigTest, UserClassesTakeTheirOptionsAsFields) {
   const OwnRegistry own;
-  const IntervenableConfig config = IntervenableConfig::parse(R"([{"intervention_type": "multiply", "factor": 2}])", own.registry);
+  const IntervenableConfig config =
+      IntervenableConfig::parse(R"([{"intervention_type": "multiply", "factor": 2}])", own.registry);
   EXPECT_EQ(std::get<double>(config.representations[0].options.at("factor")), 2.0);
-  expect_error(R"([{"intervention_type": "multiply"}])", "representations[0]: intervention 'multiply' needs the option 'factor': What to multiply by.", own.registry);
-  expect_error(R"([{"intervention_type": "multiply", "factor": "x"}])", "representations[0].factor: expected a number, got \"x\"", own.registry);
-  expect_error(R"([{"intervention_type": "multiply", "facter": 1, "factor": 1}])", "unknown field 'facter'; did you mean 'factor'", own.registry);
+  expect_error(R"([{"intervention_type": "multiply"}])",
+               "representations[0]: intervention 'multiply' needs the option 'factor': What to multiply by.",
+               own.registry);
+  expect_error(R"([{"intervention_type": "multiply", "factor": "x"}])",
+               "representations[0].factor: expected a number, got \"x\"", own.registry);
+  expect_error(R"([{"intervention_type": "multiply", "facter": 1, "factor": 1}])",
+               "unknown field 'facter'; did you mean 'factor'", own.registry);
   expect_error(R"([{"intervention_type": "zero", "factor": 1}])", "unknown field 'factor'", own.registry);
 }
 
@@ -126,12 +145,16 @@ TEST(ConfigTest, AddInterventionAppendsAndChains) {
 }
 
 TEST(ConfigTest, EveryProblemIsReportedAtOnceWithItsPath) {
-  const std::string json = R"({"mode": "serail", "representations": [{"layer": -1, "unit": "poss"}, {"componnent": "x", "intervention_type": "vanila"}]})";
-  EXPECT_THAT([&] { IntervenableConfig::parse(json); },
-              ThrowsMessage<ConfigError>(AllOf(HasSubstr("representations[0].layer: expected an integer of at least 0, got -1"),
-                                               HasSubstr("representations[0].unit: unknown unit 'poss'; did you mean 'pos'?"),
-                                               HasSubstr("representations[1].intervention_type: unknown intervention type 'vanila'; did you mean 'vanilla'?"),
-                                               HasSubstr("mode: unknown mode 'serail'; did you mean 'serial'?"))));
+  const std::string json =
+      R"({"mode": "serail", "representations": [{"layer": -1, "unit": "poss"}, {"componnent": "x", "intervention_type": "vanila"}]})";
+  EXPECT_THAT(
+      [&] { IntervenableConfig::parse(json); },
+      ThrowsMessage<ConfigError>(AllOf(
+          HasSubstr("representations[0].layer: expected an integer of at least 0, got -1"),
+          HasSubstr("representations[0].unit: unknown unit 'poss'; did you mean 'pos'?"),
+          HasSubstr(
+              "representations[1].intervention_type: unknown intervention type 'vanila'; did you mean 'vanilla'?"),
+          HasSubstr("mode: unknown mode 'serail'; did you mean 'serial'?"))));
 }
 
 TEST(ConfigTest, WrongThingsAreNamed) {
@@ -146,64 +169,96 @@ TEST(ConfigTest, WrongThingsAreNamed) {
   expect_error(R"([{"layer": 99999999999999999999}])", "representations[0].layer: expected an integer");
   expect_error(R"([{"layer": "1"}])", "expected an integer of at least 0, got \"1\"");
   expect_error(R"([{"component": 1}])", "representations[0].component: expected a component name or path, got 1");
-  expect_error(R"([{"max_number_of_units": 0}])", "representations[0].max_number_of_units: expected an integer of at least 1");
-  expect_error(R"([{"subspace_partition": [[3, 1]]}])", "representations[0].subspace_partition[0]: expected a range [begin, end]");
+  expect_error(R"([{"max_number_of_units": 0}])",
+               "representations[0].max_number_of_units: expected an integer of at least 1");
+  expect_error(R"([{"subspace_partition": [[3, 1]]}])",
+               "representations[0].subspace_partition[0]: expected a range [begin, end]");
   expect_error(R"([{"subspace_partition": 3}])", "representations[0].subspace_partition: expected a list of parts");
-  expect_error(R"([{"source_representation": [[1, 2], [3]]}])", "representations[0].source_representation[1]: expected a list of 2");
-  expect_error(R"([{"source_representation": ["a"]}])", "representations[0].source_representation[0]: expected a number");
+  expect_error(R"([{"source_representation": [[1, 2], [3]]}])",
+               "representations[0].source_representation[1]: expected a list of 2");
+  expect_error(R"([{"source_representation": ["a"]}])",
+               "representations[0].source_representation[0]: expected a number");
   expect_error(R"([{"group_key": 0}, {}])", "either every representation has a group_key or none has");
   expect_error(R"([{"group_key": 1}, {"group_key": 0}])", "representations[1].group_key: group keys must ascend");
-  expect_error(R"([{"group_key": "a"}, {"group_key": "b"}, {"group_key": "a"}])", "representations of one group must stand together");
+  expect_error(R"([{"group_key": "a"}, {"group_key": "b"}, {"group_key": "a"}])",
+               "representations of one group must stand together");
   expect_error(R"([{"group_key": 1.5}])", "representations[0].group_key: expected an integer or a name");
   expect_error(R"([{"intervention": {}}])", "a ready instance cannot be given in JSON");
-  expect_error(R"([{"hidden_source_representation": 1}])", "representations[0].hidden_source_representation: expected true or false");
-  expect_error(R"([[1, "mlp_output", "pos"]])", "representations[0]: a positional representation has 8, 13 or 14 entries, got 3");
-  expect_error(R"({"representations": [{}], "intervention_types": ["zero", "zero"]})", "intervention_types: expected one for all, or one a representation (1), got 2");
-  expect_error(R"({"representations": [{}], "intervention_types": "zeroo"})", "intervention_types: unknown intervention type 'zeroo'; did you mean 'zero'?");
+  expect_error(R"([{"hidden_source_representation": 1}])",
+               "representations[0].hidden_source_representation: expected true or false");
+  expect_error(R"([[1, "mlp_output", "pos"]])",
+               "representations[0]: a positional representation has 8, 13 or 14 entries, got 3");
+  expect_error(R"({"representations": [{}], "intervention_types": ["zero", "zero"]})",
+               "intervention_types: expected one for all, or one a representation (1), got 2");
+  expect_error(R"({"representations": [{}], "intervention_types": "zeroo"})",
+               "intervention_types: unknown intervention type 'zeroo'; did you mean 'zero'?");
   expect_error(R"({"representations": [{}], "format_version": 9})", "format_version: this file has version 9");
-  expect_error(R"({"representations": [{}], "intervention_dimensions": [0]})", "intervention_dimensions[0]: expected a positive integer or null");
-  expect_error(R"({"representations": [{}], "intervention_dimensions": [[1, 2]]})", "intervention_dimensions[0]: expected a positive integer or null, got [1,2]");
-  expect_error(R"({"representations": [{"intervention_type": "autoencoder", "latent_dim": 9}], "intervention_dimensions": [[1, 2]]})",
-               "intervention_dimensions[0]: expected a positive integer or null (latents are named in the representation's option 'latents'), got [1,2]");
-  expect_error(R"({"representations": [{}], "intervenable_representations": [[0, "block_output", "pos", 1, null, null, null, null]]})",
-               "intervenable_representations: stands beside 'representations', which is its name in newer files; give one of them");
-  expect_error(R"({"representations": [{}], "sorted_keys": []})", "sorted_keys: expected a list with one entry a representation (1)");
+  expect_error(R"({"representations": [{}], "intervention_dimensions": [0]})",
+               "intervention_dimensions[0]: expected a positive integer or null");
+  expect_error(R"({"representations": [{}], "intervention_dimensions": [[1, 2]]})",
+               "intervention_dimensions[0]: expected a positive integer or null, got [1,2]");
+  expect_error(
+      R"({"representations": [{"intervention_type": "autoencoder", "latent_dim": 9}], "intervention_dimensions": [[1, 2]]})",
+      "intervention_dimensions[0]: expected a positive integer or null (latents are named in the representation's "
+      "option 'latents'), got [1,2]");
+  expect_error(
+      R"({"representations": [{}], "intervenable_representations": [[0, "block_output", "pos", 1, null, null, null, null]]})",
+      "intervenable_representations: stands beside 'representations', which is its name in newer files; give one of "
+      "them");
+  expect_error(R"({"representations": [{}], "sorted_keys": []})",
+               "sorted_keys: expected a list with one entry a representation (1)");
   expect_error(std::string(200, '[') + std::string(200, ']'), "nested deeper than 64");
 }
 
 TEST(ConfigTest, TheOldestKeysOfPyveneAreReadUnderTheirNewNames) {
-  const auto config = IntervenableConfig::parse(R"({"intervenable_representations": [[4, "block_output", "pos", 1, 3, null, null, null]],
+  const auto config = IntervenableConfig::parse(
+      R"({"intervenable_representations": [[4, "block_output", "pos", 1, 3, null, null, null]],
       "intervenable_interventions_type": ["<class 'pyvene.models.interventions.LowRankRotatedSpaceIntervention'>"], "intervenable_interventions": [null],
       "intervenable_model_type": "gpt2", "mode": "parallel", "intervention_dimensions": [null]})");
-  EXPECT_EQ(config, IntervenableConfig::parse(R"({"representations": [{"layer": 4, "low_rank_dimension": 3}], "intervention_types": ["low_rank_rotated_space"],
+  EXPECT_EQ(
+      config,
+      IntervenableConfig::parse(
+          R"({"representations": [{"layer": 4, "low_rank_dimension": 3}], "intervention_types": ["low_rank_rotated_space"],
       "model_type": "gpt2", "intervention_dimensions": [null]})"));
 }
 
 TEST(ConfigTest, FilesAreLookedUpFromTheFolderOfTheConfig) {
   const std::string one = R"([{"intervention_type": "jump_relu_autoencoder", "weights": "sae.npz"}])";
-  const auto weights = [](const IntervenableConfig& config) { return std::get<std::string>(config.representations[0].options.at("weights")); };
+  const auto weights = [](const IntervenableConfig& config) {
+    return std::get<std::string>(config.representations[0].options.at("weights"));
+  };
   EXPECT_EQ(weights(IntervenableConfig::parse(one)), "sae.npz");
   EXPECT_EQ(weights(IntervenableConfig::parse(one, InterventionRegistry::standard(), "folder")), "folder/sae.npz");
-  EXPECT_EQ(weights(IntervenableConfig::parse(R"([{"intervention_type": "jump_relu_autoencoder", "weights": "/at/sae.npz"}])", InterventionRegistry::standard(), "folder")), "/at/sae.npz");
+  EXPECT_EQ(
+      weights(IntervenableConfig::parse(R"([{"intervention_type": "jump_relu_autoencoder", "weights": "/at/sae.npz"}])",
+                                        InterventionRegistry::standard(), "folder")),
+      "/at/sae.npz");
 }
 
 TEST(ConfigTest, LambdasCannotBeWritten) {
   IntervenableConfig config;
-  config.add_intervention({.intervention = make_lambda([](const torch::Tensor& base, const torch::Tensor&, const Subspace&) { return base; })});
-  EXPECT_THAT([&] { config.to_json(); }, ThrowsMessage<ConfigError>(HasSubstr("representations[0]: a ready intervention (a lambda, say) cannot be written")));
+  config.add_intervention({.intervention = make_lambda(
+                               [](const torch::Tensor& base, const torch::Tensor&, const Subspace&) { return base; })});
+  EXPECT_THAT([&] { config.to_json(); },
+              ThrowsMessage<ConfigError>(
+                  HasSubstr("representations[0]: a ready intervention (a lambda, say) cannot be written")));
 }
 
 TEST(SchemaTest, SchemaNamesEveryFieldInterventionAndOption) {
   const OwnRegistry own;
   const auto schema = nlohmann::json::parse(config_schema(own.registry));
   const auto& properties = schema["$defs"]["representation"]["properties"];
-  for (const char* field : {"layer", "component", "unit", "subspace_partition", "source_representation", "latent_dim", "factor", "level", "seed"}) EXPECT_TRUE(properties.contains(field)) << field;
+  for (const char* field : {"layer", "component", "unit", "subspace_partition", "source_representation", "latent_dim",
+                            "factor", "level", "seed"})
+    EXPECT_TRUE(properties.contains(field)) << field;
   EXPECT_EQ(properties["unit"]["enum"].size(), 4U);
   EXPECT_FALSE(properties["seed"].contains("default")) << "it differs among the interventions that have one";
   EXPECT_EQ(properties["factor"].contains("default"), false);
   EXPECT_EQ(properties["standardize"]["default"], true);
   EXPECT_EQ(schema["$defs"]["representation"]["allOf"][0]["then"]["required"][0], "factor");
-  EXPECT_THAT(config_reference(own.registry), AllOf(HasSubstr("| `multiply` | Multiplies by a constant. | `factor` (a number): What to multiply by."), HasSubstr("| `layer` | 0 |")));
+  EXPECT_THAT(config_reference(own.registry),
+              AllOf(HasSubstr("| `multiply` | Multiplies by a constant. | `factor` (a number): What to multiply by."),
+                    HasSubstr("| `layer` | 0 |")));
 }
 
 }  // namespace

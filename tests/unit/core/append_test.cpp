@@ -22,7 +22,10 @@ class AppendTest : public testing::Test {
   Experiment experiment(const char* config) const {
     Experiment made;
     made.config = IntervenableConfig::parse(config);
-    made.request = {.base = row_of({5, 9, 31, 2}), .sources = {row_of({8, 3, 27, 1}), row_of({50, 50, 1, 12})}, .locations = from(at(1), at(2)), .subspaces = {SubspaceIds{{{0, 1, 2}}}}};
+    made.request = {.base = row_of({5, 9, 31, 2}),
+                    .sources = {row_of({8, 3, 27, 1}), row_of({50, 50, 1, 12})},
+                    .locations = from(at(1), at(2)),
+                    .subspaces = {SubspaceIds{{{0, 1, 2}}}}};
     return made;
   }
   RepresentationConfig addition(const char* component) const {
@@ -32,10 +35,14 @@ class AppendTest : public testing::Test {
   torch::Tensor output(const Experiment& made) const { return run_experiment(made, lm).intervened.last_hidden_state; }
 };
 
-constexpr const char* kPlain = R"([{"layer": 0, "component": "block_output"}, {"layer": 1, "component": "mlp_output"}])";
+constexpr const char* kPlain =
+    R"([{"layer": 0, "component": "block_output"}, {"layer": 1, "component": "mlp_output"}])";
 
 TEST_F(AppendTest, EachListGetsAnEmptyEntry) {
-  for (const char* config : {kPlain, R"([{"layer": 0, "component": "block_output", "group_key": 0}, {"layer": 1, "component": "mlp_output", "group_key": 1}])"}) {
+  for (
+      const char* config :
+      {kPlain,
+       R"([{"layer": 0, "component": "block_output", "group_key": 0}, {"layer": 1, "component": "mlp_output", "group_key": 1}])"}) {
     Experiment joined = experiment(config), by_hand = joined;
     const torch::Tensor without = output(joined);
     append_interventions(joined, {addition("attention_output")}, lm);
@@ -48,14 +55,16 @@ TEST_F(AppendTest, EachListGetsAnEmptyEntry) {
     if (!third.group_key) request.sources.push_back(std::nullopt);
     request.subspaces = {request.subspaces[0], request.subspaces[0], std::nullopt};
     HopSelection& hop = request.locations.hops.begin()->second;
-    for (SideSelection* side : {&*hop.source, &hop.base}) *side = {.for_all = false, .units = {side->units[0], side->units[0], std::nullopt}};
+    for (SideSelection* side : {&*hop.source, &hop.base})
+      *side = {.for_all = false, .units = {side->units[0], side->units[0], std::nullopt}};
     EXPECT_TRUE(torch::equal(output(joined), output(by_hand)));
   }
 }
 
 TEST_F(AppendTest, ASavedFolderKeepsItsWeights) {
   const TestFolder folder;
-  Experiment joined = experiment(R"([{"layer": 0, "component": "block_output", "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])");
+  Experiment joined = experiment(
+      R"([{"layer": 0, "component": "block_output", "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2}])");
   joined.request.sources.pop_back();
   joined.request.subspaces.clear();
   IntervenableModel(joined.config, lm.model)->save(folder.path());
@@ -72,7 +81,8 @@ TEST_F(AppendTest, ASavedFolderKeepsItsWeights) {
 TEST_F(AppendTest, SerialModeIsRefused) {
   Experiment serial = experiment(kPlain);
   serial.config.mode = Mode::kSerial;
-  EXPECT_THAT([&] { append_interventions(serial, {addition("mlp_output")}, lm); }, ThrowsMessage<PlanError>(HasSubstr("a config in serial mode takes no further interventions")));
+  EXPECT_THAT([&] { append_interventions(serial, {addition("mlp_output")}, lm); },
+              ThrowsMessage<PlanError>(HasSubstr("a config in serial mode takes no further interventions")));
 }
 
 }  // namespace

@@ -23,7 +23,9 @@ class FeatureMapTest : public testing::Test {
     source_.inputs_embeds = std::get<0>(small_resnet::pictures(3));
     no_grad_.emplace();
   }
-  Result forward(const std::string& config, const RunRequest& request) { return IntervenableModel(IntervenableConfig::parse(config), model_)->forward(request); }
+  Result forward(const std::string& config, const RunRequest& request) {
+    return IntervenableModel(IntervenableConfig::parse(config), model_)->forward(request);
+  }
   // The net with an edit of layer1's output.
   Tensor by_hand(const Tensor& images, const std::function<void(Tensor&)>& edit) {
     Tensor maps = layer1(images);
@@ -47,8 +49,9 @@ class FeatureMapTest : public testing::Test {
 };
 
 TEST_F(FeatureMapTest, UnitHPicksChannelsRowByRow) {
-  const Result result = forward(R"([{"component": "feature_map", "layer": 1, "unit": "h", "intervention_type": "zero"}])",
-                                {.base = base_, .locations = per_row({{1, 3}, {0}, {7}})});
+  const Result result =
+      forward(R"([{"component": "feature_map", "layer": 1, "unit": "h", "intervention_type": "zero"}])",
+              {.base = base_, .locations = per_row({{1, 3}, {0}, {7}})});
   expect_close(result.intervened.logits, by_hand(base_.inputs_embeds, [](Tensor& maps) {
                  maps[0][1].zero_();
                  maps[0][3].zero_();
@@ -60,11 +63,15 @@ TEST_F(FeatureMapTest, UnitHPicksChannelsRowByRow) {
 TEST_F(FeatureMapTest, UnitHPosPicksRowsOfChannelsAndSubspacesColumns) {
   const Tensor other = layer1(source_.inputs_embeds);
   const Result result = forward(R"([{"component": "feature_map", "layer": 1, "unit": "h.pos"}])",
-                                {.base = base_, .sources = {source_}, .locations = heads_at({2, 5}, at({4, 6})), .subspaces = {SubspaceIds{{{0, 1, 11}}}}});
+                                {.base = base_,
+                                 .sources = {source_},
+                                 .locations = heads_at({2, 5}, at({4, 6})),
+                                 .subspaces = {SubspaceIds{{{0, 1, 11}}}}});
   expect_close(result.intervened.logits, by_hand(base_.inputs_embeds, [&](Tensor& maps) {
                  for (const std::int64_t channel : {2, 5}) {
                    for (const std::int64_t row : {4, 6}) {
-                     for (const std::int64_t column : {0, 1, 11}) maps.index_put_({Slice(), channel, row, column}, other.index({Slice(), channel, row, column}));
+                     for (const std::int64_t column : {0, 1, 11})
+                       maps.index_put_({Slice(), channel, row, column}, other.index({Slice(), channel, row, column}));
                    }
                  }
                }));
@@ -72,14 +79,18 @@ TEST_F(FeatureMapTest, UnitHPosPicksRowsOfChannelsAndSubspacesColumns) {
 
 TEST_F(FeatureMapTest, UnitPosPicksRowsOfEveryChannel) {
   const Tensor other = layer1(source_.inputs_embeds);
-  const Result result = forward(R"([{"component": "feature_map", "layer": 1, "unit": "pos"}, {"component": "feature_map", "layer": 1, "unit": "pos", "intervention_type": "collect"}])",
-                                {.base = base_, .sources = {source_}, .locations = from(at(2), at(9))});
-  expect_close(result.intervened.logits, by_hand(base_.inputs_embeds, [&](Tensor& maps) { maps.index_put_({Slice(), Slice(), 9}, other.index({Slice(), Slice(), 2})); }));
+  const Result result = forward(
+      R"([{"component": "feature_map", "layer": 1, "unit": "pos"}, {"component": "feature_map", "layer": 1, "unit": "pos", "intervention_type": "collect"}])",
+      {.base = base_, .sources = {source_}, .locations = from(at(2), at(9))});
+  expect_close(result.intervened.logits, by_hand(base_.inputs_embeds, [&](Tensor& maps) {
+                 maps.index_put_({Slice(), Slice(), 9}, other.index({Slice(), Slice(), 2}));
+               }));
   EXPECT_EQ(result.collected.size(), 1U);
 }
 
 TEST_F(FeatureMapTest, BareConvolutionsAreSitesToo) {
-  const Result result = forward(R"([{"component": "layer1.conv2.output", "intervention_type": "zero"}])", {.base = base_});
+  const Result result =
+      forward(R"([{"component": "layer1.conv2.output", "intervention_type": "zero"}])", {.base = base_});
   Tensor without = torch::relu(net_->conv1(base_.inputs_embeds));
   without = torch::relu(net_->layer1->bn2(torch::zeros_like(without)) + without);
   expect_close(result.intervened.logits, net_->fc(torch::avg_pool2d(net_->layer2(without), 2).flatten(1)));

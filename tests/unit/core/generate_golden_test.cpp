@@ -22,10 +22,11 @@ TEST(GenerateGolden, SaysTokenByTokenWhatPyveneSays) {
   ASSERT_EQ(golden["cases"].size(), 7U);
   for (const json& one : golden["cases"]) {
     SCOPED_TRACE(one["name"].get<std::string>());
-    json experiment{{"config", one["representations"]},
-                    {"base", {{"input_ids", golden["prompts"]}}},
-                    {"unit_locations", one["unit_locations"]},
-                    {"generate", {{"max_new_tokens", golden["new_tokens"]}, {"intervene_on_prompt", one["intervene_on_prompt"]}}}};
+    json experiment{
+        {"config", one["representations"]},
+        {"base", {{"input_ids", golden["prompts"]}}},
+        {"unit_locations", one["unit_locations"]},
+        {"generate", {{"max_new_tokens", golden["new_tokens"]}, {"intervene_on_prompt", one["intervene_on_prompt"]}}}};
     if (one["strength"].is_null()) experiment["sources"] = json::array({{{"input_ids", golden["sources"]}}});
     for (const bool cache : {true, false}) {
       experiment["generate"]["use_cache"] = cache;

@@ -34,11 +34,13 @@ inline std::shared_ptr<vene::models::Llama> small_llama(std::int64_t seed = 0) {
 }
 
 /// Each prompt continued by asking `next_logits` for the whole row every time: what a generation must equal.
-inline std::vector<std::vector<std::int64_t>> continued(const std::vector<std::vector<std::int64_t>>& prompts, std::int64_t new_tokens,
-                                                        const std::function<torch::Tensor(std::size_t, const std::vector<std::int64_t>&)>& next_logits) {
+inline std::vector<std::vector<std::int64_t>> continued(
+    const std::vector<std::vector<std::int64_t>>& prompts, std::int64_t new_tokens,
+    const std::function<torch::Tensor(std::size_t, const std::vector<std::int64_t>&)>& next_logits) {
   std::vector<std::vector<std::int64_t>> rows = prompts;
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    for (std::int64_t i = 0; i < new_tokens; ++i) rows[row].push_back(next_logits(row, rows[row]).argmax().item<std::int64_t>());
+    for (std::int64_t i = 0; i < new_tokens; ++i)
+      rows[row].push_back(next_logits(row, rows[row]).argmax().item<std::int64_t>());
   }
   return rows;
 }

@@ -9,13 +9,17 @@
 
 namespace vene_test {
 
-inline std::filesystem::path grid_folder() { return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "pyvene"; }
+inline std::filesystem::path grid_folder() {
+  return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "pyvene";
+}
 
 /// "gpt2", "gpt2_headless", "llama" or another folder there, loaded once.
 inline const vene::models::LanguageModel& grid_model(const std::string& name) {
   static std::map<std::string, vene::models::LanguageModel> models;
   const auto found = models.find(name);
-  return found != models.end() ? found->second : models.emplace(name, vene::models::load((grid_folder() / name).string())).first->second;
+  return found != models.end()
+             ? found->second
+             : models.emplace(name, vene::models::load((grid_folder() / name).string())).first->second;
 }
 
 /// Runs an experiment given as the members of its JSON object, without the braces.

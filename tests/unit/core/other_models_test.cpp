@@ -33,13 +33,24 @@ TEST(MlpClassifier, FollowsAnInterchangeOfSomeUnitsOfABlock) {
   const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/mlp_classifier").model;
   torch::manual_seed(1);
   const Batch base = vectors({torch::randn({3, 1, 12})}), source = vectors({torch::randn({3, 1, 12})});
-  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output", "subspace_partition": [[0, 5], [5, 12]]}])"), model);
-  const auto result = patched->forward({.base = base, .sources = {source}, .locations = vene::at(0), .subspaces = {vene::SubspaceIds{{{1}}}}, .original = true});
+  vene::IntervenableModel patched(
+      vene::IntervenableConfig::parse(
+          R"([{"layer": 0, "component": "block_output", "subspace_partition": [[0, 5], [5, 12]]}])"),
+      model);
+  const auto result = patched->forward({.base = base,
+                                        .sources = {source},
+                                        .locations = vene::at(0),
+                                        .subspaces = {vene::SubspaceIds{{{1}}}},
+                                        .original = true});
   // The same by hand, from the parameters.
   const auto weights = model->named_parameters();
-  const auto block = [&](const Tensor& x, const std::string& name) { return torch::gelu(torch::linear(x, weights[name + ".ff1.weight"], weights[name + ".ff1.bias"])); };
-  const Tensor first = torch::cat({block(base.inputs_embeds, "mlp.h.0").slice(2, 0, 5), block(source.inputs_embeds, "mlp.h.0").slice(2, 5)}, 2);
-  expect_close(result.intervened.logits, torch::linear(block(first, "mlp.h.1"), weights["score.weight"], weights["score.bias"]).squeeze(1));
+  const auto block = [&](const Tensor& x, const std::string& name) {
+    return torch::gelu(torch::linear(x, weights[name + ".ff1.weight"], weights[name + ".ff1.bias"]));
+  };
+  const Tensor first = torch::cat(
+      {block(base.inputs_embeds, "mlp.h.0").slice(2, 0, 5), block(source.inputs_embeds, "mlp.h.0").slice(2, 5)}, 2);
+  expect_close(result.intervened.logits,
+               torch::linear(block(first, "mlp.h.1"), weights["score.weight"], weights["score.bias"]).squeeze(1));
   expect_close(result.original->logits, model->forward(base).logits);
 }
 
@@ -49,18 +60,23 @@ class Encoder : public testing::TestWithParam<std::string> {};
 TEST_P(Encoder, FollowsAnInterchangeAtAPositionOfEveryRow) {
   const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + GetParam()).model;
   const torch::NoGradGuard no_grad;
-  const auto rows = [](std::vector<std::int64_t> first, std::vector<std::int64_t> second, std::vector<std::int64_t> mask) {
+  const auto rows = [](std::vector<std::int64_t> first, std::vector<std::int64_t> second,
+                       std::vector<std::int64_t> mask) {
     Batch batch;
     batch.input_ids = torch::stack({torch::tensor(first), torch::tensor(second)});
     batch.attention_mask = torch::stack({torch::ones({5}, torch::kInt64), torch::tensor(mask)});
     return batch;
   };
-  const Batch left = rows({5, 9, 31, 2, 44}, {0, 0, 8, 3, 27}, {0, 0, 1, 1, 1}), right = rows({5, 9, 31, 2, 44}, {8, 3, 27, 0, 0}, {1, 1, 1, 0, 0});
+  const Batch left = rows({5, 9, 31, 2, 44}, {0, 0, 8, 3, 27}, {0, 0, 1, 1, 1}),
+              right = rows({5, 9, 31, 2, 44}, {8, 3, 27, 0, 0}, {1, 1, 1, 0, 0});
   const Batch source = rows({50, 1, 12, 33, 6}, {7, 7, 40, 21, 19}, {1, 1, 1, 1, 1});
-  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output"}])"), model);
+  vene::IntervenableModel patched(vene::IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output"}])"),
+                                  model);
   const auto where = vene::from(vene::at(2), vene::at(1));
-  const Tensor padded_left = patched->forward({.base = left, .sources = {source}, .locations = where}).intervened.logits;
-  const Tensor padded_right = patched->forward({.base = right, .sources = {source}, .locations = where}).intervened.logits;
+  const Tensor padded_left =
+      patched->forward({.base = left, .sources = {source}, .locations = where}).intervened.logits;
+  const Tensor padded_right =
+      patched->forward({.base = right, .sources = {source}, .locations = where}).intervened.logits;
   // By hand: each row alone, through the model's stages, with the source's value at its second position.
   auto& staged = dynamic_cast<vene::models::StagedModel&>(*model);
   const auto after_first = [&](const Tensor& ids) {
@@ -81,7 +97,8 @@ TEST_P(Encoder, FollowsAnInterchangeAtAPositionOfEveryRow) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, Encoder, testing::Values("bert_tied", "esm_rotary", "esm_absolute"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, Encoder, testing::Values("bert_tied", "esm_rotary", "esm_absolute"),
+                         [](const auto& info) { return info.param; });
 
 struct PartImpl : torch::nn::Module {
   Tensor forward(const Tensor& x) { return x * 3; }
@@ -104,8 +121,11 @@ TEST(AdaptedModule, OfTwoTensorsAndATupleFollowsInterchangesAndCollects) {
   const auto model = vene::models::adapt(std::make_shared<TwoInputsImpl>());
   const Tensor a = torch::randn({2, 4, 3}), b = torch::randn({2, 4, 3}), other = torch::randn({2, 4, 3});
   vene::IntervenableModel patched(
-      vene::IntervenableConfig::parse(R"([{"component": "part.output"}, {"component": "sum.output", "intervention_type": "collect"}])"), model);
-  const auto result = patched->forward({.base = vectors({a, b}), .sources = {vectors({other, b}), std::nullopt}, .locations = vene::at(2)});
+      vene::IntervenableConfig::parse(
+          R"([{"component": "part.output"}, {"component": "sum.output", "intervention_type": "collect"}])"),
+      model);
+  const auto result = patched->forward(
+      {.base = vectors({a, b}), .sources = {vectors({other, b}), std::nullopt}, .locations = vene::at(2)});
   Tensor value = a * 3 + b;
   value.select(1, 2).copy_(other.select(1, 2) * 3 + b.select(1, 2));
   expect_close(result.intervened.logits, value.square());

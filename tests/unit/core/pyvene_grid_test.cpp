@@ -32,7 +32,8 @@ const std::vector<Json>& grid_cases() {
 const std::map<std::string, torch::Tensor>& expected_values() {
   static const std::map<std::string, torch::Tensor> kValues = [] {
     std::map<std::string, torch::Tensor> values;
-    for (auto& [name, tensor] : io::read_tensors((grid_folder() / "expected.safetensors").string())) values.emplace(name, tensor);
+    for (auto& [name, tensor] : io::read_tensors((grid_folder() / "expected.safetensors").string()))
+      values.emplace(name, tensor);
     return values;
   }();
   return kValues;
@@ -41,7 +42,8 @@ const std::map<std::string, torch::Tensor>& expected_values() {
 // An intervention from outside the library: the source, if any, added to a multiple of the base.
 class Mix : public Intervention {
  public:
-  explicit Mix(const InterventionSettings& settings) : Intervention(settings), scale_(std::get<double>(settings.options.at("scale"))) {}
+  explicit Mix(const InterventionSettings& settings)
+      : Intervention(settings), scale_(std::get<double>(settings.options.at("scale"))) {}
   Traits traits() const override { return {.needs_source = false, .takes_source = true}; }
   torch::Tensor forward(const torch::Tensor& base, const torch::Tensor& source, const Subspace& subspace) override {
     const torch::Tensor scaled = base * scale_;
@@ -57,8 +59,11 @@ const InterventionRegistry& grid_registry() {
   static std::once_flag once;
   std::call_once(once, [] {
     register_builtin_interventions(registry);
-    registry.add({"mix", "The source added to a multiple of the base.", {{"scale", OptionType::kNumber, OptionValue(0.5), "What the base is multiplied by."}},
-                  [](const InterventionSettings& settings) { return std::make_shared<Mix>(settings); }, {}});
+    registry.add({"mix",
+                  "The source added to a multiple of the base.",
+                  {{"scale", OptionType::kNumber, OptionValue(0.5), "What the base is multiplied by."}},
+                  [](const InterventionSettings& settings) { return std::make_shared<Mix>(settings); },
+                  {}});
   });
   return registry;
 }
@@ -70,19 +75,22 @@ TEST_P(PyveneGrid, GivesWhatPyveneGives) {
   const std::string name = entry.at("name").get<std::string>();
   SCOPED_TRACE(name + " (" + entry.at("oracle").get<std::string>() + ": " + entry.at("note").get<std::string>() + ")");
   const models::LanguageModel& model = grid_model(entry.at("model").get<std::string>());
-  const Experiment experiment = parse_experiment(entry.at("experiment").dump(), model, grid_folder().string(), grid_registry());
+  const Experiment experiment =
+      parse_experiment(entry.at("experiment").dump(), model, grid_folder().string(), grid_registry());
   std::map<std::string, torch::Tensor> results;
   for (auto& [key, tensor] : result_tensors(run_experiment(experiment, model, grid_registry()))) {
     std::string plain = key;
     if (const bool output = key.starts_with("original.") || key.starts_with("intervened."); output) {
       plain = key.substr(0, key.find('.'));
       // Values at padded positions mean nothing.
-      if (const torch::Tensor& mask = experiment.request.base.attention_mask; mask.defined()) tensor = tensor.where(mask.unsqueeze(-1) == 1, torch::zeros_like(tensor));
+      if (const torch::Tensor& mask = experiment.request.base.attention_mask; mask.defined())
+        tensor = tensor.where(mask.unsqueeze(-1) == 1, torch::zeros_like(tensor));
     }
     results[plain] = tensor;
   }
   std::size_t compared = 0;
-  for (auto it = expected_values().lower_bound(name + "."); it != expected_values().end() && it->first.starts_with(name + "."); ++it) {
+  for (auto it = expected_values().lower_bound(name + ".");
+       it != expected_values().end() && it->first.starts_with(name + "."); ++it) {
     const std::string key = it->first.substr(name.size() + 1);
     ASSERT_TRUE(results.contains(key)) << key;
     const torch::Tensor& actual = results.at(key);
@@ -95,7 +103,9 @@ TEST_P(PyveneGrid, GivesWhatPyveneGives) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Case, PyveneGrid, testing::Range<std::size_t>(0, grid_cases().size()),
-                         [](const testing::TestParamInfo<std::size_t>& info) { return grid_cases()[info.param].at("name").get<std::string>(); });
+                         [](const testing::TestParamInfo<std::size_t>& info) {
+                           return grid_cases()[info.param].at("name").get<std::string>();
+                         });
 
 // What a case uses, as "intervention unit", "model component" ...
 void tally(const Json& entry, std::set<std::string>& seen) {
@@ -109,7 +119,8 @@ void tally(const Json& entry, std::set<std::string>& seen) {
     seen.insert(kind + " " + representation.unit);
     seen.insert(kind + (config.mode == Mode::kSerial ? " serial" : " parallel"));
     seen.insert(model + " " + representation.component + " " + representation.unit);
-    if (experiment.contains("subspaces")) seen.insert(kind + (representation.subspace_partition.empty() ? " columns" : " parts"));
+    if (experiment.contains("subspaces"))
+      seen.insert(kind + (representation.subspace_partition.empty() ? " columns" : " parts"));
   }
 }
 
@@ -136,16 +147,21 @@ TEST(PyveneGridCoverage, HoldsEveryInterventionUnitModeAndComponent) {
     const auto built = info.build(settings);
     if (built->traits().trainable || !built->parameters().empty() || !built->buffers().empty()) continue;
     ++kinds;
-    for (const char* what : {" pos", " h", " h.pos", " parallel", " serial", " columns", " parts"}) EXPECT_TRUE(seen.contains(name + what)) << name << what;
+    for (const char* what : {" pos", " h", " h.pos", " parallel", " serial", " columns", " parts"})
+      EXPECT_TRUE(seen.contains(name + what)) << name << what;
   }
   EXPECT_GE(kinds, 8U);
   // Every component that pyvene's map of an architecture has, at every unit it allows.
-  for (const std::string model : {"gpt2", "llama", "mlp", "gpt_neo", "gpt_neox", "mistral", "gemma", "gemma2", "qwen2", "qwen3", "olmo", "olmo2", "gru", "esm", "bert"}) {
+  for (const std::string model : {"gpt2", "llama", "mlp", "gpt_neo", "gpt_neox", "mistral", "gemma", "gemma2", "qwen2",
+                                  "qwen3", "olmo", "olmo2", "gru", "esm", "bert"}) {
     const std::string unit = model == "gru" ? "t" : "pos";
     for (const std::string& component : grid_model(model).model->sites().components()) {
-      if (component == "embedding" || component == "final_norm" || component == "logits" || component == "attention_scores" || component == "attention_pattern") continue;  // ours alone
+      if (component == "embedding" || component == "final_norm" || component == "logits" ||
+          component == "attention_scores" || component == "attention_pattern")
+        continue;  // ours alone
       if (component.starts_with("head_")) {
-        EXPECT_TRUE(seen.contains(model + " " + component + " h") && seen.contains(model + " " + component + " h.pos")) << model << " " << component;
+        EXPECT_TRUE(seen.contains(model + " " + component + " h") && seen.contains(model + " " + component + " h.pos"))
+            << model << " " << component;
       } else {
         EXPECT_TRUE(seen.contains(model + " " + component + " " + unit)) << model << " " << component;
       }

@@ -19,7 +19,8 @@ using testing::ThrowsMessage;
 
 class Parrot : public models::Model {
  public:
-  explicit Parrot(std::vector<double> probabilities) : logits_(torch::tensor(probabilities).log().to(torch::kFloat32)) {}
+  explicit Parrot(std::vector<double> probabilities)
+      : logits_(torch::tensor(probabilities).log().to(torch::kFloat32)) {}
   models::Output forward(const models::Batch& batch, const models::ForwardOptions&) override {
     return {logits_.expand({batch.rows(), batch.positions(), -1}), {}, {}};
   }
@@ -46,10 +47,13 @@ void expect_shares(const std::vector<double>& seen, std::vector<double> expected
   double sum = 0;
   for (double share : expected) sum += share;
   // Four standard deviations of a share of 4000 draws are at most 0.032.
-  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(seen[i], expected[i] / sum, expected[i] == 0 ? 0 : 0.032) << i;
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_NEAR(seen[i], expected[i] / sum, expected[i] == 0 ? 0 : 0.032) << i;
 }
 
-TEST(Sampling, DrawsTokensAsOftenAsTheModelSays) { expect_shares(shares({.temperature = 1}), kProbabilities); }
+TEST(Sampling, DrawsTokensAsOftenAsTheModelSays) {
+  expect_shares(shares({.temperature = 1}), kProbabilities);
+}
 
 TEST(Sampling, TemperatureSharpensAndFlattens) {
   for (const double temperature : {0.5, 2.0}) {
@@ -59,7 +63,9 @@ TEST(Sampling, TemperatureSharpensAndFlattens) {
   }
 }
 
-TEST(Sampling, TopKKeepsTheBest) { expect_shares(shares({.temperature = 1, .top_k = 2}), {0, 0.4, 0, 0.3, 0}); }
+TEST(Sampling, TopKKeepsTheBest) {
+  expect_shares(shares({.temperature = 1, .top_k = 2}), {0, 0.4, 0, 0.3, 0});
+}
 
 TEST(Sampling, TopPKeepsTheFewestThatReachIt) {
   expect_shares(shares({.temperature = 1, .top_p = 0.69}), {0, 0.4, 0, 0.3, 0});
@@ -76,7 +82,8 @@ TEST(Sampling, ARowsTextHangsOnItsSeedAlone) {
   std::set<std::vector<std::int64_t>> different;
   for (std::uint64_t row = 0; row < 5; ++row) {
     options.seed = 40 + row;
-    EXPECT_EQ(generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, options).rows[0].ids, together.rows[row].ids);
+    EXPECT_EQ(generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, options).rows[0].ids,
+              together.rows[row].ids);
     different.insert(together.rows[row].ids);
   }
   EXPECT_EQ(different.size(), 5U);
@@ -86,21 +93,29 @@ TEST(Sampling, RepetitionPenaltyMakesTokensThatWereSaidLessLikely) {
   Parrot parrot(kProbabilities);
   // Logits are logarithms, so negative: the penalty multiplies them. Token 1 was in the prompt.
   GenerateOptions options{.max_new_tokens = 3, .repetition_penalty = 10, .use_cache = false};
-  EXPECT_THAT(generate(parrot, {.input_ids = torch::ones({1, 1}, torch::kInt64)}, options).rows[0].ids, ElementsAre(1, 3, 4, 2));
+  EXPECT_THAT(generate(parrot, {.input_ids = torch::ones({1, 1}, torch::kInt64)}, options).rows[0].ids,
+              ElementsAre(1, 3, 4, 2));
 }
 
 TEST(Sampling, LogitsThatAreNotNumbersAreRefused) {
   Parrot parrot({0.5, -1.0});
   for (const double temperature : {0.0, 1.0}) {
-    EXPECT_THAT([&] { generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, {.temperature = temperature, .use_cache = false}); },
-                ThrowsMessage<ModelError>(HasSubstr("the logits of row 0 are not numbers")));
+    EXPECT_THAT(
+        [&] {
+          generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)},
+                   {.temperature = temperature, .use_cache = false});
+        },
+        ThrowsMessage<ModelError>(HasSubstr("the logits of row 0 are not numbers")));
   }
 }
 
 TEST(Sampling, AModelWithoutACacheSaysSo) {
   Parrot parrot(kProbabilities);
-  EXPECT_THAT([&] { generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}); },
-              ThrowsMessage<PlanError>(HasSubstr("this model (parrot) has no key-value cache; set use_cache to false")));
+  EXPECT_THAT(
+      [&] {
+        generate(parrot, {.input_ids = torch::zeros({1, 1}, torch::kInt64)});
+      },
+      ThrowsMessage<PlanError>(HasSubstr("this model (parrot) has no key-value cache; set use_cache to false")));
 }
 
 TEST(Sampling, AModelThatReadsAheadSaysThatItCannotGenerate) {
@@ -110,8 +125,11 @@ TEST(Sampling, AModelThatReadsAheadSaysThatItCannotGenerate) {
     bool reads_ahead() const override { return true; }
   };
   Encoder encoder(kProbabilities);
-  EXPECT_THAT([&] { generate(encoder, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, {.use_cache = false}); },
-              ThrowsMessage<PlanError>(HasSubstr("this model (parrot) reads its whole text at once, so it cannot generate")));
+  EXPECT_THAT(
+      [&] {
+        generate(encoder, {.input_ids = torch::zeros({1, 1}, torch::kInt64)}, {.use_cache = false});
+      },
+      ThrowsMessage<PlanError>(HasSubstr("this model (parrot) reads its whole text at once, so it cannot generate")));
 }
 
 }  // namespace

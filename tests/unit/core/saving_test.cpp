@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
-#include "tests/unit/core/toy_model.h"
 #include "tests/test_folder.h"
+#include "tests/unit/core/toy_model.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/interventions/autoencoder.h"
@@ -32,7 +32,8 @@ class SavingTest : public testing::Test {
   void SetUp() override { fs::remove_all(folder_); }
   IntervenableModel make(const std::string& json) { return IntervenableModel(IntervenableConfig::parse(json), model_); }
   std::shared_ptr<IntervenableModelImpl> load(const std::shared_ptr<models::Model>& model) {
-    return IntervenableModelImpl::load(folder_.string(), model, InterventionRegistry::standard(), [this](const std::string& text) { warnings_.push_back(text); });
+    return IntervenableModelImpl::load(folder_.string(), model, InterventionRegistry::standard(),
+                                       [this](const std::string& text) { warnings_.push_back(text); });
   }
   static void disturb(IntervenableModelImpl& intervenable) {
     const torch::NoGradGuard no_grad;
@@ -47,11 +48,16 @@ class SavingTest : public testing::Test {
 TEST_F(SavingTest, EveryClassComesBackEqualToTheBit) {
   const std::string one = R"({"layer": 1, "component": "block_output", "intervention_type": )";
   for (const std::string& config :
-       {one + R"("rotated_space"})", one + R"("rotated_space", "map": "householder", "subspace_partition": [[0, 2], {"columns": [2, 5]}]})",
-        one + R"("rotated_space", "map": "matrix_exponential"})", one + R"("low_rank_rotated_space", "low_rank_dimension": 2})",
-        one + R"("low_rank_rotated_space", "low_rank_dimension": 6})", one + R"("boundless_rotated_space"})", one + R"("sigmoid_mask_rotated_space"})", one + R"("sigmoid_mask"})",
-        one + R"("pca_rotated_space", "low_rank_dimension": 4})", one + R"("autoencoder", "latent_dim": 9, "latents": [0, 8]})",
-        one + R"("jump_relu_autoencoder", "latent_dim": 9})", one + R"("vanilla", "source_representation": [1, 2, 3, 4, 5, 6]})",
+       {one + R"("rotated_space"})",
+        one + R"("rotated_space", "map": "householder", "subspace_partition": [[0, 2], {"columns": [2, 5]}]})",
+        one + R"("rotated_space", "map": "matrix_exponential"})",
+        one + R"("low_rank_rotated_space", "low_rank_dimension": 2})",
+        one + R"("low_rank_rotated_space", "low_rank_dimension": 6})", one + R"("boundless_rotated_space"})",
+        one + R"("sigmoid_mask_rotated_space"})", one + R"("sigmoid_mask"})",
+        one + R"("pca_rotated_space", "low_rank_dimension": 4})",
+        one + R"("autoencoder", "latent_dim": 9, "latents": [0, 8]})",
+        one + R"("jump_relu_autoencoder", "latent_dim": 9})",
+        one + R"("vanilla", "source_representation": [1, 2, 3, 4, 5, 6]})",
         one + R"("addition", "source_representation": [[0.1, 2, 3, 4, 5, 6]]})"}) {
     SCOPED_TRACE(config);
     SetUp();
@@ -67,9 +73,11 @@ TEST_F(SavingTest, EveryClassComesBackEqualToTheBit) {
     EXPECT_TRUE(torch::equal(loaded->forward(request).intervened.logits, saved->forward(request).intervened.logits));
     const NamedTensors before = saved->interventions()[0]->state(), after = loaded->interventions()[0]->state();
     ASSERT_EQ(before.size(), after.size());
-    for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(torch::equal(before[i].second, after[i].second)) << before[i].first;
+    for (std::size_t i = 0; i < before.size(); ++i)
+      EXPECT_TRUE(torch::equal(before[i].second, after[i].second)) << before[i].first;
     // Saved again, the files are the same.
-    const std::string config_file = io::read_file((folder_ / "config.json").string()), tensors_file = io::read_file((folder_ / "interventions.safetensors").string());
+    const std::string config_file = io::read_file((folder_ / "config.json").string()),
+                      tensors_file = io::read_file((folder_ / "interventions.safetensors").string());
     loaded->save(folder_.string());
     EXPECT_EQ(io::read_file((folder_ / "config.json").string()), config_file);
     EXPECT_EQ(io::read_file((folder_ / "interventions.safetensors").string()), tensors_file);
@@ -77,7 +85,8 @@ TEST_F(SavingTest, EveryClassComesBackEqualToTheBit) {
 }
 
 TEST_F(SavingTest, LinkedInterventionsAreSavedOnceAndComeBackLinked) {
-  auto saved = make(R"([{"layer": 0, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "intervention_link_key": "r"},
+  auto saved = make(
+      R"([{"layer": 0, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "intervention_link_key": "r"},
                         {"layer": 2, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "intervention_link_key": "r"}])");
   disturb(*saved);
   saved->save(folder_.string());
@@ -94,16 +103,20 @@ TEST_F(SavingTest, AnotherModelIsRefusedAndOtherWeightsAreAWarning) {
   EXPECT_THAT(warnings_, IsEmpty());
   load(ToyModel::make(8));
   ASSERT_EQ(warnings_.size(), 1U);
-  EXPECT_THAT(warnings_[0], HasSubstr("this model has other weights than the one that the interventions were saved for"));
+  EXPECT_THAT(warnings_[0],
+              HasSubstr("this model has other weights than the one that the interventions were saved for"));
   std::string config = io::read_file((folder_ / "config.json").string());
   config.replace(config.find("\"layers\": 3"), 11, "\"layers\": 4");
   io::write_file((folder_ / "config.json").string(), config);
-  EXPECT_THAT([&] { load(model_); }, ThrowsMessage<PlanError>(HasSubstr("saved for a model toy of 4 layers, width 6 and vocabulary 11, this one is a toy of 3 layers")));
+  EXPECT_THAT([&] { load(model_); },
+              ThrowsMessage<PlanError>(HasSubstr(
+                  "saved for a model toy of 4 layers, width 6 and vocabulary 11, this one is a toy of 3 layers")));
 }
 
 TEST_F(SavingTest, PartsOfTheModelThatTrainAreSavedAndPutBack) {
   auto saved = make(R"([{"layer": 1, "intervention_type": "sigmoid_mask"}])");
-  EXPECT_THAT([&] { saved->enable_model_gradients({"blok_1"}); }, ThrowsMessage<PlanError>(HasSubstr("no parameter whose name begins with 'blok_1'")));
+  EXPECT_THAT([&] { saved->enable_model_gradients({"blok_1"}); },
+              ThrowsMessage<PlanError>(HasSubstr("no parameter whose name begins with 'blok_1'")));
   saved->enable_model_gradients({"block_1.out"});
   EXPECT_EQ(saved->trained_parts(), (std::set<std::string>{"block_1.out.weight", "block_1.out.bias"}));
   EXPECT_EQ(saved->trainable_parameters().size(), 3U);
@@ -115,7 +128,8 @@ TEST_F(SavingTest, PartsOfTheModelThatTrainAreSavedAndPutBack) {
   const auto fresh = ToyModel::make();
   const auto loaded = load(fresh);
   EXPECT_THAT(warnings_, IsEmpty()) << "the trained parts are no part of the fingerprint";
-  EXPECT_TRUE(torch::equal(fresh->named_parameters()["block_1.out.weight"], model_->named_parameters()["block_1.out.weight"]));
+  EXPECT_TRUE(
+      torch::equal(fresh->named_parameters()["block_1.out.weight"], model_->named_parameters()["block_1.out.weight"]));
   // What was loaded with parts is saved with them, and so is what has stopped training.
   const vene_test::TestFolder again;
   loaded->save(again.path());
@@ -126,23 +140,34 @@ TEST_F(SavingTest, PartsOfTheModelThatTrainAreSavedAndPutBack) {
   for (const vene_test::TestFolder* folder : {&again, &stopped}) {
     const auto model = ToyModel::make();
     IntervenableModelImpl::load(folder->path(), model);
-    EXPECT_TRUE(torch::equal(model->named_parameters()["block_1.out.weight"], model_->named_parameters()["block_1.out.weight"]));
+    EXPECT_TRUE(torch::equal(model->named_parameters()["block_1.out.weight"],
+                             model_->named_parameters()["block_1.out.weight"]));
   }
-  EXPECT_THAT([&] { loaded->save_pyvene(again.path()); }, ThrowsMessage<IoError>(HasSubstr("parts of the model were trained along (block_1.out.bias is the first)")));
+  EXPECT_THAT(
+      [&] { loaded->save_pyvene(again.path()); },
+      ThrowsMessage<IoError>(HasSubstr("parts of the model were trained along (block_1.out.bias is the first)")));
 }
 
 TEST_F(SavingTest, LinkedInterventionsThatAskForDifferentThingsAreRefused) {
   const auto message = [&](const std::string& first, const std::string& second, const std::string& field) {
-    const std::string config = R"([{"layer": 0, "intervention_link_key": "r", )" + first + R"(}, {"layer": 2, "intervention_link_key": "r", )" + second + "}]";
-    EXPECT_THAT([&] { make(config); }, ThrowsMessage<ConfigError>(HasSubstr("representations[1] shares the intervention of representations[0] (intervention_link_key), but its " + field + " differs")))
+    const std::string config = R"([{"layer": 0, "intervention_link_key": "r", )" + first +
+                               R"(}, {"layer": 2, "intervention_link_key": "r", )" + second + "}]";
+    EXPECT_THAT(
+        [&] { make(config); },
+        ThrowsMessage<ConfigError>(HasSubstr(
+            "representations[1] shares the intervention of representations[0] (intervention_link_key), but its " +
+            field + " differs")))
         << config;
   };
-  const std::string rotation = R"("intervention_type": "rotated_space")", low = R"("intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2)";
+  const std::string rotation = R"("intervention_type": "rotated_space")",
+                    low = R"("intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2)";
   message(rotation, low, "intervention_type");
   message(low, R"("intervention_type": "low_rank_rotated_space", "low_rank_dimension": 3)", "low_rank_dimension");
   message(rotation + R"(, "map": "cayley")", rotation + R"(, "map": "householder")", "map");
-  message(rotation + R"(, "subspace_partition": [[0, 3]])", rotation + R"(, "subspace_partition": [[0, 4]])", "subspace_partition");
-  message(R"("source_representation": [1, 2, 3, 4, 5, 6])", R"("source_representation": [1, 2, 3, 4, 5, 7])", "source_representation");
+  message(rotation + R"(, "subspace_partition": [[0, 3]])", rotation + R"(, "subspace_partition": [[0, 4]])",
+          "subspace_partition");
+  message(R"("source_representation": [1, 2, 3, 4, 5, 6])", R"("source_representation": [1, 2, 3, 4, 5, 7])",
+          "source_representation");
   message(rotation, rotation + R"(, "max_number_of_units": 2)", "width");
   // What the second leaves out is the first's.
   make(R"([{"layer": 0, "intervention_link_key": "r", "seed": 1, "map": "cayley", "intervention_type": "rotated_space"},
@@ -150,15 +175,26 @@ TEST_F(SavingTest, LinkedInterventionsThatAskForDifferentThingsAreRefused) {
 }
 
 TEST_F(SavingTest, ColumnsAndSizesThatCannotBeAreRefusedWhenInterventionsAreBuilt) {
-  const auto message = [&](const std::string& config, const char* text) { EXPECT_THAT([&] { make(config); }, ThrowsMessage<ConfigError>(HasSubstr(text))) << config; };
-  message(R"({"representations": [{}, {"intervention_type": "rotated_space"}], "intervention_dimensions": [6, 7]})", "intervention_dimensions[1]: expected at most the width, 6, got 7");
-  message(R"([{"subspace_partition": [[0, 2], [2, 9]]}])", "representations[0].subspace_partition[1]: column 6 is out of range: there are 6");
-  message(R"([{"intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "subspace_partition": [[0, 3]]}])", "representations[0].subspace_partition[0]: column 2 is out of range: there are 2");
-  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [1.5]}])", "latents[0]: expected an integer, got 1.5");
-  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [9]}])", "latents: 9 is out of range: there are 9");
-  message(R"([{"intervention_type": "directions", "count": 10000000000000}])", "representations[0]: the tensors of 'directions' do not fit into memory at a width of 6");
-  message(R"([{"intervention_type": "autoencoder", "latent_dim": 1000000000000000}])", "the tensors of 'autoencoder' do not fit into memory");
-  message(R"([{"intervention_type": "rotated_space", "max_number_of_units": 4000000000000000000}])", "representations[0].max_number_of_units: 4000000000000000000 units of width 6 are more than can be counted");
+  const auto message = [&](const std::string& config, const char* text) {
+    EXPECT_THAT([&] { make(config); }, ThrowsMessage<ConfigError>(HasSubstr(text))) << config;
+  };
+  message(R"({"representations": [{}, {"intervention_type": "rotated_space"}], "intervention_dimensions": [6, 7]})",
+          "intervention_dimensions[1]: expected at most the width, 6, got 7");
+  message(R"([{"subspace_partition": [[0, 2], [2, 9]]}])",
+          "representations[0].subspace_partition[1]: column 6 is out of range: there are 6");
+  message(
+      R"([{"intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "subspace_partition": [[0, 3]]}])",
+      "representations[0].subspace_partition[0]: column 2 is out of range: there are 2");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [1.5]}])",
+          "latents[0]: expected an integer, got 1.5");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 9, "latents": [9]}])",
+          "latents: 9 is out of range: there are 9");
+  message(R"([{"intervention_type": "directions", "count": 10000000000000}])",
+          "representations[0]: the tensors of 'directions' do not fit into memory at a width of 6");
+  message(R"([{"intervention_type": "autoencoder", "latent_dim": 1000000000000000}])",
+          "the tensors of 'autoencoder' do not fit into memory");
+  message(R"([{"intervention_type": "rotated_space", "max_number_of_units": 4000000000000000000}])",
+          "representations[0].max_number_of_units: 4000000000000000000 units of width 6 are more than can be counted");
 }
 
 TEST_F(SavingTest, ErrorsNameTheFileAndTheTensor) {
@@ -169,10 +205,14 @@ TEST_F(SavingTest, ErrorsNameTheFileAndTheTensor) {
     io::write_safetensors(file, tensors);
     EXPECT_THAT([&] { load(model_); }, ThrowsMessage<IoError>(HasSubstr(text)));
   };
-  message({{key + "mask", torch::zeros({6})}}, "interventions.safetensors: layer_1_comp_block_output_unit_pos_nunit_1#0: the tensor 'temperature' is missing");
-  message({{key + "mask", torch::zeros({6})}, {key + "temperature", torch::tensor(1.F)}, {"other.mask", torch::zeros({6})}},
-          "the tensor 'other.mask' belongs to no representation of config.json");
-  message({{key + "mask", torch::zeros({7})}, {key + "temperature", torch::tensor(1.F)}}, "the tensor 'mask' has shape [7], expected [6]");
+  message(
+      {{key + "mask", torch::zeros({6})}},
+      "interventions.safetensors: layer_1_comp_block_output_unit_pos_nunit_1#0: the tensor 'temperature' is missing");
+  message(
+      {{key + "mask", torch::zeros({6})}, {key + "temperature", torch::tensor(1.F)}, {"other.mask", torch::zeros({6})}},
+      "the tensor 'other.mask' belongs to no representation of config.json");
+  message({{key + "mask", torch::zeros({7})}, {key + "temperature", torch::tensor(1.F)}},
+          "the tensor 'mask' has shape [7], expected [6]");
   std::string config = io::read_file((folder_ / "config.json").string());
   config.replace(config.find("\"format_version\": 1"), 19, "\"format_version\": 2");
   io::write_file((folder_ / "config.json").string(), config);

@@ -39,17 +39,22 @@ std::shared_ptr<models::Model> adapted(Options options, const std::string& weigh
   models::load_parameters(*module, (kFolder / weights).string());
   models::AdaptOptions names;
   names.sites = module->named_sites();
-  return models::adapt(module.ptr(), [module](const models::Batch& batch) mutable {
-    models::Output output;
-    output.logits = std::get<0>(module->forward(batch.inputs_embeds, {}));
-    return output;
-  }, names);
+  return models::adapt(
+      module.ptr(),
+      [module](const models::Batch& batch) mutable {
+        models::Output output;
+        output.logits = std::get<0>(module->forward(batch.inputs_embeds, {}));
+        return output;
+      },
+      names);
 }
 
 std::shared_ptr<models::Model> model_named(const std::string& name) {
   if (name == "gru") return models::load((kFolder / "gru_classifier").string()).model;
-  if (name == "torch_gru") return adapted<models::nn::UnrolledGRU>(torch::nn::GRUOptions(5, 4), "torch_gru.safetensors");
-  if (name == "torch_rnn") return adapted<models::nn::UnrolledRNN>(torch::nn::RNNOptions(5, 4), "torch_rnn.safetensors");
+  if (name == "torch_gru")
+    return adapted<models::nn::UnrolledGRU>(torch::nn::GRUOptions(5, 4), "torch_gru.safetensors");
+  if (name == "torch_rnn")
+    return adapted<models::nn::UnrolledRNN>(torch::nn::RNNOptions(5, 4), "torch_rnn.safetensors");
   return adapted<models::nn::UnrolledLSTM>(torch::nn::LSTMOptions(5, 4), "torch_lstm.safetensors");
 }
 
@@ -62,7 +67,8 @@ models::Batch batch_of(const Tensor& inputs, const Tensor& mask = {}) {
 
 void expect_close(const Tensor& actual, const Tensor& expected, const std::string& what = {}) {
   ASSERT_EQ(actual.sizes(), expected.sizes()) << what;
-  EXPECT_LE((actual - expected).abs().max().item<double>(), 1e-5 * std::max(1.0, expected.abs().max().item<double>())) << what;
+  EXPECT_LE((actual - expected).abs().max().item<double>(), 1e-5 * std::max(1.0, expected.abs().max().item<double>()))
+      << what;
 }
 
 class StepsTest : public testing::Test {
@@ -75,14 +81,17 @@ class StepsTest : public testing::Test {
   static json representation(const std::string& component, std::int64_t layer, const std::string& type) {
     return {{"component", component}, {"layer", layer}, {"intervention_type", type}, {"unit", "t"}};
   }
-  IntervenableModel make(const json& config) { return IntervenableModel(IntervenableConfig::parse(config.dump()), model_); }
+  IntervenableModel make(const json& config) {
+    return IntervenableModel(IntervenableConfig::parse(config.dump()), model_);
+  }
   Result forward(const json& config, const RunRequest& request) { return make(config)->forward(request); }
   // The value of one site at every step of a plain run: [batch, steps, width].
   Tensor plain(const std::string& component, std::int64_t layer, const models::Batch& batch) {
     return forward(json::array({representation(component, layer, "collect")}), {.base = batch}).collected[0].value;
   }
   // What a lambda at layer 0's output gives.
-  Result lambda(InterventionFunction function, const models::Batch& batch, const Locations& locations, Traits traits = {.needs_source = false, .takes_source = true}) {
+  Result lambda(InterventionFunction function, const models::Batch& batch, const Locations& locations,
+                Traits traits = {.needs_source = false, .takes_source = true}) {
     RepresentationConfig place;
     place.component = "cell_output";
     place.unit = "t";
@@ -107,14 +116,16 @@ TEST_F(StepsTest, EveryCaseEqualsThePlainlyUnrolledLoop) {
       sources.push_back(edit.at("source"));
       bases.push_back(edit.at("base"));
       if (edit.at("type") != "zero" && edit.at("type") != "collect") request.sources = {source_};
-      if (edit.contains("columns")) request.subspaces = {SubspaceIds{{edit.at("columns").get<std::vector<std::int64_t>>()}}};
+      if (edit.contains("columns"))
+        request.subspaces = {SubspaceIds{{edit.at("columns").get<std::vector<std::int64_t>>()}}};
     }
     request.locations = Locations::parse(json{{"sources->base", {sources, bases}}}.dump());
     const Result result = forward(config, request);
     expect_close(result.intervened.logits, values_.at(name + ".result"));
     for (const Collected& collected : result.collected) {
       Tensor units = collected.value;
-      const Tensor there = collected.valid.defined() ? collected.valid : torch::ones({units.size(0), units.size(1)}, torch::kBool);
+      const Tensor there =
+          collected.valid.defined() ? collected.valid : torch::ones({units.size(0), units.size(1)}, torch::kBool);
       expect_close(units.index({there}), values_.at(name + ".collected." + std::to_string(collected.representation)));
       EXPECT_EQ(units.index({~there}).abs().sum().item<double>(), 0) << "places that a row does not have read as zero";
     }
@@ -122,15 +133,20 @@ TEST_F(StepsTest, EveryCaseEqualsThePlainlyUnrolledLoop) {
 }
 
 TEST_F(StepsTest, ABatchEqualsItsRowsAlone) {
-  const json config = json::array({representation("cell_output", 0, "vanilla"), representation("new_gate_output", 1, "addition")});
+  const json config =
+      json::array({representation("cell_output", 0, "vanilla"), representation("new_gate_output", 1, "addition")});
   const json from = {{{3}, {6, 0}, {1, 2}}, {{0}, {1}, {2}}}, into = {{{0}, {4, 1}, {2, 3}}, {{1}, {2}, {3}}};
-  const Result together = forward(config, {.base = base_, .sources = {source_}, .locations = Locations::parse(json{{"sources->base", {from, into}}}.dump())});
+  const Result together =
+      forward(config, {.base = base_,
+                       .sources = {source_},
+                       .locations = Locations::parse(json{{"sources->base", {from, into}}}.dump())});
   for (std::int64_t row = 0; row < 3; ++row) {
     const json own_from = json::array({json::array({from[0][row]}), json::array({from[1][row]})});
     const json own_into = json::array({json::array({into[0][row]}), json::array({into[1][row]})});
-    const Result alone = forward(config, {.base = batch_of(base_.inputs_embeds.narrow(0, row, 1)),
-                                          .sources = {batch_of(source_.inputs_embeds.narrow(0, row, 1))},
-                                          .locations = Locations::parse(json{{"sources->base", {own_from, own_into}}}.dump())});
+    const Result alone =
+        forward(config, {.base = batch_of(base_.inputs_embeds.narrow(0, row, 1)),
+                         .sources = {batch_of(source_.inputs_embeds.narrow(0, row, 1))},
+                         .locations = Locations::parse(json{{"sources->base", {own_from, own_into}}}.dump())});
     expect_close(together.intervened.logits[row], alone.intervened.logits[0], "row " + std::to_string(row));
   }
 }
@@ -144,8 +160,10 @@ TEST_F(StepsTest, StepsCountWithinARowsOwnTextAtEitherPadding) {
       inputs[row].narrow(0, begin, lengths[row]).copy_(base_.inputs_embeds[row].narrow(0, 0, lengths[row]));
       mask[row].narrow(0, begin, lengths[row]).fill_(1);
     }
-    const json config = json::array({representation("cell_output", 0, "zero"), representation("cell_output", 1, "collect")});
-    for (const Locations& locations : {Locations(last()), Locations(at(1)), Locations(first() + at(-1)), per_row({{4}, {-1, 0}, {2}})}) {
+    const json config =
+        json::array({representation("cell_output", 0, "zero"), representation("cell_output", 1, "collect")});
+    for (const Locations& locations :
+         {Locations(last()), Locations(at(1)), Locations(first() + at(-1)), per_row({{4}, {-1, 0}, {2}})}) {
       const Result together = forward(config, {.base = batch_of(inputs, mask), .locations = locations});
       for (std::int64_t row = 0; row < 3; ++row) {
         Locations own = locations;
@@ -154,7 +172,9 @@ TEST_F(StepsTest, StepsCountWithinARowsOwnTextAtEitherPadding) {
             if (unit && (*unit)[0].rows.size() > 1) (*unit)[0].rows = {(*unit)[0].rows[row]};
           }
         }
-        const Result alone = forward(config, {.base = batch_of(base_.inputs_embeds.narrow(0, row, 1).narrow(1, 0, lengths[row])), .locations = own});
+        const Result alone = forward(
+            config,
+            {.base = batch_of(base_.inputs_embeds.narrow(0, row, 1).narrow(1, 0, lengths[row])), .locations = own});
         expect_close(together.intervened.logits[row], alone.intervened.logits[0], "row " + std::to_string(row));
         const Tensor units = alone.collected[0].value;
         expect_close(together.collected[0].value[row].narrow(0, 0, units.size(1)), units[0]);
@@ -165,8 +185,12 @@ TEST_F(StepsTest, StepsCountWithinARowsOwnTextAtEitherPadding) {
 
 TEST_F(StepsTest, OnlyTheListedStepsOfARowChange) {
   const Tensor before = plain("cell_output", 0, base_);
-  const json config = json::array({representation("cell_output", 0, "zero"), representation("cell_output", 0, "collect")});
-  const Result result = forward(config, {.base = base_, .locations = Locations::parse(R"({"base": [[[3], [], [1]], [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]]})")});
+  const json config =
+      json::array({representation("cell_output", 0, "zero"), representation("cell_output", 0, "collect")});
+  const Result result =
+      forward(config, {.base = base_,
+                       .locations = Locations::parse(
+                           R"({"base": [[[3], [], [1]], [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]]})")});
   const Tensor after = result.collected[0].value;
   EXPECT_TRUE(torch::equal(after[0].narrow(0, 0, 3), before[0].narrow(0, 0, 3)));
   EXPECT_EQ(after[0][3].abs().sum().item<double>(), 0);
@@ -183,31 +207,42 @@ TEST_F(StepsTest, WithoutLocationsEveryStepIsActedOnAndCollected) {
   EXPECT_EQ(zero.fired[0].count, 5);
   const Tensor collected = plain("cell_output", 1, base_);
   expect_close(collected, model_->forward(base_).last_hidden_state);
-  const Result swapped = forward(json::array({representation("cell_output", 1, "vanilla")}), {.base = base_, .sources = {source_}});
+  const Result swapped =
+      forward(json::array({representation("cell_output", 1, "vanilla")}), {.base = base_, .sources = {source_}});
   expect_close(swapped.intervened.last_hidden_state, plain("cell_output", 1, source_).narrow(1, 0, 5));
 }
 
 TEST_F(StepsTest, ConstantsAreOneForAllOneAStepOrOneARowAndStep) {
   const Tensor steps = torch::randn({3, 2, 5});
   const Locations places = per_row({{0, 3}, {4, 1}, {2, 0}});
-  const json config = json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 0, "collect")});
-  for (const Tensor& constant : {steps[0][0], steps[0].narrow(0, 1, 1), steps[1], steps, steps.narrow(0, 2, 1), steps.narrow(1, 1, 1)}) {
+  const json config =
+      json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 0, "collect")});
+  for (const Tensor& constant :
+       {steps[0][0], steps[0].narrow(0, 1, 1), steps[1], steps, steps.narrow(0, 2, 1), steps.narrow(1, 1, 1)}) {
     Tensor expected = constant;
     while (expected.dim() < 3) expected = expected.unsqueeze(0);
-    const Result result = forward(config, {.base = base_, .locations = places, .source_representations = {constant, Tensor()}});
+    const Result result =
+        forward(config, {.base = base_, .locations = places, .source_representations = {constant, Tensor()}});
     expect_close(result.collected[0].value, expected.expand({3, 2, 5}));
   }
   // One row less than the batch acts at step 1, so the row of the constant is not the row of what it is put into.
-  const Result partial = forward(config, {.base = base_, .locations = per_row({{0, 3}, {1}, {1, 0}}), .source_representations = {steps, Tensor()}});
+  const Result partial = forward(
+      config,
+      {.base = base_, .locations = per_row({{0, 3}, {1}, {1, 0}}), .source_representations = {steps, Tensor()}});
   expect_close(partial.collected[0].value[1][0], steps[1][0]);
   expect_close(partial.collected[0].value[2], steps[2]);
 }
 
 TEST_F(StepsTest, ASourceOfOneRowServesAllRows) {
-  const json config = json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 0, "collect")});
+  const json config =
+      json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 0, "collect")});
   const models::Batch one = batch_of(source_.inputs_embeds.narrow(0, 1, 1));
   const Tensor from = plain("cell_output", 0, one)[0];
-  const Result result = forward(config, {.base = base_, .sources = {one, std::nullopt}, .locations = Locations::parse(R"({"sources->base": [[[[6], [5], [4]], [[6], [5], [4]]], [[[0], [1], [2]], [[0], [1], [2]]]]})")});
+  const Result result = forward(
+      config, {.base = base_,
+               .sources = {one, std::nullopt},
+               .locations = Locations::parse(
+                   R"({"sources->base": [[[[6], [5], [4]], [[6], [5], [4]]], [[[0], [1], [2]], [[0], [1], [2]]]]})")});
   for (std::int64_t row = 0; row < 3; ++row) expect_close(result.collected[0].value[row][0], from[6 - row]);
 }
 
@@ -244,15 +279,20 @@ TEST_F(StepsTest, LambdasActByStepAndKeepStateFromStepToStep) {
   };
   const Tensor expected = by_hand(base_.inputs_embeds);
   for (int run = 0; run < 2; ++run) expect_close(lambda(running_mean, base_, {}).intervened.logits, expected);
-  EXPECT_THAT([] { current_firing(); }, ThrowsMessage<PlanError>(HasSubstr("no run is calling an intervention on this thread")));
+  EXPECT_THAT([] { current_firing(); },
+              ThrowsMessage<PlanError>(HasSubstr("no run is calling an intervention on this thread")));
 }
 
 TEST_F(StepsTest, GradientsReachSourcesAndConstantsThroughTheSteps) {
   Tensor source = source_.inputs_embeds.clone().requires_grad_(), constant = torch::zeros({5}).requires_grad_();
-  const json config = json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 1, "addition")});
-  const Result result = forward(config, {.base = base_, .sources = {batch_of(source), std::nullopt},
-                                         .locations = Locations::parse(R"({"sources->base": [[[[3], [3], [3]], [[2], [2], [2]]], [[[1], [1], [1]], [[2], [2], [2]]]]})"),
-                                         .source_representations = {Tensor(), constant}});
+  const json config =
+      json::array({representation("cell_output", 0, "vanilla"), representation("cell_output", 1, "addition")});
+  const Result result = forward(
+      config, {.base = base_,
+               .sources = {batch_of(source), std::nullopt},
+               .locations = Locations::parse(
+                   R"({"sources->base": [[[[3], [3], [3]], [[2], [2], [2]]], [[[1], [1], [1]], [[2], [2], [2]]]]})"),
+               .source_representations = {Tensor(), constant}});
   result.intervened.logits.sum().backward();
   EXPECT_GT(source.grad().narrow(1, 0, 4).abs().max().item<double>(), 0);
   EXPECT_EQ(source.grad().narrow(1, 4, 3).abs().max().item<double>(), 0) << "steps after the one that is read";
@@ -266,31 +306,51 @@ TEST_F(StepsTest, SourceRunsEndAfterTheLastStepThatIsRead) {
     ++calls;
     return output;
   });
-  IntervenableConfig config = IntervenableConfig::parse(R"([{"component": "gru.cells.0.output", "unit": "t", "intervention_type": "vanilla"}])");
+  IntervenableConfig config = IntervenableConfig::parse(
+      R"([{"component": "gru.cells.0.output", "unit": "t", "intervention_type": "vanilla"}])");
   IntervenableModel(config, counting)->forward({.base = base_, .sources = {source_}, .locations = at(2)});
   EXPECT_EQ(calls, 1) << "the base's forward returned, the source's was ended";
 }
 
 TEST_F(StepsTest, ErrorsSayWhereAndWhatWasExpected) {
-  auto run = [&](const std::string& type, const Locations& locations, std::vector<std::optional<models::Batch>> sources = {}, std::vector<Tensor> constants = {}) {
-    return [=, this] { forward(json::array({representation("cell_output", 0, type)}), {.base = base_, .sources = sources, .locations = locations, .source_representations = constants}); };
+  auto run = [&](const std::string& type, const Locations& locations,
+                 std::vector<std::optional<models::Batch>> sources = {}, std::vector<Tensor> constants = {}) {
+    return [=, this] {
+      forward(json::array({representation("cell_output", 0, type)}),
+              {.base = base_, .sources = sources, .locations = locations, .source_representations = constants});
+    };
   };
   EXPECT_THAT(run("zero", at(5)), ThrowsMessage<LocationError>(HasSubstr("5 is out of range: the row has 5, 0 to 4")));
-  EXPECT_THAT(run("zero", per_row({{1}, {1, 1}, {0}})), ThrowsMessage<LocationError>(HasSubstr("row 1: a step is listed twice")));
+  EXPECT_THAT(run("zero", per_row({{1}, {1, 1}, {0}})),
+              ThrowsMessage<LocationError>(HasSubstr("row 1: a step is listed twice")));
   EXPECT_THAT(run("zero", per_row({{}, {}, {}})), ThrowsMessage<LocationError>(HasSubstr("select no step in any row")));
-  EXPECT_THAT(run("vanilla", from(at(7), at(0)), {source_}), ThrowsMessage<LocationError>(HasSubstr("source, row 0: position 7 is out of range: the row has 7")));
-  EXPECT_THAT(run("vanilla", from(first(2), at(0)), {source_}), ThrowsMessage<LocationError>(HasSubstr("2 source steps for 1 base steps")));
+  EXPECT_THAT(run("vanilla", from(at(7), at(0)), {source_}),
+              ThrowsMessage<LocationError>(HasSubstr("source, row 0: position 7 is out of range: the row has 7")));
+  EXPECT_THAT(run("vanilla", from(first(2), at(0)), {source_}),
+              ThrowsMessage<LocationError>(HasSubstr("2 source steps for 1 base steps")));
   EXPECT_THAT(run("vanilla", at({0, 1}), {}, {torch::zeros({3, 5})}),
-              ThrowsMessage<PlanError>(HasSubstr("a constant source of shape [3, 5] does not fit 2 steps of 3 rows; expected [width], [steps, width] or [batch, steps, width]")));
-  EXPECT_THAT(run("vanilla", {}, {}, {torch::zeros({2, 5})}), ThrowsMessage<PlanError>(HasSubstr("its constant source has 2 steps, and the site was called once more")));
-  EXPECT_THAT(run("vanilla", {}, {batch_of(source_.inputs_embeds.narrow(1, 0, 3))}), ThrowsMessage<LocationError>(HasSubstr("row 0: the source has 3 positions, what it writes into has 5; name the positions (unit_locations)")));
+              ThrowsMessage<PlanError>(HasSubstr("a constant source of shape [3, 5] does not fit 2 steps of 3 rows; "
+                                                 "expected [width], [steps, width] or [batch, steps, width]")));
+  EXPECT_THAT(
+      run("vanilla", {}, {}, {torch::zeros({2, 5})}),
+      ThrowsMessage<PlanError>(HasSubstr("its constant source has 2 steps, and the site was called once more")));
+  EXPECT_THAT(
+      run("vanilla", {}, {batch_of(source_.inputs_embeds.narrow(1, 0, 3))}),
+      ThrowsMessage<LocationError>(HasSubstr(
+          "row 0: the source has 3 positions, what it writes into has 5; name the positions (unit_locations)")));
   // Where steps are a module's calls and no more is known of them.
-  auto unknown = IntervenableModel(IntervenableConfig::parse(R"([{"component": "gru.cells.0.output", "unit": "t", "intervention_type": "zero"}])"),
-                                   models::adapt(model_, [model = model_](const models::Batch& batch) { return model->forward(batch); }));
-  EXPECT_THAT([&] { unknown->forward({.base = base_, .locations = last()}); }, ThrowsMessage<LocationError>(HasSubstr("from the end they are not known before the run")));
-  EXPECT_THAT([&] { unknown->forward({.base = base_, .locations = at(5)}); }, ThrowsMessage<PlanError>(HasSubstr("its write at step 5 never fired")));
-  EXPECT_THAT([&] { forward(json::array({{{"component", "cell_output"}, {"intervention_type", "zero"}}}), {.base = base_}); },
-              ThrowsMessage<PlanError>(HasSubstr("unit 't' picks the calls to act on")));
+  auto unknown = IntervenableModel(
+      IntervenableConfig::parse(R"([{"component": "gru.cells.0.output", "unit": "t", "intervention_type": "zero"}])"),
+      models::adapt(model_, [model = model_](const models::Batch& batch) { return model->forward(batch); }));
+  EXPECT_THAT([&] { unknown->forward({.base = base_, .locations = last()}); },
+              ThrowsMessage<LocationError>(HasSubstr("from the end they are not known before the run")));
+  EXPECT_THAT([&] { unknown->forward({.base = base_, .locations = at(5)}); },
+              ThrowsMessage<PlanError>(HasSubstr("its write at step 5 never fired")));
+  EXPECT_THAT(
+      [&] {
+        forward(json::array({{{"component", "cell_output"}, {"intervention_type", "zero"}}}), {.base = base_});
+      },
+      ThrowsMessage<PlanError>(HasSubstr("unit 't' picks the calls to act on")));
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ struct ToyBlockImpl : torch::nn::Module {
     mlp_output = register_module("mlp_output", vene::HookPoint());
   }
   Tensor forward(const Tensor& x) {
-    Tensor h = inner(torch::tanh(into(x)));                            // [batch, pos, width], in heads
-    h = h + 0.1 * torch::cumsum(h, 1);                                 // positions see the ones before them
+    Tensor h = inner(torch::tanh(into(x)));  // [batch, pos, width], in heads
+    h = h + 0.1 * torch::cumsum(h, 1);       // positions see the ones before them
     return x + mlp_output(out(h));
   }
   torch::nn::Linear into{nullptr}, out{nullptr};
@@ -46,20 +46,37 @@ class ToyModel : public vene::models::StagedModel {
     wte = register_module("wte", torch::nn::Embedding(kVocabulary, kWidth));
     embedding = register_module("embedding", vene::HookPoint());
     for (std::int64_t l = 0; l < kLayers; ++l) {
-      blocks.push_back(register_module("block_" + std::to_string(l), std::make_shared<vene::Hooked<ToyBlockImpl>>(kWidth)));
+      blocks.push_back(
+          register_module("block_" + std::to_string(l), std::make_shared<vene::Hooked<ToyBlockImpl>>(kWidth)));
     }
-    head = register_module("head", std::make_shared<vene::Hooked<torch::nn::LinearImpl>>(torch::nn::LinearOptions(kWidth, kVocabulary)));
-    const std::vector<Axis> plain{Axis::kBatch, Axis::kPos, Axis::kFeature}, heads{Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature};
-    sites_.add({"embedding", -1, "embedding.output", embedding->site_id(), Phase::kOutput, plain, kWidth, 0, false, -1});
+    head = register_module(
+        "head", std::make_shared<vene::Hooked<torch::nn::LinearImpl>>(torch::nn::LinearOptions(kWidth, kVocabulary)));
+    const std::vector<Axis> plain{Axis::kBatch, Axis::kPos, Axis::kFeature},
+        heads{Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature};
+    sites_.add(
+        {"embedding", -1, "embedding.output", embedding->site_id(), Phase::kOutput, plain, kWidth, 0, false, -1});
     for (std::int64_t l = 0; l < kLayers; ++l) {
       const std::string path = "block_" + std::to_string(l);
       sites_.add({"block_input", l, path + ".input", blocks[l]->site_id(), Phase::kInput, plain, kWidth, 0, false, l});
-      sites_.add({"block_output", l, path + ".output", blocks[l]->site_id(), Phase::kOutput, plain, kWidth, 0, false, l});
-      sites_.add({"inner", l, path + ".inner.output", blocks[l]->inner->site_id(), Phase::kOutput, plain, kWidth, 0, false, l});
-      sites_.add({"head_inner", l, path + ".inner.output", blocks[l]->inner->site_id(), Phase::kOutput, heads, kWidth / kHeads, kHeads, true, l});
-      sites_.add({"mlp_output", l, path + ".mlp_output.output", blocks[l]->mlp_output->site_id(), Phase::kOutput, plain, kWidth, 0, false, l});
+      sites_.add(
+          {"block_output", l, path + ".output", blocks[l]->site_id(), Phase::kOutput, plain, kWidth, 0, false, l});
+      sites_.add({"inner", l, path + ".inner.output", blocks[l]->inner->site_id(), Phase::kOutput, plain, kWidth, 0,
+                  false, l});
+      sites_.add({"head_inner", l, path + ".inner.output", blocks[l]->inner->site_id(), Phase::kOutput, heads,
+                  kWidth / kHeads, kHeads, true, l});
+      sites_.add({"mlp_output", l, path + ".mlp_output.output", blocks[l]->mlp_output->site_id(), Phase::kOutput, plain,
+                  kWidth, 0, false, l});
     }
-    sites_.add({"logits", -1, "head.output", head->site_id(), Phase::kOutput, {Axis::kBatch, Axis::kPos, Axis::kFeature}, kVocabulary, 0, false, kLayers});
+    sites_.add({"logits",
+                -1,
+                "head.output",
+                head->site_id(),
+                Phase::kOutput,
+                {Axis::kBatch, Axis::kPos, Axis::kFeature},
+                kVocabulary,
+                0,
+                false,
+                kLayers});
   }
   vene::models::StageState begin(const vene::models::Batch& batch, vene::models::KeyValueCache* = nullptr) override {
     ++begun;
@@ -74,9 +91,12 @@ class ToyModel : public vene::models::StagedModel {
     }
     return state;
   }
-  vene::models::Output finish(const vene::models::StageState& state, const Tensor& positions = {}, const Tensor& tokens = {}) override {
+  vene::models::Output finish(const vene::models::StageState& state, const Tensor& positions = {},
+                              const Tensor& tokens = {}) override {
     Tensor hidden = state.hidden;
-    if (positions.defined()) hidden = positions.dim() == 2 ? hidden.gather(1, positions.unsqueeze(-1).expand({-1, -1, kWidth})) : hidden.index_select(1, positions);
+    if (positions.defined())
+      hidden = positions.dim() == 2 ? hidden.gather(1, positions.unsqueeze(-1).expand({-1, -1, kWidth}))
+                                    : hidden.index_select(1, positions);
     return {tokens.defined() ? head->forward(hidden).index_select(-1, tokens) : head->forward(hidden), hidden, {}};
   }
   std::int64_t layer_count() const override { return kLayers; }
@@ -92,7 +112,8 @@ class ToyModel : public vene::models::StagedModel {
 };
 
 // A copy with some places replaced.
-inline Tensor put(const Tensor& value, const std::vector<torch::indexing::TensorIndex>& places, const Tensor& replacement) {
+inline Tensor put(const Tensor& value, const std::vector<torch::indexing::TensorIndex>& places,
+                  const Tensor& replacement) {
   Tensor copy = value.clone();
   copy.index_put_(places, replacement);
   return copy;
@@ -107,9 +128,12 @@ inline vene::models::Batch ids(const std::vector<std::vector<std::int64_t>>& row
   return {torch::stack(tensors), {}, {}, {}};
 }
 
-// The model's values written out by hand, with an edit of some of them: edit(layer, "inner" | "mlp_output" | "block_output" | "block_input", value).
+// The model's values written out by hand, with an edit of some of them: edit(layer, "inner" | "mlp_output" |
+// "block_output" | "block_input", value).
 using Edit = std::function<Tensor(std::int64_t, const std::string&, Tensor)>;
-inline Tensor by_hand(ToyModel& model, const vene::models::Batch& batch, const Edit& edit = [](std::int64_t, const std::string&, Tensor v) { return v; }) {
+inline Tensor by_hand(
+    ToyModel& model, const vene::models::Batch& batch,
+    const Edit& edit = [](std::int64_t, const std::string&, Tensor v) { return v; }) {
   const vene::HooksDisabled undisturbed;
   Tensor x = edit(-1, "embedding", model.wte(batch.input_ids));
   for (std::int64_t l = 0; l < ToyModel::kLayers; ++l) {

@@ -10,7 +10,9 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-std::string representation(const std::string& when) { return R"([{"layer": 1, "intervention_type": "zero", "when": )" + when + "}]"; }
+std::string representation(const std::string& when) {
+  return R"([{"layer": 1, "intervention_type": "zero", "when": )" + when + "}]";
+}
 
 TEST(When, NamesStepsAndSpansSayWhichPasses) {
   EXPECT_TRUE(When::prompt().acts(0));
@@ -43,14 +45,17 @@ TEST(When, GoesThroughTheConfigsJson) {
 
 TEST(When, SaysWhatIsWrong) {
   const auto message = [](const std::string& when, const std::string& part) {
-    EXPECT_THAT([&] { IntervenableConfig::parse(representation(when)); }, ThrowsMessage<ConfigError>(HasSubstr("representations[0].when" + part))) << when;
+    EXPECT_THAT([&] { IntervenableConfig::parse(representation(when)); },
+                ThrowsMessage<ConfigError>(HasSubstr("representations[0].when" + part)))
+        << when;
   };
   message(R"("promt")", ": unknown time 'promt'; did you mean 'prompt'?");
   message("3", ": expected \"prompt\", \"decode\", \"both\" or {\"steps\": [...]}, got 3");
   message(R"({"steps": []})", ".steps: expected a list of steps");
   message(R"({"steps": [-1]})", ".steps[0]: expected a step, an integer of at least 0, got -1");
   message(R"({"steps": [{"span": [4, 4]}]})", ".steps[0].span: expected begin < end");
-  EXPECT_THAT([] { When::steps(std::vector<std::int64_t>{}); }, ThrowsMessage<ConfigError>(HasSubstr("at least one step")));
+  EXPECT_THAT([] { When::steps(std::vector<std::int64_t>{}); },
+              ThrowsMessage<ConfigError>(HasSubstr("at least one step")));
   EXPECT_THAT([] { When::steps(5, 5); }, ThrowsMessage<ConfigError>(HasSubstr("steps 5 to 5 (exclusive) are none")));
 }
 

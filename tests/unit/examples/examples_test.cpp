@@ -16,20 +16,24 @@ using vene_test::read_text;
 using vene_test::source_path;
 using vene_test::TestFolder;
 
-// Numbers, which another processor may round otherwise, apart from the text around them. The shades of a map in ASCII are
-// numbers as well.
+// Numbers, which another processor may round otherwise, apart from the text around them. The shades of a map in ASCII
+// are numbers as well.
 void expect_alike(const std::string& expected, const std::string& got) {
   static const std::regex kNumber(R"([0-9]+\.[0-9]+(e-?[0-9]+)?)"), kShades(R"(\|[ .:=+*#%@-]+\|)");
   const auto numbers = [](const std::string& text) {
     std::vector<double> values;
-    for (auto found = std::sregex_iterator(text.begin(), text.end(), kNumber); found != std::sregex_iterator(); ++found) values.push_back(std::stod(found->str()));
+    for (auto found = std::sregex_iterator(text.begin(), text.end(), kNumber); found != std::sregex_iterator(); ++found)
+      values.push_back(std::stod(found->str()));
     return values;
   };
-  const auto words = [](const std::string& text) { return std::regex_replace(std::regex_replace(text, kNumber, "#"), kShades, "|...|"); };
+  const auto words = [](const std::string& text) {
+    return std::regex_replace(std::regex_replace(text, kNumber, "#"), kShades, "|...|");
+  };
   EXPECT_EQ(words(expected), words(got));
   const auto wanted = numbers(expected), values = numbers(got);
   ASSERT_EQ(wanted.size(), values.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(wanted[i], values[i], 1e-3 + 1e-2 * wanted[i]) << "number " << i;
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    EXPECT_NEAR(wanted[i], values[i], 1e-3 + 1e-2 * wanted[i]) << "number " << i;
 }
 
 std::string run_example(const std::string& name) {
@@ -70,17 +74,25 @@ std::string without_spaces(std::string text) {
 
 class Examples : public testing::TestWithParam<const char*> {};
 
-TEST_P(Examples, PrintWhatIsCommitted) { expect_alike(read_text(source_path("tests/golden/examples/" + std::string(GetParam()) + ".txt")), run_example(GetParam())); }
+TEST_P(Examples, PrintWhatIsCommitted) {
+  expect_alike(read_text(source_path("tests/golden/examples/" + std::string(GetParam()) + ".txt")),
+               run_example(GetParam()));
+}
 
-INSTANTIATE_TEST_SUITE_P(Each, Examples, testing::Values("interchange", "causal_tracing", "custom_intervention", "first_steps", "locate_gender", "small_resnet", "steer_generation", "steer_prompts"), [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Each, Examples,
+                         testing::Values("interchange", "causal_tracing", "custom_intervention", "first_steps",
+                                         "locate_gender", "small_resnet", "steer_generation", "steer_prompts"),
+                         [](const auto& instance) { return std::string(instance.param); });
 
 TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
   for (const char* architecture : {"gpt2", "gpt_neox", "gru"}) {
     const TestFolder folder;
     const Outcome outcome =
-        vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", architecture, "--quick", "--threads", "1"});
+        vene_test::run_program(vene_test::program_path("train_language_model"),
+                               {"-o", folder / "model", "--architecture", architecture, "--quick", "--threads", "1"});
     EXPECT_EQ(outcome.status, 0) << architecture << outcome.err;
-    for (const char* made : {"config.json", "model.safetensors", "vocab.json", "merges.txt", "gender.json"}) EXPECT_TRUE(std::filesystem::exists(folder / "model/" + std::string(made))) << made;
+    for (const char* made : {"config.json", "model.safetensors", "vocab.json", "merges.txt", "gender.json"})
+      EXPECT_TRUE(std::filesystem::exists(folder / "model/" + std::string(made))) << made;
     const Outcome info = vene_test::run_program(vene_test::program_path("vene"), {"info", folder / "model"});
     EXPECT_EQ(info.status, 0) << info.err;
     EXPECT_THAT(info.out, testing::HasSubstr(architecture));
@@ -89,7 +101,8 @@ TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
 
 TEST(Example, TrainsNoArchitectureThatItDoesNotKnow) {
   const TestFolder folder;
-  const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"), {"-o", folder / "model", "--architecture", "bert", "--quick"});
+  const Outcome outcome = vene_test::run_program(vene_test::program_path("train_language_model"),
+                                                 {"-o", folder / "model", "--architecture", "bert", "--quick"});
   EXPECT_NE(outcome.status, 0);
   EXPECT_THAT(outcome.err, testing::HasSubstr("--architecture"));
   EXPECT_THAT(outcome.err, testing::HasSubstr("bert"));
@@ -99,14 +112,16 @@ TEST(Example, TrainsNoArchitectureThatItDoesNotKnow) {
 
 TEST(Readme, ShowsWhatItsProgramPrints) {
   const auto blocks = blocks_of("README.md", "");
-  const auto shown = std::find_if(blocks.begin(), blocks.end(), [](const std::string& block) { return block.starts_with("original:"); });
+  const auto shown = std::find_if(blocks.begin(), blocks.end(),
+                                  [](const std::string& block) { return block.starts_with("original:"); });
   ASSERT_NE(shown, blocks.end());
   expect_alike(*shown, run_example("interchange"));
 }
 
 TEST(Docs, CppBlocksOfTheGuideStandInExamples) {
   std::string examples;
-  for (const char* name : {"interchange", "causal_tracing", "custom_intervention", "first_steps", "steer_prompts"}) examples += without_spaces(read_text(source_path(std::string("examples/") + name + ".cpp")));
+  for (const char* name : {"interchange", "causal_tracing", "custom_intervention", "first_steps", "steer_prompts"})
+    examples += without_spaces(read_text(source_path(std::string("examples/") + name + ".cpp")));
   const auto blocks = blocks_of("docs/guide.md", "cpp");
   ASSERT_FALSE(blocks.empty());
   for (const std::string& block : blocks) EXPECT_THAT(examples, testing::HasSubstr(without_spaces(block))) << block;

@@ -36,20 +36,24 @@ TEST(HookScope, IsSilentOutsideItsLifetime) {
 TEST(HookScope, AnExceptionPopsItAndNamesTheSite) {
   TwoLayers model;
   const auto run = [&](const std::function<void()>& fail, const std::string& label) {
-    const HookTable table = table_of(model->middle->site_id(), Phase::kOutput, [&](const HookContext&) { fail(); }, label);
+    const HookTable table = table_of(
+        model->middle->site_id(), Phase::kOutput, [&](const HookContext&) { fail(); }, label);
     const HookScope scope(table);
     model->forward(kOnes);
   };
-  EXPECT_THAT([&] { run([] { throw std::runtime_error("no luck"); }, "middle.output"); }, ThrowsMessage<vene::Error>("middle.output: no luck"));
+  EXPECT_THAT([&] { run([] { throw std::runtime_error("no luck"); }, "middle.output"); },
+              ThrowsMessage<vene::Error>("middle.output: no luck"));
   EXPECT_EQ(HookScope::current(), nullptr);
-  EXPECT_THAT([&] { run([] { throw std::runtime_error("no luck"); }, ""); }, ThrowsMessage<vene::Error>("hook: no luck"));
+  EXPECT_THAT([&] { run([] { throw std::runtime_error("no luck"); }, ""); },
+              ThrowsMessage<vene::Error>("hook: no luck"));
   EXPECT_THAT([&] { run([] { torch::ones({2}) + torch::ones({3}); }, "middle.output"); },
               ThrowsMessage<vene::Error>(testing::StartsWith("middle.output: The size of tensor a (2) must match")));
   EXPECT_THAT([&] { run([] { throw vene::LocationError("head 9 does not exist"); }, "middle.output"); },
               ThrowsMessage<vene::LocationError>("middle.output: head 9 does not exist"))
       << "an error of the library keeps its type";
-  EXPECT_THAT([&] { run([] { throw vene::PlanError("representations[0] at middle.output: too wide"); }, "middle.output"); },
-              ThrowsMessage<vene::PlanError>("representations[0] at middle.output: too wide"))
+  EXPECT_THAT(
+      [&] { run([] { throw vene::PlanError("representations[0] at middle.output: too wide"); }, "middle.output"); },
+      ThrowsMessage<vene::PlanError>("representations[0] at middle.output: too wide"))
       << "and is left as it is where it names the place already";
   EXPECT_EQ(HookScope::current(), nullptr);
   EXPECT_NO_THROW(model->forward(kOnes));

@@ -49,8 +49,10 @@ TEST(Hooked, HooksOfOneSiteRunInTheOrderTheyWereAddedAndSeeEachOther) {
   Linear linear(torch::nn::LinearOptions(3, 3));
   HookTable table;
   table.on(linear->site_id(), Phase::kOutput, set_to(3));
-  table.on(linear->site_id(), Phase::kOutput, [](const HookContext& context) { context.value() = context.value() * 2; });
-  table.on(linear->site_id(), Phase::kOutput, [](const HookContext& context) { context.value() = context.value() + 1; });
+  table.on(linear->site_id(), Phase::kOutput,
+           [](const HookContext& context) { context.value() = context.value() * 2; });
+  table.on(linear->site_id(), Phase::kOutput,
+           [](const HookContext& context) { context.value() = context.value() + 1; });
   const HookScope scope(table);
   EXPECT_TRUE(torch::equal(linear(kOnes), torch::full({2, 3}, 7.0)));
 }
@@ -119,7 +121,8 @@ TEST(Hooked, AModuleWithoutATensorThereSaysSoAndWhere) {
   auto module = std::make_shared<Hooked<NoTensorImpl>>();
   const HookTable table = table_of(module->site_id(), Phase::kOutput, set_to(0), "score.output");
   const HookScope scope(table);
-  EXPECT_THAT([&] { module->forward(kOnes); }, ThrowsMessage<vene::Error>("score.output: the module has no tensor there to read or replace"));
+  EXPECT_THAT([&] { module->forward(kOnes); },
+              ThrowsMessage<vene::Error>("score.output: the module has no tensor there to read or replace"));
 }
 
 TEST(Hooked, ACloneIsANewPlaceWithWeightsOfItsOwn) {

@@ -79,7 +79,9 @@ struct Scored {
   Tensor value;
   double score = 0;
 };
-inline void collect_tensors(vene::detail::TensorRefs& refs, Scored& scored) { refs.push_back(&scored.value); }
+inline void collect_tensors(vene::detail::TensorRefs& refs, Scored& scored) {
+  refs.push_back(&scored.value);
+}
 struct ScoredImpl : torch::nn::Module {
   Scored forward(const Tensor& x) { return {x + 1, 0.5}; }
 };

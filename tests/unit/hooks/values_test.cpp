@@ -17,12 +17,24 @@ void* allocate(std::size_t size) {
 }
 }  // namespace
 
-void* operator new(std::size_t size) { return allocate(size); }
-void* operator new[](std::size_t size) { return allocate(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void* operator new(std::size_t size) {
+  return allocate(size);
+}
+void* operator new[](std::size_t size) {
+  return allocate(size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace vene_test {
 namespace {
@@ -57,7 +69,8 @@ TEST(Replacement, GradientsPassThroughIt) {
   Tensor input = torch::rand({2, 3}, torch::kFloat64).requires_grad_();
   Tensor scale = torch::rand({4}, torch::kFloat64).requires_grad_();
   HookTable table;
-  table.on(model->into->site_id(), Phase::kInput, [&](const HookContext& context) { context.value() = context.value().square() + 1; });
+  table.on(model->into->site_id(), Phase::kInput,
+           [&](const HookContext& context) { context.value() = context.value().square() + 1; });
   // Half of the columns replaced by something that depends on the value and on a parameter of the hook.
   table.on(model->middle->site_id(), Phase::kOutput, [&](const HookContext& context) {
     const Tensor changed = context.value() * scale + scale.square();
@@ -102,7 +115,8 @@ TEST(Replacement, LeavesTheCallersTensorsAndTheModelsAlone) {
 TEST(Replacement, AModuleThatWritesIntoItsArgumentGetsTheReplacement) {
   auto module = std::make_shared<Hooked<InPlaceImpl>>();
   Tensor input = torch::zeros({2});
-  const HookTable table = table_of(module->site_id(), Phase::kInput, [](const HookContext& context) { context.value() = context.value() + 10; });
+  const HookTable table = table_of(module->site_id(), Phase::kInput,
+                                   [](const HookContext& context) { context.value() = context.value() + 10; });
   const HookScope scope(table);
   EXPECT_TRUE(torch::equal(module->forward(input), torch::full({2}, 11.0)));
   EXPECT_TRUE(torch::equal(input, torch::zeros({2}))) << "the caller's tensor is not what was replaced";
@@ -111,7 +125,8 @@ TEST(Replacement, AModuleThatWritesIntoItsArgumentGetsTheReplacement) {
 TEST(Replacement, AValueKeptByAHookOutlivesTheScopeUnchanged) {
   TwoLayers model;
   Tensor kept;
-  const HookTable table = table_of(model->middle->site_id(), Phase::kOutput, [&](const HookContext& context) { kept = context.value().clone(); });
+  const HookTable table = table_of(model->middle->site_id(), Phase::kOutput,
+                                   [&](const HookContext& context) { kept = context.value().clone(); });
   Tensor out;
   {
     const HookScope scope(table);

@@ -8,7 +8,8 @@ namespace vene_test {
 inline std::shared_ptr<vene::Intervention> build(const std::string& name, vene::InterventionSettings settings = {}) {
   const vene::InterventionInfo& info = vene::InterventionRegistry::standard().at(name);
   for (const vene::OptionInfo& option : info.options) {
-    if (!settings.options.contains(option.name) && option.default_value) settings.options[option.name] = *option.default_value;
+    if (!settings.options.contains(option.name) && option.default_value)
+      settings.options[option.name] = *option.default_value;
   }
   return info.build(settings);
 }

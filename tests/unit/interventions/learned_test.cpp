@@ -27,7 +27,8 @@ std::map<std::string, Tensor> tensors(const std::string& file) {
   return {all.begin(), all.end()};
 }
 
-InterventionSettings sized(std::int64_t width, std::optional<std::int64_t> rank = {}, std::optional<std::int64_t> latents = {}) {
+InterventionSettings sized(std::int64_t width, std::optional<std::int64_t> rank = {},
+                           std::optional<std::int64_t> latents = {}) {
   InterventionSettings settings;
   settings.width = width;
   settings.low_rank_dimension = rank;
@@ -36,7 +37,8 @@ InterventionSettings sized(std::int64_t width, std::optional<std::int64_t> rank 
 }
 
 Subspace columns(const SubspaceIds& ids, const Intervention& intervention, std::int64_t batch) {
-  return compile_subspace(ids, intervention.subspace_partition(), intervention.subspace_width(0), batch, torch::kCPU, "here");
+  return compile_subspace(ids, intervention.subspace_partition(), intervention.subspace_width(0), batch, torch::kCPU,
+                          "here");
 }
 
 // Every learned class, small, with parameters away from their start.
@@ -44,7 +46,8 @@ std::vector<std::shared_ptr<Intervention>> learned(torch::ScalarType dtype = tor
   torch::manual_seed(9);
   std::vector<std::shared_ptr<Intervention>> all;
   for (const char* map : {"householder", "matrix_exponential", "cayley"}) {
-    for (const char* name : {"rotated_space", "low_rank_rotated_space", "boundless_rotated_space", "sigmoid_mask_rotated_space"}) {
+    for (const char* name :
+         {"rotated_space", "low_rank_rotated_space", "boundless_rotated_space", "sigmoid_mask_rotated_space"}) {
       InterventionSettings settings = sized(6, 3);
       settings.options["map"] = std::string(map);
       all.push_back(build(name, settings));
@@ -85,7 +88,8 @@ TEST(LearnedTest, GradientsInParametersBaseAndSourcePassGradcheck) {
       std::vector<Tensor> leaves = intervention->parameters();
       leaves.push_back(base);
       leaves.push_back(source);
-      gradcheck(leaves, [&] { return intervention->forward(base, source, subspace).pow(3).sum(); }, 1e-5, 12);
+      gradcheck(
+          leaves, [&] { return intervention->forward(base, source, subspace).pow(3).sum(); }, 1e-5, 12);
     }
   }
 }
@@ -98,7 +102,8 @@ TEST(LearnedTest, ABatchEqualsItsRowsAndUnitsOneByOne) {
     EXPECT_EQ(all.sizes(), base.sizes());
     for (std::int64_t row = 0; row < 3; ++row) {
       for (std::int64_t unit = 0; unit < 2; ++unit) {
-        const Tensor one = intervention->forward(base[row][unit].unsqueeze(0), source[row][unit].unsqueeze(0), columns({{ids.rows[row]}}, *intervention, 1));
+        const Tensor one = intervention->forward(base[row][unit].unsqueeze(0), source[row][unit].unsqueeze(0),
+                                                 columns({{ids.rows[row]}}, *intervention, 1));
         EXPECT_LT((one[0] - all[row][unit]).abs().max().item<double>(), 1e-5);
       }
     }
@@ -106,14 +111,16 @@ TEST(LearnedTest, ABatchEqualsItsRowsAndUnitsOneByOne) {
 }
 
 TEST(LearnedTest, ASourceEqualToTheBaseChangesNothingAndTheWholeSpaceIsASwap) {
-  for (const char* name : {"rotated_space", "low_rank_rotated_space", "directions", "boundless_rotated_space", "sigmoid_mask_rotated_space", "sigmoid_mask"}) {
+  for (const char* name : {"rotated_space", "low_rank_rotated_space", "directions", "boundless_rotated_space",
+                           "sigmoid_mask_rotated_space", "sigmoid_mask"}) {
     const auto intervention = build(name, sized(6, 3));
     const Tensor base = torch::randn({2, 6});
     EXPECT_TRUE(torch::equal(intervention->forward(base, base, {}), base)) << name;
   }
   const Tensor base = torch::randn({2, 6}), source = torch::randn({2, 6});
   EXPECT_TRUE(torch::allclose(build("rotated_space", sized(6))->forward(base, source, {}), source, 1e-5, 1e-5));
-  EXPECT_TRUE(torch::allclose(build("low_rank_rotated_space", sized(6, 6))->forward(base, source, {}), source, 1e-5, 1e-5));
+  EXPECT_TRUE(
+      torch::allclose(build("low_rank_rotated_space", sized(6, 6))->forward(base, source, {}), source, 1e-5, 1e-5));
 }
 
 TEST(LearnedTest, ASubspaceMovesTheValueWithinItsColumnsOnly) {
@@ -126,7 +133,8 @@ TEST(LearnedTest, ASubspaceMovesTheValueWithinItsColumnsOnly) {
     EXPECT_TRUE(torch::allclose(moved.select(1, column), expected, 1e-4, 1e-5)) << column;
   }
   intervention->interchange_dim = 2;
-  EXPECT_TRUE(torch::allclose(intervention->forward(base, source, {}), intervention->forward(base, source, columns({{{0, 1}}}, *intervention, 2)), 1e-5, 1e-6));
+  EXPECT_TRUE(torch::allclose(intervention->forward(base, source, {}),
+                              intervention->forward(base, source, columns({{{0, 1}}}, *intervention, 2)), 1e-5, 1e-6));
 }
 
 TEST(LearnedTest, EachRowIsExchangedAlongItsOwnDirection) {
@@ -167,10 +175,14 @@ TEST(LearnedTest, TheBoundaryMaskIsPyvenes) {
 TEST(LearnedTest, PcaIsPyvenesForTheSameTensors) {
   const auto golden = tensors("pca.safetensors");
   const auto intervention = build("pca_rotated_space", sized(16, 5));
-  intervention->restore({{"pca_components", golden.at("pca_components")}, {"pca_mean", golden.at("pca_mean")}, {"pca_std", golden.at("pca_std")}}, "here");
+  intervention->restore({{"pca_components", golden.at("pca_components")},
+                         {"pca_mean", golden.at("pca_mean")},
+                         {"pca_std", golden.at("pca_std")}},
+                        "here");
   const Tensor base = golden.at("base"), source = golden.at("source");
   EXPECT_TRUE(torch::allclose(intervention->forward(base, source, {}), golden.at("whole"), 1e-5, 1e-5));
-  EXPECT_TRUE(torch::allclose(intervention->forward(base, source, columns({{{0, 3}}}, *intervention, 4)), golden.at("some"), 1e-5, 1e-5));
+  EXPECT_TRUE(torch::allclose(intervention->forward(base, source, columns({{{0, 3}}}, *intervention, 4)),
+                              golden.at("some"), 1e-5, 1e-5));
 }
 
 TEST(LearnedTest, PcaFindsTheDirectionsOfItsActivations) {
@@ -182,19 +194,30 @@ TEST(LearnedTest, PcaFindsTheDirectionsOfItsActivations) {
   settings.options["standardize"] = false;
   const auto pca = build_as<PCARotatedSpace>("pca_rotated_space", settings);
   EXPECT_THAT([&] { pca->forward(rows, rows, {}); }, ThrowsMessage<PlanError>(HasSubstr("ran before it was fitted")));
-  EXPECT_THAT([&] { pca->fit(torch::full({400, 6}, std::nan(""))); }, ThrowsMessage<PlanError>(HasSubstr("the activations hold values that are not finite numbers")));
+  EXPECT_THAT(
+      [&] {
+        pca->fit(torch::full({400, 6}, std::nan("")));
+      },
+      ThrowsMessage<PlanError>(HasSubstr("the activations hold values that are not finite numbers")));
   pca->fit(rows.view({400, 10, 6}));
-  for (std::int64_t i = 0; i < 3; ++i) EXPECT_GT(pca->pca_components[i].dot(axes.select(1, i)).abs().item<double>(), 0.99) << i;
+  for (std::int64_t i = 0; i < 3; ++i)
+    EXPECT_GT(pca->pca_components[i].dot(axes.select(1, i)).abs().item<double>(), 0.99) << i;
   EXPECT_NEAR(pca->explained_variance_ratio.sum().item<double>(), 35.0 / 35.03, 1e-3);
   EXPECT_TRUE(torch::allclose(pca->pca_mean, rows.mean(0), 1e-4, 1e-4));
   EXPECT_TRUE(torch::allclose(pca->pca_components.matmul(pca->pca_components.t()), torch::eye(3), 0, 1e-5));
-  EXPECT_THAT([&] { pca->fit(rows.slice(0, 0, 2)); }, ThrowsMessage<PlanError>(HasSubstr("2 rows of activations for 3 components; expected at least 3")));
-  EXPECT_THAT([&] { pca->fit(torch::zeros({9, 5})); }, ThrowsMessage<PlanError>(HasSubstr("activations of shape [9, 5], expected [rows, 6]")));
+  EXPECT_THAT([&] { pca->fit(rows.slice(0, 0, 2)); },
+              ThrowsMessage<PlanError>(HasSubstr("2 rows of activations for 3 components; expected at least 3")));
+  EXPECT_THAT(
+      [&] {
+        pca->fit(torch::zeros({9, 5}));
+      },
+      ThrowsMessage<PlanError>(HasSubstr("activations of shape [9, 5], expected [rows, 6]")));
 }
 
 TEST(LearnedTest, JumpReluIsPyvenesWorkedExample) {
   const auto sae = build_as<JumpReLUAutoencoder>("jump_relu_autoencoder", sized(2, 3));
-  sae->set_weights({torch::tensor({{1.F, 0.F, 1.F}, {0.F, 1.F, 1.F}}), torch::tensor({{1.F, 0.F}, {0.F, 1.F}, {.5F, .5F}}), torch::zeros({3}), torch::tensor({.1F, .2F}),
+  sae->set_weights({torch::tensor({{1.F, 0.F, 1.F}, {0.F, 1.F, 1.F}}),
+                    torch::tensor({{1.F, 0.F}, {0.F, 1.F}, {.5F, .5F}}), torch::zeros({3}), torch::tensor({.1F, .2F}),
                     torch::full({3}, 1.5F)});
   const Tensor base = torch::tensor({{1.F, 2.F}}), source = torch::tensor({{3.F, .5F}});
   EXPECT_TRUE(torch::allclose(sae->encode(base), torch::tensor({{0.F, 2.F, 3.F}})));
@@ -202,7 +225,8 @@ TEST(LearnedTest, JumpReluIsPyvenesWorkedExample) {
   sae->interchange_dim = 2;  // pyvene's default: as many latents as the value is wide
   EXPECT_TRUE(torch::allclose(sae->forward(base, source, {}), torch::tensor({{4.6F, 1.7F}})));
   sae->interchange_dim.reset();
-  EXPECT_TRUE(torch::allclose(sae->forward(base, source, {}), sae->decode(sae->encode(source)))) << "without a number, all";
+  EXPECT_TRUE(torch::allclose(sae->forward(base, source, {}), sae->decode(sae->encode(source))))
+      << "without a number, all";
 }
 
 TEST(LearnedTest, TheAutoencoderStartsAsPyvenesAndExchangesTheLatentsAsked) {
@@ -211,7 +235,8 @@ TEST(LearnedTest, TheAutoencoderStartsAsPyvenesAndExchangesTheLatentsAsked) {
   InterventionSettings settings = sized(8, {}, 5);
   settings.options["latents"] = torch::tensor({1.0, 4.0});
   const auto coder = build_as<Autoencoder>("autoencoder", settings);
-  for (const auto& item : coder->named_parameters()) EXPECT_TRUE(torch::equal(item.value(), golden.at(item.key()))) << item.key();
+  for (const auto& item : coder->named_parameters())
+    EXPECT_TRUE(torch::equal(item.value(), golden.at(item.key()))) << item.key();
   const Tensor base = torch::randn({2, 8}), source = torch::randn({2, 8});
   Tensor latent = coder->encode(base).clone();
   for (std::int64_t i : {1, 4}) latent.select(1, i).copy_(coder->encode(source).select(1, i));
@@ -223,8 +248,11 @@ TEST(LearnedTest, PublishedAutoencodersAreReadFromNpzAndSafetensors) {
   const SaeWeights safetensors = read_sae(kGolden + "sae/sae.safetensors");
   for (const char* file : {"sae/sae.npz", "sae/sae_compressed.npz"}) {
     const SaeWeights npz = read_sae(kGolden + file);
-    EXPECT_TRUE(torch::equal(npz.encoder, safetensors.encoder) && torch::equal(npz.decoder, safetensors.decoder)) << file;
-    EXPECT_TRUE(torch::equal(npz.threshold, safetensors.threshold) && torch::equal(npz.encoder_bias, safetensors.encoder_bias) && torch::equal(npz.decoder_bias, safetensors.decoder_bias));
+    EXPECT_TRUE(torch::equal(npz.encoder, safetensors.encoder) && torch::equal(npz.decoder, safetensors.decoder))
+        << file;
+    EXPECT_TRUE(torch::equal(npz.threshold, safetensors.threshold) &&
+                torch::equal(npz.encoder_bias, safetensors.encoder_bias) &&
+                torch::equal(npz.decoder_bias, safetensors.decoder_bias));
   }
   InterventionSettings settings = sized(4);
   settings.options["weights"] = kGolden + "sae/sae.npz";
@@ -232,8 +260,10 @@ TEST(LearnedTest, PublishedAutoencodersAreReadFromNpzAndSafetensors) {
   EXPECT_EQ(sae->subspace_width(0), 7);
   EXPECT_TRUE(torch::equal(sae->w_dec, safetensors.decoder));
   settings.width = 5;
-  EXPECT_THAT([&] { build("jump_relu_autoencoder", settings); }, ThrowsMessage<PlanError>(HasSubstr("W_enc has shape [4, 7], this site and config make it [5, 7]")));
-  EXPECT_THAT([&] { read_sae(kGolden + "pca.safetensors"); }, ThrowsMessage<IoError>(HasSubstr("'W_enc' is missing; the file has")));
+  EXPECT_THAT([&] { build("jump_relu_autoencoder", settings); },
+              ThrowsMessage<PlanError>(HasSubstr("W_enc has shape [4, 7], this site and config make it [5, 7]")));
+  EXPECT_THAT([&] { read_sae(kGolden + "pca.safetensors"); },
+              ThrowsMessage<IoError>(HasSubstr("'W_enc' is missing; the file has")));
 }
 
 TEST(LearnedTest, NpzFilesHoldEveryPlainDtypeInEitherOrderOfMemory) {
@@ -241,7 +271,12 @@ TEST(LearnedTest, NpzFilesHoldEveryPlainDtypeInEitherOrderOfMemory) {
   ASSERT_EQ(read.size(), 10U);
   const std::map<std::string, Tensor> arrays(read.begin(), read.end());
   const Tensor plain = torch::arange(6).view({2, 3});
-  for (auto [name, dtype] : {std::pair{"f2", torch::kFloat16}, {"f4", torch::kFloat32}, {"f8", torch::kFloat64}, {"i1", torch::kInt8}, {"i8", torch::kInt64}, {"b1", torch::kBool}}) {
+  for (auto [name, dtype] : {std::pair{"f2", torch::kFloat16},
+                             {"f4", torch::kFloat32},
+                             {"f8", torch::kFloat64},
+                             {"i1", torch::kInt8},
+                             {"i8", torch::kInt64},
+                             {"b1", torch::kBool}}) {
     ASSERT_EQ(arrays.at(name).scalar_type(), dtype) << name;
     EXPECT_TRUE(torch::equal(arrays.at(name), plain.to(dtype))) << name;
   }
@@ -256,7 +291,8 @@ TEST(LearnedTest, MissingSizesAreNamed) {
   auto message = [](const std::string& name, const InterventionSettings& settings, const char* text) {
     EXPECT_THAT([&] { build(name, settings); }, ThrowsMessage<Error>(HasSubstr(text))) << name;
   };
-  message("rotated_space", {}, "is made for the width of its site, which is not known at a bare path; name the component");
+  message("rotated_space", {},
+          "is made for the width of its site, which is not known at a bare path; name the component");
   message("low_rank_rotated_space", sized(6), "low_rank_rotated_space needs low_rank_dimension");
   message("low_rank_rotated_space", sized(6, 7), "low_rank_dimension 7 does not fit a width of 6");
   message("pca_rotated_space", sized(6, 7), "low_rank_dimension 7 does not fit a width of 6");
@@ -272,10 +308,14 @@ TEST(LearnedTest, MissingSizesAreNamed) {
 
 TEST(LearnedTest, RestoringNamesWhatIsMissingExtraOrOfAnotherShape) {
   const auto mask = build("sigmoid_mask", sized(6));
-  auto message = [&](const NamedTensors& state, const char* text) { EXPECT_THAT([&] { mask->restore(state, "file"); }, ThrowsMessage<IoError>(HasSubstr(text))); };
+  auto message = [&](const NamedTensors& state, const char* text) {
+    EXPECT_THAT([&] { mask->restore(state, "file"); }, ThrowsMessage<IoError>(HasSubstr(text)));
+  };
   message({{"temperature", torch::tensor(1.F)}}, "file: the tensor 'mask' is missing");
-  message({{"mask", torch::zeros({5})}, {"temperature", torch::tensor(1.F)}}, "file: the tensor 'mask' has shape [5], expected [6]");
-  message({{"mask", torch::zeros({6})}, {"temperature", torch::tensor(1.F)}, {"maks", torch::zeros({1})}}, "file: the intervention has no tensor 'maks'; did you mean 'mask'");
+  message({{"mask", torch::zeros({5})}, {"temperature", torch::tensor(1.F)}},
+          "file: the tensor 'mask' has shape [5], expected [6]");
+  message({{"mask", torch::zeros({6})}, {"temperature", torch::tensor(1.F)}, {"maks", torch::zeros({1})}},
+          "file: the intervention has no tensor 'maks'; did you mean 'mask'");
 }
 
 }  // namespace

@@ -27,24 +27,42 @@ std::shared_ptr<Intervention> build(const std::string& name, OptionValues option
 }
 
 TEST(RegistryTest, BuiltInsAnswerToTheirPyveneNames) {
-  EXPECT_THAT(InterventionRegistry::standard().names(), IsSupersetOf({"vanilla", "addition", "subtraction", "zero", "collect", "skip", "noise"}));
+  EXPECT_THAT(InterventionRegistry::standard().names(),
+              IsSupersetOf({"vanilla", "addition", "subtraction", "zero", "collect", "skip", "noise"}));
   EXPECT_EQ(InterventionRegistry::standard().at("VanillaIntervention").name, "vanilla");
-  EXPECT_EQ(InterventionRegistry::standard().at("<class 'pyvene.models.interventions.NoiseIntervention'>").name, "noise");
+  EXPECT_EQ(InterventionRegistry::standard().at("<class 'pyvene.models.interventions.NoiseIntervention'>").name,
+            "noise");
 }
 
 TEST(RegistryTest, UnknownNamesGetTheNearest) {
-  EXPECT_THAT([] { InterventionRegistry::standard().at("vanila"); }, ThrowsMessage<ConfigError>(HasSubstr("unknown intervention type 'vanila'; did you mean 'vanilla'?")));
+  EXPECT_THAT([] { InterventionRegistry::standard().at("vanila"); },
+              ThrowsMessage<ConfigError>(HasSubstr("unknown intervention type 'vanila'; did you mean 'vanilla'?")));
 }
 
 TEST(RegistryTest, TakenNamesAndReservedOptionsAreRefused) {
   InterventionRegistry registry;
   register_builtin_interventions(registry);
   const auto build_nothing = [](const InterventionSettings&) -> std::shared_ptr<Intervention> { return nullptr; };
-  EXPECT_THAT([&] { registry.add({"zero", "", {}, build_nothing, {}}); }, ThrowsMessage<ConfigError>(HasSubstr("'zero' is registered already")));
-  EXPECT_THAT([&] { registry.add({"other", "", {}, build_nothing, {"ZeroIntervention"}}); }, ThrowsMessage<ConfigError>(HasSubstr("'ZeroIntervention' is registered already")));
-  EXPECT_THAT([&] { registry.add({"other", "", {{"layer", OptionType::kNumber, std::nullopt, ""}}, build_nothing, {}}); },
-              ThrowsMessage<ConfigError>(HasSubstr("option 'layer' is named like a field")));
-  EXPECT_THAT([&] { registry.add({"", "", {}, build_nothing, {}}); }, ThrowsMessage<ConfigError>(HasSubstr("needs a name")));
+  EXPECT_THAT(
+      [&] {
+        registry.add({"zero", "", {}, build_nothing, {}});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("'zero' is registered already")));
+  EXPECT_THAT(
+      [&] {
+        registry.add({"other", "", {}, build_nothing, {"ZeroIntervention"}});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("'ZeroIntervention' is registered already")));
+  EXPECT_THAT(
+      [&] {
+        registry.add({"other", "", {{"layer", OptionType::kNumber, std::nullopt, ""}}, build_nothing, {}});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("option 'layer' is named like a field")));
+  EXPECT_THAT(
+      [&] {
+        registry.add({"", "", {}, build_nothing, {}});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("needs a name")));
 }
 
 TEST(BuiltInTest, EachDoesWhatItsNameSays) {
@@ -71,7 +89,11 @@ TEST(BuiltInTest, NoiseIsNumpysDrawTheSameInEveryRow) {
   EXPECT_NEAR(noised[0][0][2].item<double>(), -0.5281717522634557 * level, 1e-7);
   EXPECT_NEAR(noised[0][0][3].item<double>(), -1.0729686221561705 * level, 1e-7);
   EXPECT_FALSE(torch::equal(build("noise", {{"seed", std::int64_t{2}}})->forward(base, {}, {}), noised));
-  EXPECT_THAT([] { build("noise", {{"seed", std::int64_t{-1}}}); }, ThrowsMessage<ConfigError>(HasSubstr("seed is -1")));
+  EXPECT_THAT(
+      [] {
+        build("noise", {{"seed", std::int64_t{-1}}});
+      },
+      ThrowsMessage<ConfigError>(HasSubstr("seed is -1")));
 }
 
 TEST(NumpyRandomTest, ContinuesItsStream) {
@@ -84,7 +106,9 @@ TEST(NumpyRandomTest, ContinuesItsStream) {
   EXPECT_EQ(numpy_randn(0, {2})[0].item<double>(), 1.764052345967664);
 }
 
-TEST(LambdaTest, AFunctionIsNeeded) { EXPECT_THAT([] { make_lambda(nullptr); }, ThrowsMessage<ConfigError>(HasSubstr("needs a function"))); }
+TEST(LambdaTest, AFunctionIsNeeded) {
+  EXPECT_THAT([] { make_lambda(nullptr); }, ThrowsMessage<ConfigError>(HasSubstr("needs a function")));
+}
 
 }  // namespace
 }  // namespace vene

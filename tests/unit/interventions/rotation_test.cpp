@@ -27,12 +27,15 @@ double orthogonality_error(const Tensor& w) {
   return (plain.t().matmul(plain) - torch::eye(w.size(1), torch::kFloat64)).abs().max().item<double>();
 }
 
-Tensor original(const Rotation& rotation) { return rotation->named_parameters()["parametrizations.weight.original"]; }
+Tensor original(const Rotation& rotation) {
+  return rotation->named_parameters()["parametrizations.weight.original"];
+}
 
 // Sets the state of pyvene's parametrisation.
 void set_state(Rotation& rotation, const Tensor& x, const Tensor& base) {
   const torch::NoGradGuard no_grad;
-  rotation->expect({{"r.parametrizations.weight.original", x}, {"r.parametrizations.weight.0.base", base}}, "r", "here");
+  rotation->expect({{"r.parametrizations.weight.original", x}, {"r.parametrizations.weight.0.base", base}}, "r",
+                   "here");
   original(rotation).copy_(x);
   rotation->named_buffers()["parametrizations.weight.0.base"].copy_(base);
 }
@@ -40,16 +43,21 @@ void set_state(Rotation& rotation, const Tensor& x, const Tensor& base) {
 TEST(RotationTest, WorkedExamplesOfPyvenesParametrisation) {
   Rotation square(2, 2, RotationMap::kMatrixExponential);
   set_state(square, torch::tensor({{-1.F, 9.F}, {.3F, -1.F}}), torch::eye(2));
-  EXPECT_TRUE(torch::allclose(square->weight(), torch::tensor({{.9553365F, -.2955202F}, {.2955202F, .9553365F}}), 0, 1e-6));
+  EXPECT_TRUE(
+      torch::allclose(square->weight(), torch::tensor({{.9553365F, -.2955202F}, {.2955202F, .9553365F}}), 0, 1e-6));
   Rotation tall(4, 2, RotationMap::kHouseholder);
   set_state(tall, torch::tensor({{-1.F, 0.F}, {.5F, -1.F}, {.25F, .5F}, {0.F, 1.F}}), torch::eye(4));
-  EXPECT_TRUE(torch::allclose(tall->weight(), torch::tensor({{.5238096F, -.0846561F}, {.7619048F, -.1534391F}, {.3809524F, .4232804F}, {0.F, .8888889F}}), 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(
+      tall->weight(),
+      torch::tensor({{.5238096F, -.0846561F}, {.7619048F, -.1534391F}, {.3809524F, .4232804F}, {0.F, .8888889F}}), 0,
+      1e-6));
 }
 
 TEST(RotationTest, AFreshRotationIsItsStartUnderEveryMap) {
   for (std::int64_t rank : {1, 3, 7, 8}) {
     const Tensor start = Rotation(8, rank, RotationMap::kHouseholder, 4)->weight();
-    for (RotationMap map : kMaps) EXPECT_LT((Rotation(8, rank, map, 4)->weight() - start).abs().max().item<double>(), 1e-6);
+    for (RotationMap map : kMaps)
+      EXPECT_LT((Rotation(8, rank, map, 4)->weight() - start).abs().max().item<double>(), 1e-6);
     Rotation other(8, rank, RotationMap::kCayley, 5);
     EXPECT_GT((other->weight() - start).abs().max().item<double>(), 0.1) << "another seed";
     other->set_weight(start);
@@ -58,25 +66,31 @@ TEST(RotationTest, AFreshRotationIsItsStartUnderEveryMap) {
 }
 
 TEST(RotationTest, StartsArePyvenesForTheSameSeed) {
-  const io::NamedTensors golden = io::read_tensors(std::string(VENE_SOURCE_DIR) + "/tests/golden/train/starts.safetensors");
+  const io::NamedTensors golden =
+      io::read_tensors(std::string(VENE_SOURCE_DIR) + "/tests/golden/train/starts.safetensors");
   for (std::int64_t rank : {8, 3}) {
-    const auto found = std::find_if(golden.begin(), golden.end(), [&](const auto& entry) { return entry.first == "weight." + std::to_string(rank); });
+    const auto found = std::find_if(golden.begin(), golden.end(),
+                                    [&](const auto& entry) { return entry.first == "weight." + std::to_string(rank); });
     ASSERT_NE(found, golden.end());
     torch::manual_seed(11);
-    EXPECT_LT((Rotation(8, rank, RotationMap::kHouseholder)->weight() - found->second).abs().max().item<double>(), 2e-6);
-    EXPECT_LT((Rotation(8, rank, RotationMap::kHouseholder, 11)->weight() - found->second).abs().max().item<double>(), 2e-6);
+    EXPECT_LT((Rotation(8, rank, RotationMap::kHouseholder)->weight() - found->second).abs().max().item<double>(),
+              2e-6);
+    EXPECT_LT((Rotation(8, rank, RotationMap::kHouseholder, 11)->weight() - found->second).abs().max().item<double>(),
+              2e-6);
   }
 }
 
 TEST(RotationTest, TheWeightIsOrthonormalForAnyParameters) {
   torch::manual_seed(1);
   for (RotationMap map : kMaps) {
-    for (auto [width, rank] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {5, 1}, {8, 3}, {8, 7}, {8, 8}, {64, 64}, {200, 20}}) {
+    for (auto [width, rank] :
+         {std::pair<std::int64_t, std::int64_t>{1, 1}, {5, 1}, {8, 3}, {8, 7}, {8, 8}, {64, 64}, {200, 20}}) {
       for (double scale : {1e-3, 0.1, 1.0}) {
         Rotation rotation(width, rank, map);
         const torch::NoGradGuard no_grad;
         original(rotation).normal_(0, scale);
-        EXPECT_LT(orthogonality_error(rotation->weight()), 1e-5) << static_cast<int>(map) << " " << width << " x " << rank << ", scale " << scale;
+        EXPECT_LT(orthogonality_error(rotation->weight()), 1e-5)
+            << static_cast<int>(map) << " " << width << " x " << rank << ", scale " << scale;
       }
     }
   }
@@ -92,7 +106,8 @@ TEST(RotationTest, LowRankMapsAreTheFirstColumnsOfTheSquareOnes) {
     const torch::NoGradGuard no_grad;
     for (auto& [rotation, values] : {std::pair{low, x}, {square, wide}}) {
       const Tensor code = torch::tensor(static_cast<std::int64_t>(map));
-      Rotation(rotation)->expect({{"r.parametrizations.weight.0.base", base}, {"r.parametrizations.weight.0.map", code}}, "r", "here");
+      Rotation(rotation)->expect(
+          {{"r.parametrizations.weight.0.base", base}, {"r.parametrizations.weight.0.map", code}}, "r", "here");
       original(rotation).copy_(values);
       rotation->named_buffers()["parametrizations.weight.0.base"].copy_(base);
     }
@@ -119,7 +134,8 @@ TEST(RotationTest, NothingOfWidthTimesWidthIsFormedForALowRank) {
   rotation->weight().sum().backward();
   EXPECT_LT(orthogonality_error(rotation->weight()), 1e-5);
   for (const Tensor& buffer : rotation->buffers()) EXPECT_LE(buffer.numel(), 400000);
-  for (RotationMap map : {RotationMap::kCayley, RotationMap::kMatrixExponential}) EXPECT_LT(orthogonality_error(Rotation(200000, 2, map, 1)->weight()), 1e-5);
+  for (RotationMap map : {RotationMap::kCayley, RotationMap::kMatrixExponential})
+    EXPECT_LT(orthogonality_error(Rotation(200000, 2, map, 1)->weight()), 1e-5);
 }
 
 TEST(RotationTest, GradientsPassGradcheck) {
@@ -133,7 +149,8 @@ TEST(RotationTest, GradientsPassGradcheck) {
         original(rotation).normal_(0, 0.5);
       }
       const Tensor weights = torch::randn({width, rank}, torch::kFloat64);
-      gradcheck({original(rotation)}, [&] { return (rotation->weight() * weights).sum() + rotation->weight().pow(3).sum(); });
+      gradcheck({original(rotation)},
+                [&] { return (rotation->weight() * weights).sum() + rotation->weight().pow(3).sum(); });
     }
   }
 }
@@ -141,13 +158,14 @@ TEST(RotationTest, GradientsPassGradcheck) {
 // A thousand steps of AdamW with a large step and weight decay, which makes pyvene's low-rank rotation zero.
 TEST(RotationTest, ItStaysOrthogonalOverAThousandStepsAndUnderWeightDecay) {
   torch::manual_seed(5);
-  for (auto [width, rank, map, steps] : {std::tuple<std::int64_t, std::int64_t, RotationMap, int>{64, 64, RotationMap::kCayley, 1000},
-                                         {64, 64, RotationMap::kHouseholder, 1000},
-                                         {64, 64, RotationMap::kMatrixExponential, 1000},
-                                         {256, 8, RotationMap::kHouseholder, 1000},
-                                         {256, 8, RotationMap::kCayley, 1000},
-                                         {4096, 4, RotationMap::kHouseholder, 1000},
-                                         {1024, 1024, RotationMap::kCayley, 5}}) {
+  for (auto [width, rank, map, steps] :
+       {std::tuple<std::int64_t, std::int64_t, RotationMap, int>{64, 64, RotationMap::kCayley, 1000},
+        {64, 64, RotationMap::kHouseholder, 1000},
+        {64, 64, RotationMap::kMatrixExponential, 1000},
+        {256, 8, RotationMap::kHouseholder, 1000},
+        {256, 8, RotationMap::kCayley, 1000},
+        {4096, 4, RotationMap::kHouseholder, 1000},
+        {1024, 1024, RotationMap::kCayley, 5}}) {
     Rotation rotation(width, rank, map);
     torch::optim::AdamW optimizer(rotation->parameters(), torch::optim::AdamWOptions(2e-2).weight_decay(0.1));
     const Tensor target = torch::randn({width, rank});
@@ -174,18 +192,29 @@ TEST(RotationTest, ItIsOrthogonalFarFromWhereItStarted) {
         Rotation rotation(width, rank, map);
         original(rotation).normal_(0, 1).mul_(far);
         original(rotation).fill_diagonal_(-1);
-        EXPECT_LE(orthogonality_error(rotation->weight()), 1e-5) << width << " x " << rank << " " << static_cast<int>(map) << " " << far;
+        EXPECT_LE(orthogonality_error(rotation->weight()), 1e-5)
+            << width << " x " << rank << " " << static_cast<int>(map) << " " << far;
       }
     }
   }
 }
 
 TEST(RotationTest, ErrorsSayWhatWasExpected) {
-  EXPECT_THAT([] { Rotation(8, 9, RotationMap::kCayley); }, ThrowsMessage<ConfigError>(HasSubstr("low_rank_dimension 9 does not fit a width of 8; expected 1 to 8")));
-  EXPECT_THAT([] { parse_rotation_map("cayly", 8, 8); }, ThrowsMessage<ConfigError>(HasSubstr("unknown map 'cayly'; did you mean 'cayley'")));
+  EXPECT_THAT([] { Rotation(8, 9, RotationMap::kCayley); },
+              ThrowsMessage<ConfigError>(HasSubstr("low_rank_dimension 9 does not fit a width of 8; expected 1 to 8")));
+  EXPECT_THAT([] { parse_rotation_map("cayly", 8, 8); },
+              ThrowsMessage<ConfigError>(HasSubstr("unknown map 'cayly'; did you mean 'cayley'")));
   Rotation rotation(8, 3, RotationMap::kCayley);
-  EXPECT_THAT([&] { rotation->set_weight(torch::zeros({8, 4})); }, ThrowsMessage<PlanError>(HasSubstr("has shape [8, 4], expected [8, 3]")));
-  EXPECT_THAT([&] { set_state(rotation, torch::zeros({8, 3}), torch::eye(8)); }, ThrowsMessage<IoError>(HasSubstr("is not -1 (weight decay does that in pyvene)")));
+  EXPECT_THAT(
+      [&] {
+        rotation->set_weight(torch::zeros({8, 4}));
+      },
+      ThrowsMessage<PlanError>(HasSubstr("has shape [8, 4], expected [8, 3]")));
+  EXPECT_THAT(
+      [&] {
+        set_state(rotation, torch::zeros({8, 3}), torch::eye(8));
+      },
+      ThrowsMessage<IoError>(HasSubstr("is not -1 (weight decay does that in pyvene)")));
 }
 
 }  // namespace

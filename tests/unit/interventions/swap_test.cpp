@@ -13,7 +13,8 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 using torch::Tensor;
 
-Subspace columns(const SubspaceIds& ids, std::int64_t width, std::int64_t batch, const SubspacePartition& partition = {}) {
+Subspace columns(const SubspaceIds& ids, std::int64_t width, std::int64_t batch,
+                 const SubspacePartition& partition = {}) {
   return compile_subspace(ids, partition, width, batch, torch::kCPU, "here");
 }
 
@@ -32,7 +33,8 @@ TEST(SwapTest, TheInterchangedWidthLimitsItToLeadingColumns) {
   const Tensor swapped = swap(base, source, {}, SwapMode::kInterchange, 2);
   EXPECT_TRUE(torch::equal(swapped.narrow(2, 0, 2), source.narrow(2, 0, 2)));
   EXPECT_TRUE(torch::equal(swapped.narrow(2, 2, 2), base.narrow(2, 2, 2)));
-  EXPECT_TRUE(torch::equal(swap(base, source, {}, SwapMode::kInterchange, 99), source)) << "more than the width is the width";
+  EXPECT_TRUE(torch::equal(swap(base, source, {}, SwapMode::kInterchange, 99), source))
+      << "more than the width is the width";
   EXPECT_EQ(swap(base, {}, {}, SwapMode::kCollect, 3).size(2), 3);
 }
 
@@ -63,19 +65,30 @@ TEST(SwapTest, ABatchEqualsItsRowsOneByOne) {
 
 TEST(SwapTest, CollectGivesTheChosenColumnsInTheirOrder) {
   const Tensor base = torch::randn({2, 2, 4});
-  EXPECT_TRUE(torch::equal(swap(base, {}, columns({{{2, 0}}}, 4, 2), SwapMode::kCollect), base.index_select(2, torch::tensor({2, 0}))));
+  EXPECT_TRUE(torch::equal(swap(base, {}, columns({{{2, 0}}}, 4, 2), SwapMode::kCollect),
+                           base.index_select(2, torch::tensor({2, 0}))));
   const Tensor per_row = swap(base, {}, columns({{{2, 0}, {1, 3}}}, 4, 2), SwapMode::kCollect);
   EXPECT_TRUE(torch::equal(per_row[1], base[1].index_select(1, torch::tensor({1, 3}))));
-  EXPECT_THAT([&] { swap(base, {}, columns({{{2}, {1, 3}}}, 4, 2), SwapMode::kCollect); }, ThrowsMessage<PlanError>(HasSubstr("different numbers of columns")));
+  EXPECT_THAT(
+      [&] {
+        swap(base, {}, columns({{{2}, {1, 3}}}, 4, 2), SwapMode::kCollect);
+      },
+      ThrowsMessage<PlanError>(HasSubstr("different numbers of columns")));
 }
 
 TEST(SwapTest, OneRowUnitOrVectorServesAll) {
   const Tensor base = torch::randn({2, 3, 4});
-  for (const Tensor& source : {torch::randn({4}), torch::randn({3, 4}), torch::randn({1, 1, 4}), torch::randn({2, 1, 4}), torch::randn({1, 3, 4})}) {
+  for (const Tensor& source : {torch::randn({4}), torch::randn({3, 4}), torch::randn({1, 1, 4}),
+                               torch::randn({2, 1, 4}), torch::randn({1, 3, 4})}) {
     EXPECT_TRUE(torch::equal(swap(base, source, {}, SwapMode::kAdd), base + source));
   }
-  EXPECT_THAT([&] { swap(base, torch::randn({5}), {}, SwapMode::kAdd); }, ThrowsMessage<PlanError>(HasSubstr("source of shape [5] does not fit a base of shape [2, 3, 4]")));
-  EXPECT_THAT([&] { swap(base, torch::randn({2, 2, 4}), {}, SwapMode::kAdd); }, ThrowsMessage<PlanError>(HasSubstr("does not fit")));
+  EXPECT_THAT([&] { swap(base, torch::randn({5}), {}, SwapMode::kAdd); },
+              ThrowsMessage<PlanError>(HasSubstr("source of shape [5] does not fit a base of shape [2, 3, 4]")));
+  EXPECT_THAT(
+      [&] {
+        swap(base, torch::randn({2, 2, 4}), {}, SwapMode::kAdd);
+      },
+      ThrowsMessage<PlanError>(HasSubstr("does not fit")));
 }
 
 TEST(SwapTest, NothingIsWrittenInPlace) {
@@ -84,7 +97,8 @@ TEST(SwapTest, NothingIsWrittenInPlace) {
   const Tensor base_before = base.clone();
   const Tensor source_before = source.clone();
   for (const Subspace& subspace : {Subspace{}, columns({{{1}}}, 4, 2), columns({{{1}, {2}}}, 4, 2)}) {
-    for (SwapMode mode : {SwapMode::kInterchange, SwapMode::kAdd, SwapMode::kSubtract}) swap(base, source, subspace, mode);
+    for (SwapMode mode : {SwapMode::kInterchange, SwapMode::kAdd, SwapMode::kSubtract})
+      swap(base, source, subspace, mode);
   }
   EXPECT_TRUE(torch::equal(base, base_before));
   EXPECT_TRUE(torch::equal(source, source_before));
@@ -105,8 +119,10 @@ TEST(SwapTest, GradientsPassGradcheck) {
         const Tensor s = source.detach();
         const double by_base = (loss(b + step, s) - loss(b - step, s)).item<double>() / 2e-5;
         const double by_source = (loss(b, s + step) - loss(b, s - step)).item<double>() / 2e-5;
-        EXPECT_NEAR(base.grad().defined() ? base.grad().flatten()[i].item<double>() : 0, by_base, 1e-6 * std::max(1.0, std::abs(by_base)));
-        EXPECT_NEAR(source.grad().defined() ? source.grad().flatten()[i].item<double>() : 0, by_source, 1e-6 * std::max(1.0, std::abs(by_source)));
+        EXPECT_NEAR(base.grad().defined() ? base.grad().flatten()[i].item<double>() : 0, by_base,
+                    1e-6 * std::max(1.0, std::abs(by_base)));
+        EXPECT_NEAR(source.grad().defined() ? source.grad().flatten()[i].item<double>() : 0, by_source,
+                    1e-6 * std::max(1.0, std::abs(by_source)));
       }
     }
   }

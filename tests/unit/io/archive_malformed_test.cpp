@@ -16,8 +16,12 @@ using testing::HasSubstr;
 
 constexpr char kStart[] = "\x80\x02";
 
-std::string text(const std::string& value) { return "X"s + static_cast<char>(value.size()) + "\0\0\0"s + value; }
-std::string global(const std::string& module, const std::string& name) { return "c" + module + "\n" + name + "\n"; }
+std::string text(const std::string& value) {
+  return "X"s + static_cast<char>(value.size()) + "\0\0\0"s + value;
+}
+std::string global(const std::string& module, const std::string& name) {
+  return "c" + module + "\n" + name + "\n";
+}
 std::string integer(std::int32_t value) {
   std::string bytes(5, 'J');
   std::memcpy(bytes.data() + 1, &value, 4);
@@ -27,8 +31,10 @@ std::string integer(std::int32_t value) {
 std::string storage(const std::string& key = "0", std::int32_t count = 4, const std::string& type = "FloatStorage") {
   return "(" + text("storage") + global("torch", type) + text(key) + text("cpu") + integer(count) + "tQ";
 }
-std::string tensor(const std::string& offset, const std::string& shape, const std::string& strides, const std::string& from = storage()) {
-  return global("torch._utils", "_rebuild_tensor_v2") + "(" + from + offset + shape + strides + "\x89" + global("collections", "OrderedDict") + ")RtR";
+std::string tensor(const std::string& offset, const std::string& shape, const std::string& strides,
+                   const std::string& from = storage()) {
+  return global("torch._utils", "_rebuild_tensor_v2") + "(" + from + offset + shape + strides + "\x89" +
+         global("collections", "OrderedDict") + ")RtR";
 }
 std::string tuple(const std::vector<std::int32_t>& items) {
   std::string bytes = "(";
@@ -76,8 +82,9 @@ TEST_F(Handmade, AnyOtherGlobalIsRefusedByItsName) {
 }
 
 TEST_F(Handmade, ATensorOutsideItsStorageIsRefused) {
-  for (const std::string& body : {tensor("K\2", tuple({3}), tuple({1})), tensor("K\0"s, tuple({5}), tuple({1})), tensor("K\0"s, tuple({2}), tuple({4})),
-                                  tensor("K\4", tuple({}), tuple({})), tensor("K\0"s, tuple({2, 2}), tuple({3, 1})),
+  for (const std::string& body : {tensor("K\2", tuple({3}), tuple({1})), tensor("K\0"s, tuple({5}), tuple({1})),
+                                  tensor("K\0"s, tuple({2}), tuple({4})), tensor("K\4", tuple({}), tuple({})),
+                                  tensor("K\0"s, tuple({2, 2}), tuple({3, 1})),
                                   tensor("K\0"s, tuple({1 << 30, 1 << 30, 1 << 30}), tuple({1, 1, 1}))}) {
     EXPECT_THAT(refusal(body), HasSubstr("reaches beyond its storage of 4 elements"));
   }
@@ -88,7 +95,8 @@ TEST_F(Handmade, ATensorOutsideItsStorageIsRefused) {
   EXPECT_THAT(refusal(tensor("K\0"s, tuple({2}), tuple({-1}))), HasSubstr("not a whole number"));
   EXPECT_THAT(refusal(tensor(integer(-1), tuple({2}), tuple({1}))), HasSubstr("torch.save does not"));
   EXPECT_THAT(refusal(tensor("K\0"s, tuple({2}), tuple({1, 1}))), HasSubstr("strides"));
-  EXPECT_THAT(refusal(tensor("K\0"s, tuple(std::vector<std::int32_t>(65, 1)), tuple(std::vector<std::int32_t>(65, 1)))), HasSubstr("at most 64"));
+  EXPECT_THAT(refusal(tensor("K\0"s, tuple(std::vector<std::int32_t>(65, 1)), tuple(std::vector<std::int32_t>(65, 1)))),
+              HasSubstr("at most 64"));
 }
 
 TEST_F(Handmade, AStorageOfTheWrongSizeOrNameIsRefused) {
@@ -104,18 +112,57 @@ TEST_F(Handmade, AStorageOfTheWrongSizeOrNameIsRefused) {
 }
 
 TEST_F(Handmade, ABoolStorageHoldsOnlyZerosAndOnes) {
-  const std::string path = archive(kStart + tensor("K\0"s, tuple({4}), tuple({1}), storage("1", 4, "BoolStorage")) + ".", {{"data/1", "\0\1\2\xff"s}});
+  const std::string path =
+      archive(kStart + tensor("K\0"s, tuple({4}), tuple({1}), storage("1", 4, "BoolStorage")) + ".",
+              {{"data/1", "\0\1\2\xff"s}});
   const torch::Tensor bools = std::get<torch::Tensor>(read_archive(path).value);
   EXPECT_TRUE(bools.view(torch::kUInt8).equal(torch::tensor({0, 1, 1, 1}, torch::kUInt8)));
 }
 
 TEST_F(Handmade, GarbageIsRefused) {
-  for (const std::string& body : {""s, "0"s, "t"s, "R"s, "NNR"s, "s"s, "}Ns"s, "N(NNu"s, "}(Nu"s, "a"s, "]e"s, "h\5"s, "j\1\0\0\0"s, "q\1"s, "X\xff\xff\xff\xffzz"s,
-                                  "\x8d\xff\xff\xff\xff\xff\xff\xff\xff"s, "\x8a\x09"s + std::string(9, '\1'), "c"s, "cos"s, "\x93"s, "NN\x93"s, "Nb"s, "]Nb"s, "1"s, "2"s, "I1\n"s,
-                                  "i"s, "o"s, "\x81"s, "\xff"s, "\x94"s, "(("s, "Q"s, "\x85"s, global("torch._utils", "_rebuild_tensor_v2") + ")R",
-                                  global("torch._utils", "_rebuild_tensor_v3") + ")R", global("torch._utils", "_rebuild_parameter") + ")R", global("torch", "Size") + ")R",
-                                  global("torch", "Size") + "K\1\x85R", global("torch", "float32") + ")R", global("collections", "OrderedDict") + "]K\1a\x85R",
-                                  global("collections", "OrderedDict") + ")RNb0", global("builtins", "set") + ")R"}) {
+  for (const std::string& body : {""s,
+                                  "0"s,
+                                  "t"s,
+                                  "R"s,
+                                  "NNR"s,
+                                  "s"s,
+                                  "}Ns"s,
+                                  "N(NNu"s,
+                                  "}(Nu"s,
+                                  "a"s,
+                                  "]e"s,
+                                  "h\5"s,
+                                  "j\1\0\0\0"s,
+                                  "q\1"s,
+                                  "X\xff\xff\xff\xffzz"s,
+                                  "\x8d\xff\xff\xff\xff\xff\xff\xff\xff"s,
+                                  "\x8a\x09"s + std::string(9, '\1'),
+                                  "c"s,
+                                  "cos"s,
+                                  "\x93"s,
+                                  "NN\x93"s,
+                                  "Nb"s,
+                                  "]Nb"s,
+                                  "1"s,
+                                  "2"s,
+                                  "I1\n"s,
+                                  "i"s,
+                                  "o"s,
+                                  "\x81"s,
+                                  "\xff"s,
+                                  "\x94"s,
+                                  "(("s,
+                                  "Q"s,
+                                  "\x85"s,
+                                  global("torch._utils", "_rebuild_tensor_v2") + ")R",
+                                  global("torch._utils", "_rebuild_tensor_v3") + ")R",
+                                  global("torch._utils", "_rebuild_parameter") + ")R",
+                                  global("torch", "Size") + ")R",
+                                  global("torch", "Size") + "K\1\x85R",
+                                  global("torch", "float32") + ")R",
+                                  global("collections", "OrderedDict") + "]K\1a\x85R",
+                                  global("collections", "OrderedDict") + ")RNb0",
+                                  global("builtins", "set") + ")R"}) {
     SCOPED_TRACE(testing::PrintToString(body));
     refusal(body);
   }
@@ -139,7 +186,8 @@ TEST_F(Handmade, DeepNestingIsRefusedWithoutRunningOutOfStack) {
 
 TEST_F(Handmade, APickleThatUnfoldsWithoutEndIsRefused) {
   std::string doubled = "]q\0"s + "(K\1K\1e"s;
-  for (char i = 1; i < 40; ++i) doubled += "]q"s + i + "(h"s + static_cast<char>(i - 1) + "h"s + static_cast<char>(i - 1) + "e"s;
+  for (char i = 1; i < 40; ++i)
+    doubled += "]q"s + i + "(h"s + static_cast<char>(i - 1) + "h"s + static_cast<char>(i - 1) + "e"s;
   EXPECT_THAT(refusal(doubled), HasSubstr("values"));
   const std::string long_text = "X\0\0\x10\0"s + std::string(1 << 20, 'x');  // a text of 1 MiB, 20,000 times
   EXPECT_THAT(refusal("(" + long_text + "q\1" + repeated("h\1", 20'000) + "l"), HasSubstr("values"));
@@ -165,13 +213,20 @@ TEST_F(Handmade, AZipOfAnotherKindAndNoZipAreRefused) {
     writer.writeEndOfFile();
   }
   EXPECT_THAT(io_error([&] { read_archive(folder / "other.pt"); }), HasSubstr("has no data.pkl"));
-  EXPECT_THAT(io_error([&] { read_archive(archive(kStart + "N."s, {{"byteorder", "big"}})); }), HasSubstr("big-endian"));
-  EXPECT_THAT(io_error([&] { read_archive(folder.write("old.pt", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")); }), HasSubstr("before PyTorch 1.6"));
+  EXPECT_THAT(io_error([&] {
+                read_archive(archive(kStart + "N."s, {{"byteorder", "big"}}));
+              }),
+              HasSubstr("big-endian"));
+  EXPECT_THAT(
+      io_error([&] { read_archive(folder.write("old.pt", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")); }),
+      HasSubstr("before PyTorch 1.6"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("empty.pt", "")); }), HasSubstr("not a PyTorch archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK")); }), HasSubstr("damaged archive"));
-  EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK\x05\x06" + std::string(18, '\0'))); }), HasSubstr("damaged archive"));
+  EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK\x05\x06" + std::string(18, '\0'))); }),
+              HasSubstr("damaged archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder / "absent.pt"); }), HasSubstr("No such file"));
-  EXPECT_THAT(io_error([&] { read_archive(folder.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\n")); }), HasSubstr("git lfs pull"));
+  EXPECT_THAT(io_error([&] { read_archive(folder.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\n")); }),
+              HasSubstr("git lfs pull"));
 }
 
 TEST_F(Handmade, AnArchiveCutAnywhereIsRefused) {
@@ -209,7 +264,8 @@ TEST_F(Handmade, DamagedArchivesAreReadOrRefusedAndNeverMore) {
 // The zip's checksums catch most damage above; here the pickle itself is damaged and the zip is whole.
 TEST_F(Handmade, DamagedPicklesAreReadOrRefusedAndNeverMore) {
   std::mt19937_64 random(13);
-  const std::string body = kStart + "}("s + text("a") + tensor("K\1", tuple({3}), tuple({1})) + text("b") + "](K\1K\2e" + text("c") + tensor("K\0"s, tuple({2, 2}), tuple({1, 2})) + "u.";
+  const std::string body = kStart + "}("s + text("a") + tensor("K\1", tuple({3}), tuple({1})) + text("b") +
+                           "](K\1K\2e" + text("c") + tensor("K\0"s, tuple({2, 2}), tuple({1, 2})) + "u.";
   int refused = 0, read = 0;
   for (int round = 0; round < 1500; ++round) {
     const std::string path = archive(damaged(body, random));

@@ -19,7 +19,8 @@ using Json = nlohmann::json;
 /// Compares a value with its description in tests/golden/io (see make_archives.py).
 class Described {
  public:
-  explicit Described(const std::string& name) : value_(read_archive(golden_file(name + ".pt"))), json_(Json::parse(read_file(golden_file(name + ".json")))) {
+  explicit Described(const std::string& name)
+      : value_(read_archive(golden_file(name + ".pt"))), json_(Json::parse(read_file(golden_file(name + ".json")))) {
     if (std::filesystem::exists(golden_file(name + ".safetensors"))) {
       for (const auto& [key, tensor] : read_tensors(golden_file(name + ".safetensors"))) tensors_[key] = tensor;
     }
@@ -49,14 +50,16 @@ class Described {
     } else if (expected.contains("tensor")) {
       ASSERT_TRUE(std::holds_alternative<torch::Tensor>(value.value));
       torch::Tensor tensor = std::get<torch::Tensor>(value.value);
-      const bool as_parts = tensor.scalar_type() == torch::kComplexDouble || tensor.scalar_type() == torch::kComplexHalf;
+      const bool as_parts =
+          tensor.scalar_type() == torch::kComplexDouble || tensor.scalar_type() == torch::kComplexHalf;
       EXPECT_TRUE(same_bits(as_parts ? torch::view_as_real(tensor) : tensor, tensors_.at(expected["tensor"])));
       ++compared_;
     } else if (expected.contains("list")) {
       ASSERT_TRUE(std::holds_alternative<ArchiveValue::List>(value.value));
       const auto& list = std::get<ArchiveValue::List>(value.value);
       ASSERT_EQ(list.size(), expected["list"].size());
-      for (std::size_t i = 0; i < list.size(); ++i) compare(list[i], expected["list"][i], where + "[" + std::to_string(i) + "]");
+      for (std::size_t i = 0; i < list.size(); ++i)
+        compare(list[i], expected["list"][i], where + "[" + std::to_string(i) + "]");
     } else {
       ASSERT_TRUE(std::holds_alternative<ArchiveValue::Dict>(value.value));
       const auto& dict = std::get<ArchiveValue::Dict>(value.value);
@@ -76,10 +79,13 @@ class Described {
 
 class Archives : public testing::TestWithParam<const char*> {};
 
-TEST_P(Archives, HoldWhatPythonPutIn) { Described(GetParam()).check(); }
+TEST_P(Archives, HoldWhatPythonPutIn) {
+  Described(GetParam()).check();
+}
 
 INSTANTIATE_TEST_SUITE_P(Golden, Archives,
-                         testing::Values("state_dict", "dtypes", "views", "wrapped", "containers_2", "containers_3", "containers_4", "containers_5"),
+                         testing::Values("state_dict", "dtypes", "views", "wrapped", "containers_2", "containers_3",
+                                         "containers_4", "containers_5"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Archive, TensorsOfOneStorageShareIt) {
@@ -100,7 +106,8 @@ TEST(Archive, TensorsOutliveTheFile) {
   const auto tensors = read_state_dict(folder / "a.pt");
   std::filesystem::remove(folder / "a.pt");
   for (const auto& [name, tensor] : read_tensors(golden_file("state_dict.safetensors"))) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&, key = name](const auto& entry) { return entry.first == key; });
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&, key = name](const auto& entry) { return entry.first == key; });
     ASSERT_NE(found, tensors.end()) << name;
     EXPECT_TRUE(same_bits(found->second, tensor)) << name;
   }
@@ -109,14 +116,16 @@ TEST(Archive, TensorsOutliveTheFile) {
 TEST(StateDict, KeepsTheOrderAndLooksIntoAStateDictEntry) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : read_state_dict(golden_file("state_dict.pt"))) names.push_back(name);
-  EXPECT_THAT(names, testing::ElementsAre("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked", "2.weight"));
+  EXPECT_THAT(names, testing::ElementsAre("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
+                                          "1.num_batches_tracked", "2.weight"));
   const auto wrapped = read_state_dict(golden_file("wrapped.pt"));
   ASSERT_EQ(wrapped.size(), 2U);
   EXPECT_EQ(wrapped[0].first, "weight");
 }
 
 TEST(StateDict, WhatIsNoTensorIsNamed) {
-  EXPECT_THAT(io_error([] { read_state_dict(golden_file("containers_2.pt")); }), HasSubstr("entry 'none' is None, not a tensor"));
+  EXPECT_THAT(io_error([] { read_state_dict(golden_file("containers_2.pt")); }),
+              HasSubstr("entry 'none' is None, not a tensor"));
 }
 
 TEST(Archive, WhatLibTorchItselfSavesIsNamedNotCrashedOn) {

@@ -12,7 +12,9 @@ using namespace vene_test;
 using namespace vene::io;
 using testing::HasSubstr;
 
-torch::Tensor direction(std::int64_t layer) { return (torch::arange(6, torch::kFloat32) - 3) * 0.25 + layer; }
+torch::Tensor direction(std::int64_t layer) {
+  return (torch::arange(6, torch::kFloat32) - 3) * 0.25 + layer;
+}
 
 // A file field by field, so that each can be made wrong.
 struct File {
@@ -27,9 +29,14 @@ struct File {
     bytes += value;
     return *this;
   }
-  File& head(std::uint64_t tensors = 1, std::uint64_t keys = 1, std::uint32_t version = 3) { return number(version).number(tensors).number(keys); }
-  File& architecture(const std::string& name = "controlvector") { return text("general.architecture").number<std::uint32_t>(8).text(name); }
-  File& tensor(const std::string& name = "direction.1", std::uint64_t width = 4, std::uint64_t offset = 0, std::uint32_t type = 0) {
+  File& head(std::uint64_t tensors = 1, std::uint64_t keys = 1, std::uint32_t version = 3) {
+    return number(version).number(tensors).number(keys);
+  }
+  File& architecture(const std::string& name = "controlvector") {
+    return text("general.architecture").number<std::uint32_t>(8).text(name);
+  }
+  File& tensor(const std::string& name = "direction.1", std::uint64_t width = 4, std::uint64_t offset = 0,
+               std::uint32_t type = 0) {
     return text(name).number<std::uint32_t>(1).number(width).number(type).number(offset);
   }
   File& data(std::size_t size = 16) {
@@ -44,7 +51,8 @@ TEST(ControlVector, IsReadAsThePackageOfTheFormatWroteIt) {
     const ControlVector vector = read_control_vector(golden_file(name));
     EXPECT_EQ(vector.model_hint, "gpt2");
     ASSERT_EQ(vector.directions.size(), 3U) << name;
-    for (const std::int64_t layer : {1, 2, 5}) EXPECT_TRUE(same_bits(vector.directions.at(layer), direction(layer))) << name << layer;
+    for (const std::int64_t layer : {1, 2, 5})
+      EXPECT_TRUE(same_bits(vector.directions.at(layer), direction(layer))) << name << layer;
   }
 }
 
@@ -61,7 +69,8 @@ TEST(ControlVector, HalfPrecisionIsReadToo) {
   file.head().architecture().tensor("direction.7", 3, 0, 1).data(0);
   const torch::Tensor half = torch::tensor({1.5, -2.0, 0.25}, torch::kFloat16);
   file.bytes.append(static_cast<const char*>(half.data_ptr()), 6);
-  EXPECT_TRUE(same_bits(read_control_vector(folder.write("v.gguf", file.bytes)).directions.at(7), half.to(torch::kFloat32)));
+  EXPECT_TRUE(
+      same_bits(read_control_vector(folder.write("v.gguf", file.bytes)).directions.at(7), half.to(torch::kFloat32)));
 }
 
 TEST(ControlVector, SaysWhatIsWrongWithAFile) {
@@ -80,24 +89,55 @@ TEST(ControlVector, SaysWhatIsWrongWithAFile) {
   says(File().head(0, UINT64_MAX / 2), "more than the file has room for");
   says(File().head().architecture("llama").tensor().data(), "architecture 'llama', not a control vector");
   says(File().head(1, 0).tensor().data(), "architecture ''");
-  says(File().head().text("general.architecture").number<std::uint32_t>(4).number<std::uint32_t>(1).tensor().data(), "is not a text");
+  says(File().head().text("general.architecture").number<std::uint32_t>(4).number<std::uint32_t>(1).tensor().data(),
+       "is not a text");
   says(File().head(1, 2).architecture().architecture().tensor().data(), "key 'general.architecture' is there twice");
   says(File().head(1, 2).architecture().text("x").number<std::uint32_t>(13).tensor().data(), "the unknown type 13");
-  says(File().head(1, 2).architecture().text("x").number<std::uint32_t>(9).number<std::uint32_t>(8).number(UINT64_MAX).tensor().data(), "the length of key 'x'");
-  says(File().head(1, 2).architecture().text("general.alignment").number<std::uint32_t>(4).number<std::uint32_t>(7).tensor().data(), "expected a power of two");
+  says(File()
+           .head(1, 2)
+           .architecture()
+           .text("x")
+           .number<std::uint32_t>(9)
+           .number<std::uint32_t>(8)
+           .number(UINT64_MAX)
+           .tensor()
+           .data(),
+       "the length of key 'x'");
+  says(File()
+           .head(1, 2)
+           .architecture()
+           .text("general.alignment")
+           .number<std::uint32_t>(4)
+           .number<std::uint32_t>(7)
+           .tensor()
+           .data(),
+       "expected a power of two");
   says(File().head(1, 2).architecture().number(UINT64_MAX).tensor().data(), "ends at byte");
-  says(File().head().architecture().tensor("blk.0.weight").data(), "tensor 'blk.0.weight' is no part of a control vector");
+  says(File().head().architecture().tensor("blk.0.weight").data(),
+       "tensor 'blk.0.weight' is no part of a control vector");
   says(File().head().architecture().tensor("direction.").data(), "expected names such as 'direction.3'");
-  says(File().head().architecture().text("direction.1").number<std::uint32_t>(2).number<std::uint64_t>(2).number<std::uint64_t>(2).number<std::uint32_t>(0).number<std::uint64_t>(0).data(),
+  says(File()
+           .head()
+           .architecture()
+           .text("direction.1")
+           .number<std::uint32_t>(2)
+           .number<std::uint64_t>(2)
+           .number<std::uint64_t>(2)
+           .number<std::uint32_t>(0)
+           .number<std::uint64_t>(0)
+           .data(),
        "has 2 dimensions");
   says(File().head().architecture().tensor("direction.1", 4, 0, 2).data(), "is of type 2; expected F32 (0) or F16 (1)");
   says(File().head().architecture().tensor("direction.1", 0).data(), "is 0 wide");
   says(File().head().architecture().tensor("direction.1", 4, 8).data(24), "not at a multiple of 32");
   says(File().head().architecture().tensor().data(15), "reaches beyond the end of the file");
   says(File().head().architecture().tensor("direction.1", UINT64_MAX / 2).data(), "reaches beyond the end of the file");
-  says(File().head().architecture().tensor("direction.1", 4, UINT64_MAX - 31).data(), "reaches beyond the end of the file");
-  says(File().head(2).architecture().tensor().tensor("direction.1", 4, 32).data(48), "tensor 'direction.1' is there twice");
-  says(File().head(2).architecture().tensor().tensor("direction.2", 3, 32).data(48), "tensor 'direction.2' is 3 wide, tensor 'direction.1' 4");
+  says(File().head().architecture().tensor("direction.1", 4, UINT64_MAX - 31).data(),
+       "reaches beyond the end of the file");
+  says(File().head(2).architecture().tensor().tensor("direction.1", 4, 32).data(48),
+       "tensor 'direction.1' is there twice");
+  says(File().head(2).architecture().tensor().tensor("direction.2", 3, 32).data(48),
+       "tensor 'direction.2' is 3 wide, tensor 'direction.1' 4");
   says(File().head(0).architecture().data(), "has no directions");
   EXPECT_THAT(io_error([&] { read_control_vector(folder / "absent.gguf"); }), HasSubstr("absent.gguf"));
 }

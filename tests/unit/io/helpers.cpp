@@ -8,7 +8,9 @@ namespace vene_test {
 
 namespace fs = std::filesystem;
 
-std::string golden_file(const std::string& name) { return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "io" / name).string(); }
+std::string golden_file(const std::string& name) {
+  return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "io" / name).string();
+}
 
 std::string safetensors_bytes(const std::string& header, std::size_t data_size) {
   const std::uint64_t length = header.size();
@@ -27,11 +29,21 @@ std::string damaged(std::string bytes, std::mt19937_64& random) {
   for (std::uint64_t edits = 1 + random() % 4; edits > 0 && !bytes.empty(); --edits) {
     const std::size_t at = random() % bytes.size();
     switch (random() % 6) {
-      case 0: bytes.resize(at); break;
-      case 1: bytes.erase(at, 1 + random() % 8); break;
-      case 2: bytes.insert(at, bytes.substr(random() % bytes.size(), 1 + random() % 16)); break;
-      case 3: bytes[at] = static_cast<char>(random()); break;
-      default: bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8)); break;
+      case 0:
+        bytes.resize(at);
+        break;
+      case 1:
+        bytes.erase(at, 1 + random() % 8);
+        break;
+      case 2:
+        bytes.insert(at, bytes.substr(random() % bytes.size(), 1 + random() % 16));
+        break;
+      case 3:
+        bytes[at] = static_cast<char>(random());
+        break;
+      default:
+        bytes[at] = static_cast<char>(bytes[at] ^ (1 << random() % 8));
+        break;
     }
   }
   return bytes;

@@ -17,7 +17,9 @@ NamedTensors all_of(const std::string& path) {
   return tensors;
 }
 
-std::map<std::string, torch::Tensor> by_name(const NamedTensors& tensors) { return {tensors.begin(), tensors.end()}; }
+std::map<std::string, torch::Tensor> by_name(const NamedTensors& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
 
 TEST(Safetensors, WritesByteForByteWhatTheReferenceWriterDoes) {
   const TestFolder folder;
@@ -33,9 +35,11 @@ TEST(Safetensors, WritesByteForByteWhatTheReferenceWriterDoes) {
 TEST(Safetensors, ReadsTheValuesOfEveryDtype) {
   const Safetensors file = Safetensors::open(golden_file("reference_writer.safetensors"));
   const torch::Tensor plain = torch::arange(10.0).reshape({2, 5}) / 4 - 1;
-  for (const torch::ScalarType dtype : {torch::kFloat64, torch::kFloat32, torch::kFloat16, torch::kBFloat16, torch::kFloat8_e5m2, torch::kFloat8_e4m3fn}) {
+  for (const torch::ScalarType dtype : {torch::kFloat64, torch::kFloat32, torch::kFloat16, torch::kBFloat16,
+                                        torch::kFloat8_e5m2, torch::kFloat8_e4m3fn}) {
     std::string name = c10::toString(dtype);
-    static const std::map<std::string, std::string> kNames{{"Double", "float64"}, {"Float", "float32"}, {"Half", "float16"},
+    static const std::map<std::string, std::string> kNames{
+        {"Double", "float64"},    {"Float", "float32"},           {"Half", "float16"},
         {"BFloat16", "bfloat16"}, {"Float8_e5m2", "float8_e5m2"}, {"Float8_e4m3fn", "float8_e4m3fn"}};
     const torch::Tensor value = file.tensor("torch." + kNames.at(name));
     EXPECT_EQ(value.scalar_type(), dtype);
@@ -83,7 +87,12 @@ TEST(Safetensors, StridedTensorsAndOnesWithGradientsAreWrittenByTheirValues) {
   const TestFolder folder;
   const torch::Tensor base = torch::arange(12.0).reshape({3, 4});
   const torch::Tensor complex = torch::complex(base, base).conj();
-  write_safetensors(folder / "a.safetensors", {{"t", base.t()}, {"every", base.slice(1, 0, 4, 2)}, {"wide", base[0].expand({2, 4})}, {"grad", torch::ones({2}, torch::requires_grad())}, {"conj", complex}},
+  write_safetensors(folder / "a.safetensors",
+                    {{"t", base.t()},
+                     {"every", base.slice(1, 0, 4, 2)},
+                     {"wide", base[0].expand({2, 4})},
+                     {"grad", torch::ones({2}, torch::requires_grad())},
+                     {"conj", complex}},
                     {{"quote", "\"\n\\"}, {"é", "🙂"}});
   const auto read = by_name(all_of(folder / "a.safetensors"));
   EXPECT_TRUE(read.at("t").equal(base.t()));
@@ -91,7 +100,8 @@ TEST(Safetensors, StridedTensorsAndOnesWithGradientsAreWrittenByTheirValues) {
   EXPECT_TRUE(read.at("wide").equal(base[0].expand({2, 4})));
   EXPECT_TRUE(read.at("grad").equal(torch::ones({2})));
   EXPECT_TRUE(read.at("conj").equal(complex));
-  EXPECT_EQ(Safetensors::open(folder / "a.safetensors").metadata(), (std::map<std::string, std::string>{{"quote", "\"\n\\"}, {"é", "🙂"}}));
+  EXPECT_EQ(Safetensors::open(folder / "a.safetensors").metadata(),
+            (std::map<std::string, std::string>{{"quote", "\"\n\\"}, {"é", "🙂"}}));
 }
 
 TEST(Safetensors, DataAtOddAddressesAreCopied) {
@@ -115,7 +125,8 @@ TEST(Safetensors, AnAbsentTensorIsNamedWithTheNearest) {
   const Safetensors file = Safetensors::open(golden_file("state_dict.safetensors"));
   EXPECT_TRUE(file.contains("0.weight"));
   EXPECT_FALSE(file.contains("0.wieght"));
-  EXPECT_THAT(io_error([&] { file.tensor("0.wieght"); }), AllOf(HasSubstr("has no tensor '0.wieght'"), HasSubstr("'0.weight'")));
+  EXPECT_THAT(io_error([&] { file.tensor("0.wieght"); }),
+              AllOf(HasSubstr("has no tensor '0.wieght'"), HasSubstr("'0.weight'")));
 }
 
 class Shards : public testing::Test {
@@ -124,7 +135,9 @@ class Shards : public testing::Test {
     write_safetensors(folder / "model-1.safetensors", {{"a", torch::ones({2})}, {"b", torch::zeros({3})}});
     write_safetensors(folder / "model-2.safetensors", {{"c", torch::full({1}, 4.0)}});
   }
-  void index(const std::string& map) const { folder.write("model.safetensors.index.json", R"({"metadata":{"total_size":24},"weight_map":)" + map + "}"); }
+  void index(const std::string& map) const {
+    folder.write("model.safetensors.index.json", R"({"metadata":{"total_size":24},"weight_map":)" + map + "}");
+  }
   TestFolder folder;
 };
 
@@ -140,12 +153,14 @@ TEST_F(Shards, AreReadThroughTheirIndexOrTheirFolder) {
 
 TEST_F(Shards, AMissingShardIsNamed) {
   index(R"({"a":"model-1.safetensors","d":"model-3.safetensors"})");
-  EXPECT_THAT(io_error([&] { read_tensors(folder.path()); }), AllOf(HasSubstr("'model-3.safetensors'"), HasSubstr("'d'"), HasSubstr("missing")));
+  EXPECT_THAT(io_error([&] { read_tensors(folder.path()); }),
+              AllOf(HasSubstr("'model-3.safetensors'"), HasSubstr("'d'"), HasSubstr("missing")));
 }
 
 TEST_F(Shards, ATensorMissingInItsShardIsNamed) {
   index(R"({"a":"model-2.safetensors"})");
-  EXPECT_THAT(io_error([&] { read_tensors(folder.path()); }), AllOf(HasSubstr("lacks tensor 'a'"), HasSubstr("model-2.safetensors")));
+  EXPECT_THAT(io_error([&] { read_tensors(folder.path()); }),
+              AllOf(HasSubstr("lacks tensor 'a'"), HasSubstr("model-2.safetensors")));
 }
 
 TEST_F(Shards, AShardOutsideTheFolderIsRefused) {
@@ -177,7 +192,8 @@ TEST(ReadTensors, TheContentDecidesNotTheName) {
   const TestFolder folder;
   std::filesystem::copy(golden_file("state_dict.pt"), folder / "pytorch_model.bin");
   const auto tensors = by_name(read_tensors(folder.path()));
-  for (const auto& [name, expected] : all_of(golden_file("state_dict.safetensors"))) EXPECT_TRUE(same_bits(tensors.at(name), expected)) << name;
+  for (const auto& [name, expected] : all_of(golden_file("state_dict.safetensors")))
+    EXPECT_TRUE(same_bits(tensors.at(name), expected)) << name;
 }
 
 }  // namespace

@@ -40,16 +40,22 @@ TEST(WriteFile, ALongNameIsNoObstacle) {
   EXPECT_EQ(read_file(folder / std::string(255, 'n')), "x");
 }
 
-TEST(WriteFile, ADeviceIsWrittenStraight) { write_file("/dev/null", "x"); }
+TEST(WriteFile, ADeviceIsWrittenStraight) {
+  write_file("/dev/null", "x");
+}
 
 TEST(WriteFile, AnUnwritablePlaceIsNamedWithItsReason) {
   const TestFolder folder;
   folder.write("file", "x");
-  EXPECT_THAT(io_error([&] { write_file(folder / "file/below", "x"); }), AllOf(HasSubstr("file/below"), HasSubstr("Not a directory")));
+  EXPECT_THAT(io_error([&] { write_file(folder / "file/below", "x"); }),
+              AllOf(HasSubstr("file/below"), HasSubstr("Not a directory")));
   EXPECT_THAT(io_error([&] { write_file(folder / "absent/a", "x"); }), HasSubstr("No such file or directory"));
   EXPECT_THAT(io_error([&] { write_file(folder.path(), "x"); }), HasSubstr("is a folder"));
   EXPECT_THAT(io_error([&] { write_file("", "x"); }), HasSubstr("is a folder"));
-  EXPECT_THAT(io_error([&] { write_safetensors("/proc/absent.safetensors", {{"a", torch::ones({1})}}); }), HasSubstr("cannot write '/proc/absent.safetensors'"));
+  EXPECT_THAT(io_error([&] {
+                write_safetensors("/proc/absent.safetensors", {{"a", torch::ones({1})}});
+              }),
+              HasSubstr("cannot write '/proc/absent.safetensors'"));
   EXPECT_EQ(folder.entries(), 1U);
 }
 
@@ -60,7 +66,10 @@ TEST(WriteFile, AFileThatGrowsTooLargeLeavesTheOldOneAndNothingElse) {
   const std::string before = read_file(path);
   {
     const FileSizeLimit limit(50'000);
-    EXPECT_THAT(io_error([&] { write_safetensors(path, {{"a", torch::ones({100'000})}}); }), HasSubstr("File too large"));
+    EXPECT_THAT(io_error([&] {
+                  write_safetensors(path, {{"a", torch::ones({100'000})}});
+                }),
+                HasSubstr("File too large"));
     EXPECT_THAT(io_error([&] { write_file(folder / "fresh", std::string(60'000, 'x')); }), HasSubstr("File too large"));
   }
   EXPECT_EQ(read_file(path), before);
@@ -74,9 +83,13 @@ TEST(WriteFile, AFullDiskLeavesTheOldFileAndNothingElse) {
   const std::string path = folder / "disk/a.safetensors";
   write_safetensors(path, {{"a", torch::ones({2})}});
   const std::string before = read_file(path);
-  EXPECT_THAT(io_error([&] { write_safetensors(path, {{"a", torch::ones({100'000})}}); }), HasSubstr("No space left on device"));
+  EXPECT_THAT(io_error([&] {
+                write_safetensors(path, {{"a", torch::ones({100'000})}});
+              }),
+              HasSubstr("No space left on device"));
   EXPECT_EQ(read_file(path), before);
-  const auto entries = std::distance(std::filesystem::directory_iterator(folder / "disk"), std::filesystem::directory_iterator());
+  const auto entries =
+      std::distance(std::filesystem::directory_iterator(folder / "disk"), std::filesystem::directory_iterator());
   EXPECT_EQ(entries, 1);
   write_file(folder / "disk/b", std::string(30'000, 'x'));  // the space is free again
 }
@@ -91,7 +104,8 @@ TEST(WriteFile, WhatAKilledProcessLeftBehindGoesWithTheNextWriteAndWhatAnotherWr
   ASSERT_EQ(::flock(living, LOCK_EX), 0);
   write_file(folder / "a", "x");
   EXPECT_FALSE(std::filesystem::exists(folder / ".a.77-3.tmp"));
-  for (const char* kept : {"a", ".b.77-3.tmp", ".a.mine.tmp", ".a.78-0.tmp"}) EXPECT_TRUE(std::filesystem::exists(folder / kept)) << kept;
+  for (const char* kept : {"a", ".b.77-3.tmp", ".a.mine.tmp", ".a.78-0.tmp"})
+    EXPECT_TRUE(std::filesystem::exists(folder / kept)) << kept;
   ::close(living);
   write_file(folder / "a", "y");
   EXPECT_EQ(folder.entries(), 3U);
@@ -113,8 +127,10 @@ TEST(StageFolder, WhatAKilledProcessLeftBehindGoesWithTheNextAndALivingOneStays)
     EXPECT_EQ(read_file(folder / "a"), "one");
     second.move("a");
     EXPECT_EQ(read_file(second.final_place("a")), "two");
-    EXPECT_THAT(io_error([&] { second.move("a"); }), HasSubstr("cannot write '" + folder / "a" + "': No such file or directory"));
-    EXPECT_THAT(io_error([&] { first.write("b/c", [](const std::string& path) { write_file(path, "x"); }); }), HasSubstr("cannot write '" + folder / "b/c" + "'"));
+    EXPECT_THAT(io_error([&] { second.move("a"); }),
+                HasSubstr("cannot write '" + folder / "a" + "': No such file or directory"));
+    EXPECT_THAT(io_error([&] { first.write("b/c", [](const std::string& path) { write_file(path, "x"); }); }),
+                HasSubstr("cannot write '" + folder / "b/c" + "'"));
   }
   EXPECT_EQ(folder.entries(), 2U) << "a, and what has no name of ours";
 }
@@ -123,7 +139,9 @@ TEST(WriteSafetensors, WhatTheFormatCannotHoldIsRefusedBeforeAnythingIsWritten) 
   const TestFolder folder;
   const std::string path = folder / "a.safetensors";
   const torch::Tensor one = torch::ones({1});
-  const auto says = [&](const NamedTensors& tensors, const std::string& what) { EXPECT_THAT(io_error([&] { write_safetensors(path, tensors); }), HasSubstr(what)); };
+  const auto says = [&](const NamedTensors& tensors, const std::string& what) {
+    EXPECT_THAT(io_error([&] { write_safetensors(path, tensors); }), HasSubstr(what));
+  };
   says({{"a", one}, {"a", one}}, "'a': the name is given twice");
   says({{"__metadata__", one}}, "keeps that name");
   says({{"a", {}}}, "undefined");

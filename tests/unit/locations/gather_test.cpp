@@ -18,15 +18,16 @@ const std::vector<Axis> kPosAxes{Axis::kBatch, Axis::kPos, Axis::kFeature};
 const std::vector<Axis> kHeadAxes{Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature};
 const std::vector<Axis> kPatternAxes{Axis::kBatch, Axis::kHead, Axis::kPos, Axis::kKey};
 
-UnitIndex index_of(const std::vector<Axis>& axes, const torch::Tensor& value, Unit unit, const AxisIndices& first, const AxisIndices& second = {},
-                   std::int64_t rows = -1) {
+UnitIndex index_of(const std::vector<Axis>& axes, const torch::Tensor& value, Unit unit, const AxisIndices& first,
+                   const AxisIndices& second = {}, std::int64_t rows = -1) {
   return {axes, value.sizes().vec(), unit, first, second, rows < 0 ? value.size(0) : rows, torch::kCPU, "here"};
 }
 
 TEST(GatherTest, PositionsPickRowsOfEachExample) {
   const torch::Tensor value = torch::randn({2, 5, 3});
   const torch::Tensor units = index_of(kPosAxes, value, Unit::kPos, {{0, 4}, {2, 1}}).gather(value);
-  EXPECT_TRUE(torch::equal(units, torch::stack({value[0].index_select(0, torch::tensor({0, 4})), value[1].index_select(0, torch::tensor({2, 1}))})));
+  EXPECT_TRUE(torch::equal(units, torch::stack({value[0].index_select(0, torch::tensor({0, 4})),
+                                                value[1].index_select(0, torch::tensor({2, 1}))})));
 }
 
 TEST(GatherTest, OneListServesEveryRow) {
@@ -76,9 +77,11 @@ TEST(GatherTest, ScatterUndoesGatherAndTouchesNothingElse) {
 TEST(GatherTest, RaggedRowsWriteOnlyWhatTheyHave) {
   const torch::Tensor value = torch::zeros({3, 4, 2});
   const UnitIndex index = index_of(kPosAxes, value, Unit::kPos, {{0, 1, 2}, {}, {3}});
-  EXPECT_TRUE(torch::equal(index.valid(), torch::tensor({{true, true, true}, {false, false, false}, {true, false, false}})));
+  EXPECT_TRUE(
+      torch::equal(index.valid(), torch::tensor({{true, true, true}, {false, false, false}, {true, false, false}})));
   const torch::Tensor written = index.scatter(value, torch::ones({3, 3, 2}));
-  EXPECT_TRUE(torch::equal(written.sum(2), torch::tensor({{2.F, 2.F, 2.F, 0.F}, {0.F, 0.F, 0.F, 0.F}, {0.F, 0.F, 0.F, 2.F}})));
+  EXPECT_TRUE(
+      torch::equal(written.sum(2), torch::tensor({{2.F, 2.F, 2.F, 0.F}, {0.F, 0.F, 0.F, 0.F}, {0.F, 0.F, 0.F, 2.F}})));
 }
 
 TEST(GatherTest, RaggedHeadsAndPositionsWriteTheirOwnCrossProduct) {
@@ -86,7 +89,9 @@ TEST(GatherTest, RaggedHeadsAndPositionsWriteTheirOwnCrossProduct) {
   const UnitIndex index = index_of(kHeadAxes, value, Unit::kHeadPos, {{0, 1}, {2}}, {{1}, {0, 3}});
   const torch::Tensor written = index.scatter(value, torch::ones({2, 2, 2, 1}));
   EXPECT_EQ(written.sum().item<float>(), 4.F);
-  EXPECT_EQ(written[0][1][0].item<float>() + written[0][1][1].item<float>() + written[1][0][2].item<float>() + written[1][3][2].item<float>(), 4.F);
+  EXPECT_EQ(written[0][1][0].item<float>() + written[0][1][1].item<float>() + written[1][0][2].item<float>() +
+                written[1][3][2].item<float>(),
+            4.F);
 }
 
 TEST(GatherTest, ASingleSourceRowServesEveryRowWithItsOwnPositions) {
@@ -120,10 +125,13 @@ TEST(GatherTest, RepeatedUnitsAreNoticed) {
 
 TEST(GatherTest, ErrorsNameAxisAndRange) {
   const torch::Tensor value = torch::zeros({2, 4, 3});
-  EXPECT_THAT([&] { index_of(kPosAxes, value, Unit::kPos, {{4}}); }, ThrowsMessage<LocationError>(HasSubstr("here: pos 4 is out of range: the value has 4")));
+  EXPECT_THAT([&] { index_of(kPosAxes, value, Unit::kPos, {{4}}); },
+              ThrowsMessage<LocationError>(HasSubstr("here: pos 4 is out of range: the value has 4")));
   EXPECT_THAT([&] { index_of(kPosAxes, value, Unit::kHead, {{0}}); },
-              ThrowsMessage<LocationError>(HasSubstr("the unit needs a head axis, but the value's axes are batch, pos, feature (heads are at the components named head_*)")));
-  EXPECT_THAT([&] { index_of(kPosAxes, value, Unit::kPos, {{0}}, {}, 3); }, ThrowsMessage<LocationError>(HasSubstr("the value has 2 rows, the locations 3")));
+              ThrowsMessage<LocationError>(HasSubstr("the unit needs a head axis, but the value's axes are batch, pos, "
+                                                     "feature (heads are at the components named head_*)")));
+  EXPECT_THAT([&] { index_of(kPosAxes, value, Unit::kPos, {{0}}, {}, 3); },
+              ThrowsMessage<LocationError>(HasSubstr("the value has 2 rows, the locations 3")));
 }
 
 TEST(HeadsTest, PackedHeadsSplitAndJoin) {

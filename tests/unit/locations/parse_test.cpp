@@ -10,13 +10,21 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-HopSelection parallel(const std::string& json) { return Locations::parse(json).hops.at("sources->base"); }
+HopSelection parallel(const std::string& json) {
+  return Locations::parse(json).hops.at("sources->base");
+}
 
-RowSelection ints(std::vector<std::int64_t> values) { return at(std::move(values)).selection; }
+RowSelection ints(std::vector<std::int64_t> values) {
+  return at(std::move(values)).selection;
+}
 
-UnitSelection every_row(RowSelection row) { return std::vector<AxisSelection>{AxisSelection{{std::move(row)}}}; }
+UnitSelection every_row(RowSelection row) {
+  return std::vector<AxisSelection>{AxisSelection{{std::move(row)}}};
+}
 
-TEST(LocationsParseTest, NullMeansNoLocations) { EXPECT_TRUE(Locations::parse("null").empty()); }
+TEST(LocationsParseTest, NullMeansNoLocations) {
+  EXPECT_TRUE(Locations::parse("null").empty());
+}
 
 TEST(LocationsParseTest, OneIntIsBothSides) {
   const HopSelection hop = parallel(R"({"sources->base": 3})");
@@ -114,7 +122,8 @@ TEST(LocationsMakersTest, PlusJoinsInOrder) {
 TEST(LocationsMakersTest, MakersEqualTheirJson) {
   EXPECT_EQ(Locations(at(3)), Locations::parse(R"({"sources->base": 3})"));
   EXPECT_EQ(per_row({{1}, {2, 3}}).hops.at("sources->base").base, parallel(R"({"base": [[1], [2, 3]]})").base);
-  EXPECT_EQ(heads_at({0, 1}, at(2)).hops.at("sources->base").base, parallel(R"({"base": {"h": [0, 1], "pos": 2}})").base);
+  EXPECT_EQ(heads_at({0, 1}, at(2)).hops.at("sources->base").base,
+            parallel(R"({"base": {"h": [0, 1], "pos": 2}})").base);
 }
 
 }  // namespace

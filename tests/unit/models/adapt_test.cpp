@@ -71,29 +71,34 @@ TEST(Adapt, RunsAModuleOfTwoTensorsAndATuple) {
 }
 
 TEST(Adapt, AForwardMayBeConst) {
-  EXPECT_TRUE(torch::equal(output_of(*adapt(std::make_shared<ConstantImpl>()), two_tensors()), two_tensors().inputs_embeds * 2));
+  EXPECT_TRUE(torch::equal(output_of(*adapt(std::make_shared<ConstantImpl>()), two_tensors()),
+                           two_tensors().inputs_embeds * 2));
 }
 
 TEST(Adapt, EveryHookedPlaceIsASiteByItsPath) {
   const auto model = adapt(std::make_shared<MixerImpl>());
-  for (const char* path : {"left.input", "left.output", "right.output", "mixed.output"}) EXPECT_NE(model->sites().try_find(path, -1), nullptr) << path;
+  for (const char* path : {"left.input", "left.output", "right.output", "mixed.output"})
+    EXPECT_NE(model->sites().try_find(path, -1), nullptr) << path;
   EXPECT_EQ(model->sites().try_find("mixed.input", -1), nullptr) << "a point has an output only";
   const Batch batch = two_tensors();
   EXPECT_TRUE(torch::equal(value_at(*model, batch, "right.input", -1), batch.extra[0]));
-  const Tensor changed = output_with(*model, batch, "mixed.output", -1, [](Tensor value) { return torch::zeros_like(value); });
+  const Tensor changed =
+      output_with(*model, batch, "mixed.output", -1, [](Tensor value) { return torch::zeros_like(value); });
   EXPECT_GT(relative_error(changed, output_of(*model, batch)), 1e-3);
 }
 
 TEST(Adapt, PlacesCanBeGivenComponentNames) {
   AdaptOptions options;
   options.architecture = "mixer";
-  options.sites = {{"block_output", 0, "left.output", {Axis::kBatch, Axis::kFeature}, 5}, {"block_output", 1, "mixed.output", {Axis::kBatch, Axis::kFeature}, 5}};
+  options.sites = {{"block_output", 0, "left.output", {Axis::kBatch, Axis::kFeature}, 5},
+                   {"block_output", 1, "mixed.output", {Axis::kBatch, Axis::kFeature}, 5}};
   const auto model = adapt(std::make_shared<MixerImpl>(), options);
   EXPECT_EQ(model->architecture(), "mixer");
   EXPECT_EQ(model->layer_count(), 2);
   EXPECT_EQ(model->sites().find("block_output", 1).path, "mixed.output");
   EXPECT_EQ(model->sites().find("block_output", 1).width, 5);
-  EXPECT_TRUE(torch::equal(value_at(*model, two_tensors(), "block_output", 1), value_at(*model, two_tensors(), "mixed.output", -1)));
+  EXPECT_TRUE(torch::equal(value_at(*model, two_tensors(), "block_output", 1),
+                           value_at(*model, two_tensors(), "mixed.output", -1)));
 }
 
 TEST(Adapt, TakesAFunctionWhereAForwardTakesMoreThanTensors) {
@@ -109,17 +114,21 @@ TEST(Adapt, TakesAFunctionWhereAForwardTakesMoreThanTensors) {
 TEST(Adapt, NamesPathsAndTensorsThatAreNotThere) {
   AdaptOptions options;
   options.sites = {{"block_output", 0, "lefd.output", {}, 0}};
-  EXPECT_THAT(model_error([&] { adapt(std::make_shared<MixerImpl>(), options); }), HasSubstr("adapt: no hooked module at 'lefd.output'; did you mean 'left.output'"));
+  EXPECT_THAT(model_error([&] { adapt(std::make_shared<MixerImpl>(), options); }),
+              HasSubstr("adapt: no hooked module at 'lefd.output'; did you mean 'left.output'"));
   options.sites = {{"block_output", 0, "left.output", {}, 0}, {"block_output", 0, "right.output", {}, 0}};
-  EXPECT_THAT(model_error([&] { adapt(std::make_shared<MixerImpl>(), options); }), HasSubstr("site 'block_output' of layer 0 is declared twice"));
+  EXPECT_THAT(model_error([&] { adapt(std::make_shared<MixerImpl>(), options); }),
+              HasSubstr("site 'block_output' of layer 0 is declared twice"));
   const auto model = adapt(std::make_shared<MixerImpl>());
   Batch batch = two_tensors();
   batch.extra.clear();
-  EXPECT_THAT(model_error([&] { model->forward(batch); }), HasSubstr("the module takes more tensors than the batch has: expected Batch::extra[0]"));
+  EXPECT_THAT(model_error([&] { model->forward(batch); }),
+              HasSubstr("the module takes more tensors than the batch has: expected Batch::extra[0]"));
   EXPECT_THAT(model_error([&] { model->forward({}); }), HasSubstr("custom: the batch holds no tensor"));
   vene::models::KeyValueCache cache;
   EXPECT_THAT(model_error([&] { model->forward(two_tensors(), {.cache = &cache}); }), HasSubstr("no key-value cache"));
-  EXPECT_THAT(model_error([&] { adapt(nullptr, [](const Batch&) { return Output(); }); }), HasSubstr("adapt: a module and a function that runs it are needed"));
+  EXPECT_THAT(model_error([&] { adapt(nullptr, [](const Batch&) { return Output(); }); }),
+              HasSubstr("adapt: a module and a function that runs it are needed"));
 }
 
 }  // namespace

@@ -16,7 +16,9 @@ using Json = nlohmann::json;
 
 class BertTest : public ChangedCheckpointTest {
  protected:
-  std::string refused(const std::string& field, const Json& value) { return ChangedCheckpointTest::refused("bert_tied", field, value); }
+  std::string refused(const std::string& field, const Json& value) {
+    return ChangedCheckpointTest::refused("bert_tied", field, value);
+  }
 };
 
 TEST_F(BertTest, EveryPositionSeesTheWholeText) {
@@ -30,7 +32,8 @@ TEST_F(BertTest, EveryPositionSeesTheWholeText) {
 
 TEST_F(BertTest, HasNoKeyValueCache) {
   vene::models::KeyValueCache cache;
-  EXPECT_THAT(model_error([&] { golden_model("bert_tied")->forward(batch_, {.cache = &cache}); }), HasSubstr("bert: every position looks at the whole text, so there is no key-value cache"));
+  EXPECT_THAT(model_error([&] { golden_model("bert_tied")->forward(batch_, {.cache = &cache}); }),
+              HasSubstr("bert: every position looks at the whole text, so there is no key-value cache"));
 }
 
 TEST_F(BertTest, TokenTypesAddTheirVectorsAndAreZeroUnlessGiven) {
@@ -45,7 +48,8 @@ TEST_F(BertTest, TokenTypesAddTheirVectorsAndAreZeroUnlessGiven) {
   const auto parameters = model->named_parameters();
   const torch::Tensor& types = parameters["bert.embeddings.token_type_embeddings.weight"];
   Batch vectors;
-  vectors.inputs_embeds = parameters["bert.embeddings.word_embeddings.weight"].index({batch_.input_ids}) + types.index({batch_.extra[0]}) - types[0];
+  vectors.inputs_embeds = parameters["bert.embeddings.word_embeddings.weight"].index({batch_.input_ids}) +
+                          types.index({batch_.extra[0]}) - types[0];
   EXPECT_LE(relative_error(output_of(*model, vectors), typed), 1e-6);
 }
 
@@ -54,7 +58,10 @@ TEST_F(BertTest, RefusesTokenTypesThatDoNotFit) {
   batch_.extra = {torch::full_like(batch_.input_ids, 2)};
   EXPECT_THAT(model_error([&] { model->forward(batch_); }), HasSubstr("extra: token types go from 0 to 1"));
   batch_.extra = {torch::zeros({1, 5}, torch::kInt64)};
-  EXPECT_THAT(model_error([&] { model->forward(batch_); }), HasSubstr("extra: expected token types [1, 6] (int64) and nothing else, got 1 tensors, the first of shape [1, 5]"));
+  EXPECT_THAT(
+      model_error([&] { model->forward(batch_); }),
+      HasSubstr(
+          "extra: expected token types [1, 6] (int64) and nothing else, got 1 tensors, the first of shape [1, 5]"));
 }
 
 TEST_F(BertTest, WritesToWhatAttentionReadsLeaveTheStreamBesideItAlone) {
@@ -75,7 +82,9 @@ TEST_F(BertTest, WritesToWhatAttentionReadsLeaveTheStreamBesideItAlone) {
   model->forward(batch_);
   const auto parameters = model->named_parameters();
   const std::string norm = "bert.encoder.layer.0.attention.output.LayerNorm.";
-  EXPECT_LE(relative_error(middle, torch::layer_norm(half + stream, {16}, parameters[norm + "weight"], parameters[norm + "bias"], 1e-12)), 1e-6);
+  EXPECT_LE(relative_error(middle, torch::layer_norm(half + stream, {16}, parameters[norm + "weight"],
+                                                     parameters[norm + "bias"], 1e-12)),
+            1e-6);
 }
 
 TEST_F(BertTest, ReadsTheFirstCheckpointsAndThoseOfPretraining) {
@@ -84,7 +93,8 @@ TEST_F(BertTest, ReadsTheFirstCheckpointsAndThoseOfPretraining) {
     NamedValues old;
     for (const auto& [name, tensor] : tensors) {
       std::string spelt = name;
-      for (const auto& [here, there] : {std::pair("LayerNorm.weight", "LayerNorm.gamma"), std::pair("LayerNorm.bias", "LayerNorm.beta")}) {
+      for (const auto& [here, there] :
+           {std::pair("LayerNorm.weight", "LayerNorm.gamma"), std::pair("LayerNorm.bias", "LayerNorm.beta")}) {
         if (spelt.ends_with(here)) spelt = spelt.substr(0, spelt.size() - std::string(here).size()) + there;
       }
       old[spelt] = tensor;
@@ -109,13 +119,21 @@ TEST_F(BertTest, PassesOverAWordPieceTokenizerWithAWarning) {
 }
 
 TEST_F(BertTest, RefusesByNameWhatItDoesNotCompute) {
-  EXPECT_THAT(refused("is_decoder", true), HasSubstr("field 'is_decoder' is true, which this architecture does not support here"));
+  EXPECT_THAT(refused("is_decoder", true),
+              HasSubstr("field 'is_decoder' is true, which this architecture does not support here"));
   EXPECT_THAT(refused("add_cross_attention", true), HasSubstr("field 'add_cross_attention' is true"));
-  EXPECT_THAT(refused("position_embedding_type", "relative_key"), HasSubstr("field 'position_embedding_type' is \"relative_key\", which this architecture does not support here; expected \"absolute\""));
+  EXPECT_THAT(refused("position_embedding_type", "relative_key"),
+              HasSubstr("field 'position_embedding_type' is \"relative_key\", which this architecture does not support "
+                        "here; expected \"absolute\""));
   EXPECT_THAT(refused("hidden_act", "gelo"), HasSubstr("activation 'gelo' is not built in; did you mean 'gelu'"));
-  EXPECT_THAT(refused("num_attention_heads", 3), HasSubstr("hidden_size 16 is not a multiple of num_attention_heads 3"));
+  EXPECT_THAT(refused("num_attention_heads", 3),
+              HasSubstr("hidden_size 16 is not a multiple of num_attention_heads 3"));
   EXPECT_THAT(refused("type_vocab_size", 0), HasSubstr("type_vocab_size: expected a positive number, got 0"));
-  EXPECT_THAT(model_error([&] { changed("bert_headless", [](Json&, NamedValues& tensors) { tensors["classifier.weight"] = torch::zeros({2, 16}); }); }),
+  EXPECT_THAT(model_error([&] {
+                changed("bert_headless", [](Json&, NamedValues& tensors) {
+                  tensors["classifier.weight"] = torch::zeros({2, 16});
+                });
+              }),
               HasSubstr("bert.classifier.weight"));
 }
 

@@ -28,7 +28,9 @@ class Checkpoint {
     write_weights(place);
   }
   void write_weights() const { write_weights(folder); }
-  torch::Tensor logits(const vene::models::LoadOptions& options = {}) const { return output_of(*vene::models::load(write(), options).model, row_of(three_rows()[0])); }
+  torch::Tensor logits(const vene::models::LoadOptions& options = {}) const {
+    return output_of(*vene::models::load(write(), options).model, row_of(three_rows()[0]));
+  }
   // The error of loading it: one line.
   std::string refused() const { return refused_as_it_is(write()); }
   static std::string refused_as_it_is(const std::string& path) {
@@ -43,7 +45,9 @@ class Checkpoint {
   NamedValues tensors;
 
  private:
-  void write_weights(const TestFolder& place) const { vene::io::write_safetensors(place / "model.safetensors", {tensors.begin(), tensors.end()}); }
+  void write_weights(const TestFolder& place) const {
+    vene::io::write_safetensors(place / "model.safetensors", {tensors.begin(), tensors.end()});
+  }
 };
 
 /// For tests that load golden folders with changes, one after another into one place.
@@ -56,7 +60,9 @@ class ChangedCheckpointTest : public testing::Test {
     Checkpoint checkpoint(name);
     change(checkpoint.config, checkpoint.tensors);
     checkpoint.write_to(folder_);
-    return vene::models::load(folder_.path(), {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }}).model;
+    return vene::models::load(folder_.path(),
+                              {.warn = [this](const std::string& warning) { warnings_.push_back(warning); }})
+        .model;
   }
   /// The error of loading it with another value in one field.
   std::string refused(const std::string& name, const std::string& field, const nlohmann::json& value) {

@@ -14,7 +14,10 @@ using Change = std::function<void(Json&)>;
 // A golden folder with another config.json, and its tensors renamed by `rename`.
 class Edited {
  public:
-  Edited(const std::string& name, const Change& change, const std::function<std::string(std::string)>& rename = [](std::string tensor) { return tensor; }) : checkpoint_(name) {
+  Edited(
+      const std::string& name, const Change& change,
+      const std::function<std::string(std::string)>& rename = [](std::string tensor) { return tensor; })
+      : checkpoint_(name) {
     change(checkpoint_.config);
     NamedValues renamed;
     for (const auto& [tensor, value] : checkpoint_.tensors) renamed[rename(tensor)] = value;
@@ -34,53 +37,80 @@ Change set(const std::string& field, const Json& value) {
   return [field, value](Json& config) { config[field] = value; };
 }
 
-torch::Tensor logits_of(const std::string& name) { return output_of(*golden_model(name), row_of(three_rows()[0])); }
+torch::Tensor logits_of(const std::string& name) {
+  return output_of(*golden_model(name), row_of(three_rows()[0]));
+}
 
-std::string refused(const std::string& name, const std::string& field, const Json& value) { return Edited(name, set(field, value)).refused(); }
+std::string refused(const std::string& name, const std::string& field, const Json& value) {
+  return Edited(name, set(field, value)).refused();
+}
 
 TEST(FamilyConfig, NamesAnActivationOfAnyFamilyThatIsNotBuiltIn) {
-  for (const auto& [name, field] : {std::pair("gpt_neox_parallel", "hidden_act"), std::pair("gpt_neo_tied", "activation_function"), std::pair("mistral_plain", "hidden_act"),
-                                    std::pair("gemma_tied", "hidden_act"), std::pair("gemma2_capped", "hidden_activation")}) {
-    EXPECT_THAT(refused(name, field, "sillu"), HasSubstr("activation 'sillu' is not built in; did you mean 'silu'")) << name;
+  for (const auto& [name, field] :
+       {std::pair("gpt_neox_parallel", "hidden_act"), std::pair("gpt_neo_tied", "activation_function"),
+        std::pair("mistral_plain", "hidden_act"), std::pair("gemma_tied", "hidden_act"),
+        std::pair("gemma2_capped", "hidden_activation")}) {
+    EXPECT_THAT(refused(name, field, "sillu"), HasSubstr("activation 'sillu' is not built in; did you mean 'silu'"))
+        << name;
   }
 }
 
 TEST(FamilyConfig, NamesARopeTypeOfAnyFamilyThatIsNotBuiltIn) {
   const Json yarn = {{"rope_type", "yarn"}, {"rope_theta", 1e4}, {"factor", 2.0}};
-  for (const char* name : {"gpt_neox_parallel", "mistral_plain", "qwen2_plain", "qwen3_plain", "gemma_tied", "gemma2_capped", "olmo_plain", "olmo2_plain"}) {
-    EXPECT_THAT(refused(name, "rope_parameters", yarn), HasSubstr("rope_type 'yarn' is not supported; known: default, linear, llama3")) << name;
+  for (const char* name : {"gpt_neox_parallel", "mistral_plain", "qwen2_plain", "qwen3_plain", "gemma_tied",
+                           "gemma2_capped", "olmo_plain", "olmo2_plain"}) {
+    EXPECT_THAT(refused(name, "rope_parameters", yarn),
+                HasSubstr("rope_type 'yarn' is not supported; known: default, linear, llama3"))
+        << name;
   }
-  EXPECT_THAT(refused("qwen2_plain", "rope_parameters", {{"partial_rotary_factor", 0.5}}), HasSubstr("field 'partial_rotary_factor' is 0.5"));
+  EXPECT_THAT(refused("qwen2_plain", "rope_parameters", {{"partial_rotary_factor", 0.5}}),
+              HasSubstr("field 'partial_rotary_factor' is 0.5"));
 }
 
 TEST(FamilyConfig, NamesSwitchesThatAFamilyDoesNotHave) {
-  EXPECT_THAT(refused("gpt_neox_parallel", "sliding_window", 8), HasSubstr("field 'sliding_window' is 8, which this architecture does not support here"));
+  EXPECT_THAT(refused("gpt_neox_parallel", "sliding_window", 8),
+              HasSubstr("field 'sliding_window' is 8, which this architecture does not support here"));
   EXPECT_THAT(refused("gpt_neo_tied", "rope_scaling", {{"type", "linear"}}), HasSubstr("field 'rope_scaling' is"));
   EXPECT_THAT(refused("olmo2_plain", "clip_qkv", 8.0), HasSubstr("field 'clip_qkv' is 8.0"));
   EXPECT_THAT(refused("gemma_tied", "query_pre_attn_scalar", 144), HasSubstr("field 'query_pre_attn_scalar' is 144"));
-  EXPECT_THAT(refused("gemma_tied", "attn_logit_softcapping", 50.0), HasSubstr("field 'attn_logit_softcapping' is 50.0"));
-  EXPECT_THAT(refused("gemma2_capped", "use_bidirectional_attention", true), HasSubstr("field 'use_bidirectional_attention' is true"));
-  EXPECT_THAT(refused("mistral_plain", "layer_types", {"full_attention", "sliding_attention"}), HasSubstr("field 'layer_types' has 'sliding_attention'"));
-  EXPECT_THAT(refused("qwen3_plain", "quantization_config", {{"quant_method", "awq"}}), HasSubstr("the checkpoint is quantised (quantization_config, quant_method 'awq')"));
+  EXPECT_THAT(refused("gemma_tied", "attn_logit_softcapping", 50.0),
+              HasSubstr("field 'attn_logit_softcapping' is 50.0"));
+  EXPECT_THAT(refused("gemma2_capped", "use_bidirectional_attention", true),
+              HasSubstr("field 'use_bidirectional_attention' is true"));
+  EXPECT_THAT(refused("mistral_plain", "layer_types", {"full_attention", "sliding_attention"}),
+              HasSubstr("field 'layer_types' has 'sliding_attention'"));
+  EXPECT_THAT(refused("qwen3_plain", "quantization_config", {{"quant_method", "awq"}}),
+              HasSubstr("the checkpoint is quantised (quantization_config, quant_method 'awq')"));
 }
 
 TEST(FamilyConfig, NamesLayerTypesAndWindowsThatDoNotFit) {
-  EXPECT_THAT(refused("gemma2_capped", "layer_types", {"full_attention"}), HasSubstr("field 'layer_types' tells of 1 layers, num_hidden_layers is 3"));
-  EXPECT_THAT(refused("qwen2_slides", "layer_types", {"full_attention", "chunked_attention", "full_attention"}), HasSubstr("field 'layer_types' has 'chunked_attention'"));
-  EXPECT_THAT(refused("qwen3_sliding", "use_sliding_window", false), HasSubstr("field 'layer_types' has sliding_attention, and no sliding_window is in use"));
-  EXPECT_THAT(refused("mistral_local", "sliding_window", -3), HasSubstr("sliding_window: expected a positive number, got -3"));
-  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "lokal", "local"}, 1}}), HasSubstr("attention of kind 'lokal' is not built in; did you mean 'local'"));
-  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "local"}, 4}}), HasSubstr("tell of 8 layers, num_layers is 3"));
-  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", "global"), HasSubstr("field 'attention_types': expected a list of [texts, times], got \"global\""));
+  EXPECT_THAT(refused("gemma2_capped", "layer_types", {"full_attention"}),
+              HasSubstr("field 'layer_types' tells of 1 layers, num_hidden_layers is 3"));
+  EXPECT_THAT(refused("qwen2_slides", "layer_types", {"full_attention", "chunked_attention", "full_attention"}),
+              HasSubstr("field 'layer_types' has 'chunked_attention'"));
+  EXPECT_THAT(refused("qwen3_sliding", "use_sliding_window", false),
+              HasSubstr("field 'layer_types' has sliding_attention, and no sliding_window is in use"));
+  EXPECT_THAT(refused("mistral_local", "sliding_window", -3),
+              HasSubstr("sliding_window: expected a positive number, got -3"));
+  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "lokal", "local"}, 1}}),
+              HasSubstr("attention of kind 'lokal' is not built in; did you mean 'local'"));
+  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", {{{"global", "local"}, 4}}),
+              HasSubstr("tell of 8 layers, num_layers is 3"));
+  EXPECT_THAT(refused("gpt_neo_tied", "attention_types", "global"),
+              HasSubstr("field 'attention_types': expected a list of [texts, times], got \"global\""));
   EXPECT_THAT(refused("gpt_neo_tied", "window_size", 0), HasSubstr("window_size: expected a positive number, got 0"));
 }
 
 TEST(FamilyConfig, NamesSizesThatMakeNoModel) {
-  EXPECT_THAT(refused("gpt_neox_parallel", "num_attention_heads", 5), HasSubstr("hidden_size 24 is not a multiple of num_attention_heads 5"));
-  EXPECT_THAT(refused("gpt_neox_parallel", "rope_parameters", {{"partial_rotary_factor", 0.4}}), HasSubstr("3 of a head's 8 cannot be paired"));
+  EXPECT_THAT(refused("gpt_neox_parallel", "num_attention_heads", 5),
+              HasSubstr("hidden_size 24 is not a multiple of num_attention_heads 5"));
+  EXPECT_THAT(refused("gpt_neox_parallel", "rope_parameters", {{"partial_rotary_factor", 0.4}}),
+              HasSubstr("3 of a head's 8 cannot be paired"));
   EXPECT_THAT(refused("gpt_neo_tied", "num_heads", 3), HasSubstr("hidden_size 16 is not a multiple of num_heads 3"));
-  EXPECT_THAT(refused("olmo_plain", "num_key_value_heads", 3), HasSubstr("num_attention_heads 4 is not a multiple of num_key_value_heads 3"));
-  EXPECT_THAT(refused("gemma2_capped", "query_pre_attn_scalar", -1), HasSubstr("field 'query_pre_attn_scalar': expected a positive number, got -1"));
+  EXPECT_THAT(refused("olmo_plain", "num_key_value_heads", 3),
+              HasSubstr("num_attention_heads 4 is not a multiple of num_key_value_heads 3"));
+  EXPECT_THAT(refused("gemma2_capped", "query_pre_attn_scalar", -1),
+              HasSubstr("field 'query_pre_attn_scalar': expected a positive number, got -1"));
 }
 
 TEST(FamilyConfig, ReadsGptNeoxAsOlderFilesSpellIt) {
@@ -97,7 +127,9 @@ TEST(FamilyConfig, ReadsGptNeoxAsOlderFilesSpellIt) {
 }
 
 TEST(FamilyConfig, ReadsGptNeoxHeadUnderBothItsNames) {
-  const Edited renamed("gpt_neox_parallel", [](Json&) {}, [](std::string tensor) { return tensor == "embed_out.weight" ? "lm_head.weight" : tensor; });
+  const Edited renamed(
+      "gpt_neox_parallel", [](Json&) {},
+      [](std::string tensor) { return tensor == "embed_out.weight" ? "lm_head.weight" : tensor; });
   EXPECT_TRUE(torch::equal(renamed.logits(), logits_of("gpt_neox_parallel")));
 }
 
@@ -112,7 +144,8 @@ TEST(FamilyConfig, ReadsGptNeoLayersFromEitherField) {
 }
 
 TEST(FamilyConfig, RefusesGptNeoLayersOnWhichTheTwoFieldsDisagree) {
-  EXPECT_THAT(refused("gpt_neo_tied", "attention_layers", Json{"global", "global", "global"}), HasSubstr("attention_types and attention_layers contradict each other"));
+  EXPECT_THAT(refused("gpt_neo_tied", "attention_layers", Json{"global", "global", "global"}),
+              HasSubstr("attention_types and attention_layers contradict each other"));
 }
 
 TEST(FamilyConfig, TakesTheWindowsThatTransformersTakesWhereNothingIsSaid) {

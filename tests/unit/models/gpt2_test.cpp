@@ -16,7 +16,8 @@ TEST(Gpt2, AttentionAndMlpOutputsAreWhatTheResidualStreamGains) {
   const auto model = small_gpt2();
   const NamedValues values = values_at_named_sites(*model, row_of(three_rows()[0]));
   for (const std::string layer : {".0", ".1", ".2"}) {
-    const torch::Tensor sum = values.at("block_input" + layer) + values.at("attention_output" + layer) + values.at("mlp_output" + layer);
+    const torch::Tensor sum =
+        values.at("block_input" + layer) + values.at("attention_output" + layer) + values.at("mlp_output" + layer);
     EXPECT_LE(relative_error(sum, values.at("block_output" + layer)), 1e-6);
   }
 }
@@ -27,8 +28,10 @@ TEST(Gpt2, HuggingFacePathsNameSitesToo) {
   const auto through = [&](const std::string& path) { return value_at(*model, batch, path, -1); };
   EXPECT_TRUE(torch::equal(through("transformer.h[1].mlp.act.output"), value_at(*model, batch, "mlp_activation", 1)));
   EXPECT_TRUE(torch::equal(through("transformer.h.2.output"), value_at(*model, batch, "block_output", 2)));
-  EXPECT_TRUE(torch::equal(through("transformer.h.0.attn.resid_dropout.output"), value_at(*model, batch, "attention_output", 0)));
-  EXPECT_TRUE(torch::equal(through("transformer.h.0.attn.c_attn.output").chunk(3, -1)[2], value_at(*model, batch, "value_output", 0)));
+  EXPECT_TRUE(torch::equal(through("transformer.h.0.attn.resid_dropout.output"),
+                           value_at(*model, batch, "attention_output", 0)));
+  EXPECT_TRUE(torch::equal(through("transformer.h.0.attn.c_attn.output").chunk(3, -1)[2],
+                           value_at(*model, batch, "value_output", 0)));
   EXPECT_TRUE(torch::equal(through("transformer.h.0.mlp.c_fc.input"), value_at(*model, batch, "mlp_input", 0)));
   EXPECT_TRUE(torch::equal(through("transformer.ln_f.input"), value_at(*model, batch, "block_output", 2)));
   EXPECT_TRUE(torch::equal(through("lm_head.output"), value_at(*model, batch, "logits", -1)));

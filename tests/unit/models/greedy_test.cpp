@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Longer texts than any window here, on every folder of tests/golden/models that has 50 greedy tokens of the library that the port follows.
+// Longer texts than any window here, on every folder of tests/golden/models that has 50 greedy tokens of the library
+// that the port follows.
 #include <gmock/gmock.h>
 
 #include "helpers.h"
@@ -34,7 +35,8 @@ class Greedy : public testing::TestWithParam<std::string> {
   }
 
   std::shared_ptr<vene::models::StagedModel> model = golden_model(GetParam());
-  torch::Tensor text = read_values(golden_folder(GetParam()) / "reference.safetensors").at("greedy");  // [1, prompt + 50]
+  torch::Tensor text =
+      read_values(golden_folder(GetParam()) / "reference.safetensors").at("greedy");  // [1, prompt + 50]
   std::int64_t length = text.size(1);
   torch::NoGradGuard no_grad;
 };
@@ -82,8 +84,11 @@ TEST_P(Greedy, LongRaggedRowsPaddedOnEitherSideEqualTheRowsAloneAlsoWhereTheyGoO
       std::vector<std::int64_t> alone = rows[i];
       alone.insert(alone.end(), tail.begin(), tail.end());
       const auto row = static_cast<std::int64_t>(i);
-      const torch::Tensor real = torch::cat({batch.attention_mask[row], torch::ones(static_cast<std::int64_t>(tail.size()), torch::kInt64)}).to(torch::kBool);
-      EXPECT_LE(relative_error(all[row].index({real}), model->forward(row_of(alone)).logits[0]), kTolerance) << "row " << i << ", left " << left;
+      const torch::Tensor real =
+          torch::cat({batch.attention_mask[row], torch::ones(static_cast<std::int64_t>(tail.size()), torch::kInt64)})
+              .to(torch::kBool);
+      EXPECT_LE(relative_error(all[row].index({real}), model->forward(row_of(alone)).logits[0]), kTolerance)
+          << "row " << i << ", left " << left;
     }
   }
 }
@@ -96,6 +101,7 @@ TEST_P(Greedy, StagesEqualTheForwardOnALongText) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, Greedy, testing::ValuesIn(folders_with_greedy_tokens()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, Greedy, testing::ValuesIn(folders_with_greedy_tokens()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include "vene/models/gru.h"
 
 #include <gmock/gmock.h>
-
 #include <unistd.h>
 
 #include <fstream>
@@ -83,7 +82,8 @@ TEST_P(GruGolden, HasTheValueOfPyvenesModelAtEverySiteAndStep) {
   EXPECT_EQ(compared, 32U) << "sixteen components of two layers";
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GruGolden, testing::Values("gru_classifier", "gru_lm", "gru_base"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, GruGolden, testing::Values("gru_classifier", "gru_lm", "gru_base"),
+                         [](const auto& info) { return std::string(info.param); });
 
 TEST(Gru, APaddedRowEqualsTheRowAloneAtEitherEnd) {
   const auto language = loaded("gru_lm");
@@ -98,8 +98,11 @@ TEST(Gru, APaddedRowEqualsTheRowAloneAtEitherEnd) {
     for (std::size_t row = 0; row < kRagged.size(); ++row) {
       const auto size = static_cast<std::int64_t>(kRagged[row].size());
       const torch::Tensor real = logits[static_cast<std::int64_t>(row)].narrow(0, left ? 5 - size : 0, size);
-      EXPECT_LE(relative_error(real, language->forward(row_of(kRagged[row])).logits[0]), 1e-6) << "row " << row << " left " << left;
-      EXPECT_LE(relative_error(classes[static_cast<std::int64_t>(row)], classifier.forward(row_of(kRagged[row])).logits[0]), 1e-6);
+      EXPECT_LE(relative_error(real, language->forward(row_of(kRagged[row])).logits[0]), 1e-6)
+          << "row " << row << " left " << left;
+      EXPECT_LE(
+          relative_error(classes[static_cast<std::int64_t>(row)], classifier.forward(row_of(kRagged[row])).logits[0]),
+          1e-6);
     }
   }
 }
@@ -140,13 +143,18 @@ TEST(Gru, ErrorsSayWhatIsExpected) {
   options.h_dim = 4;
   options.head = GRUHead::kLanguageModel;
   options.tie_word_embeddings = true;
-  EXPECT_THAT(model_error([&] { GRU model(options); }), HasSubstr("no embeddings (include_emb is false) to tie the head to"));
+  EXPECT_THAT(model_error([&] { GRU model(options); }),
+              HasSubstr("no embeddings (include_emb is false) to tie the head to"));
   options.tie_word_embeddings = false;
   GRU plain(options);
-  EXPECT_THAT(model_error([&] { plain.forward(row_of({1, 2})); }), HasSubstr("it takes inputs_embeds [batch, pos, 4], not token ids"));
+  EXPECT_THAT(model_error([&] {
+                plain.forward(row_of({1, 2}));
+              }),
+              HasSubstr("it takes inputs_embeds [batch, pos, 4], not token ids"));
   Batch batch;
   batch.inputs_embeds = torch::zeros({2, 3, 5});
-  EXPECT_THAT(model_error([&] { plain.forward(batch); }), HasSubstr("inputs_embeds: expected [batch, pos, 4], got [2, 3, 5]"));
+  EXPECT_THAT(model_error([&] { plain.forward(batch); }),
+              HasSubstr("inputs_embeds: expected [batch, pos, 4], got [2, 3, 5]"));
   batch.inputs_embeds = torch::zeros({2, 3, 4});
   batch.extra = {torch::zeros({2, 3}, torch::kInt64)};
   EXPECT_THAT(model_error([&] { plain.forward(batch); }), HasSubstr("this model has no position embeddings"));
@@ -162,8 +170,9 @@ TEST(Gru, AFolderMustNameItsArchitecture) {
   const TestFolder folder;
   std::filesystem::copy(folder_of("gru_lm") / "model.safetensors", folder / "model.safetensors");
   folder.write("config.json", R"({"model_type": "gru", "h_dim": 5, "n_layer": 2, "architectures": ["GRUForTagging"]})");
-  EXPECT_THAT(model_error([&] { vene::models::load(folder.path()); }),
-              HasSubstr("architectures: expected one of GRUModel, GRUForClassification, GRULMHeadModel, got GRUForTagging"));
+  EXPECT_THAT(
+      model_error([&] { vene::models::load(folder.path()); }),
+      HasSubstr("architectures: expected one of GRUModel, GRUForClassification, GRULMHeadModel, got GRUForTagging"));
 }
 
 }  // namespace

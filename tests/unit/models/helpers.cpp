@@ -27,7 +27,8 @@ NamedValues read_values(const std::filesystem::path& file) {
 std::vector<std::string> golden_names() {
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(golden_folder(""))) {
-    if (std::filesystem::exists(entry.path() / "reference.safetensors")) names.push_back(entry.path().filename().string());
+    if (std::filesystem::exists(entry.path() / "reference.safetensors"))
+      names.push_back(entry.path().filename().string());
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -36,7 +37,8 @@ std::vector<std::string> golden_names() {
 std::vector<std::string> golden_language_models() {
   std::vector<std::string> names;
   for (const std::string& name : golden_names()) {
-    if (vene::io::Safetensors::open((golden_folder(name) / "reference.safetensors").string()).contains("input_ids")) names.push_back(name);
+    if (vene::io::Safetensors::open((golden_folder(name) / "reference.safetensors").string()).contains("input_ids"))
+      names.push_back(name);
   }
   return names;
 }
@@ -48,7 +50,8 @@ std::vector<std::string> golden_decoders() {
 }
 
 std::shared_ptr<vene::models::StagedModel> golden_model(const std::string& name) {
-  auto model = std::dynamic_pointer_cast<vene::models::StagedModel>(vene::models::load(golden_folder(name).string()).model);
+  auto model =
+      std::dynamic_pointer_cast<vene::models::StagedModel>(vene::models::load(golden_folder(name).string()).model);
   if (!model) throw std::runtime_error(name + " is not a staged model");
   return model;
 }
@@ -114,7 +117,8 @@ NamedValues values_at_named_sites(vene::models::Model& model, const Batch& batch
   return values;
 }
 
-torch::Tensor value_at(vene::models::Model& model, const Batch& batch, const std::string& component, std::int64_t layer) {
+torch::Tensor value_at(vene::models::Model& model, const Batch& batch, const std::string& component,
+                       std::int64_t layer) {
   const vene::Site& site = model.sites().find(component, layer);
   torch::Tensor value;
   vene::HookTable table;
@@ -128,8 +132,8 @@ torch::Tensor output_of(vene::models::Model& model, const Batch& batch) {
   return model.forward(batch).primary();
 }
 
-torch::Tensor output_with(vene::models::Model& model, const Batch& batch, const std::string& component, std::int64_t layer,
-                          const std::function<torch::Tensor(torch::Tensor)>& change) {
+torch::Tensor output_with(vene::models::Model& model, const Batch& batch, const std::string& component,
+                          std::int64_t layer, const std::function<torch::Tensor(torch::Tensor)>& change) {
   const vene::Site& site = model.sites().find(component, layer);
   vene::HookTable table;
   table.on(site.id, site.phase, [&](const vene::HookContext& context) { context.value() = change(context.value()); });

@@ -22,7 +22,8 @@ using NamedValues = std::map<std::string, torch::Tensor>;
 
 /// tests/golden/models/<name>
 std::filesystem::path golden_folder(const std::string& name);
-/// Every folder of tests/golden/models, those of language models, and those of the ones among them that go on writing, by name.
+/// Every folder of tests/golden/models, those of language models, and those of the ones among them that go on writing,
+/// by name.
 std::vector<std::string> golden_names();
 std::vector<std::string> golden_language_models();
 std::vector<std::string> golden_decoders();
@@ -45,11 +46,12 @@ const std::vector<std::vector<std::int64_t>>& three_rows();
 NamedValues values_at_named_sites(vene::models::Model& model, const vene::models::Batch& batch,
                                   const vene::models::ForwardOptions& options = {});
 /// Reads one site and leaves the rest alone.
-torch::Tensor value_at(vene::models::Model& model, const vene::models::Batch& batch, const std::string& component, std::int64_t layer);
+torch::Tensor value_at(vene::models::Model& model, const vene::models::Batch& batch, const std::string& component,
+                       std::int64_t layer);
 /// The primary output, and the same with a site's value replaced by change(value).
 torch::Tensor output_of(vene::models::Model& model, const vene::models::Batch& batch);
-torch::Tensor output_with(vene::models::Model& model, const vene::models::Batch& batch, const std::string& component, std::int64_t layer,
-                          const std::function<torch::Tensor(torch::Tensor)>& change);
+torch::Tensor output_with(vene::models::Model& model, const vene::models::Batch& batch, const std::string& component,
+                          std::int64_t layer, const std::function<torch::Tensor(torch::Tensor)>& change);
 
 /// Largest difference over the largest expected magnitude.
 double relative_error(const torch::Tensor& actual, const torch::Tensor& expected);

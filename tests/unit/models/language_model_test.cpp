@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What holds for every language model, on every folder of tests/golden/models: padding, batches, both attention paths, sites,
-// gradients, refusals.
+// What holds for every language model, on every folder of tests/golden/models: padding, batches, both attention paths,
+// sites, gradients, refusals.
 #include <gmock/gmock.h>
 
 #include "helpers.h"
@@ -20,7 +20,8 @@ class LanguageModel : public testing::TestWithParam<std::string> {
 
   torch::Tensor run(const Batch& batch) { return output_of(*model, batch); }
   static torch::Tensor real(const Batch& batch) {
-    return batch.attention_mask.defined() ? batch.attention_mask.to(torch::kBool) : torch::ones_like(batch.input_ids, torch::kBool);
+    return batch.attention_mask.defined() ? batch.attention_mask.to(torch::kBool)
+                                          : torch::ones_like(batch.input_ids, torch::kBool);
   }
 };
 
@@ -69,8 +70,10 @@ TEST_P(LanguageModel, TheExplicitAttentionPathEqualsTheFusedOne) {
     const torch::Tensor fused = run(batch);
     for (const std::string component : {"attention_scores", "attention_pattern"}) {
       for (std::int64_t layer = 0; layer < layers; ++layer) {
-        const torch::Tensor explicit_path = output_with(*model, batch, component, layer, [](torch::Tensor value) { return value; });
-        EXPECT_LE(relative_error(explicit_path.index({real(batch)}), fused.index({real(batch)})), 2e-6) << component << " " << layer;
+        const torch::Tensor explicit_path =
+            output_with(*model, batch, component, layer, [](torch::Tensor value) { return value; });
+        EXPECT_LE(relative_error(explicit_path.index({real(batch)}), fused.index({real(batch)})), 2e-6)
+            << component << " " << layer;
       }
     }
   }
@@ -131,8 +134,8 @@ TEST_P(LanguageModel, AWriteAtEveryNamedSiteChangesTheOutput) {
   torch::manual_seed(3);
   for (const vene::Site& site : model->sites().all()) {
     if (site.component.empty()) continue;
-    const torch::Tensor changed =
-        output_with(*model, batch, site.component, site.layer, [](torch::Tensor value) { return value + torch::randn_like(value); });
+    const torch::Tensor changed = output_with(*model, batch, site.component, site.layer,
+                                              [](torch::Tensor value) { return value + torch::randn_like(value); });
     EXPECT_GT(relative_error(changed, plain), 1e-3) << vene::site_text(site);
   }
 }
@@ -141,7 +144,8 @@ TEST_P(LanguageModel, EmbeddingsCanStandInForTokens) {
   const Batch by_ids = padded(rows, true);
   // What the embedding layer gives, scaled where the architecture scales it; of ESM, all that embeddings do.
   Batch by_vectors;
-  for (const char* path : {"bert.embeddings.word_embeddings.output", "esm.embeddings.output", "transformer.wte.output", "gpt_neox.embed_in.output", "model.embed_tokens.output"}) {
+  for (const char* path : {"bert.embeddings.word_embeddings.output", "esm.embeddings.output", "transformer.wte.output",
+                           "gpt_neox.embed_in.output", "model.embed_tokens.output"}) {
     if (model->sites().try_find(path, -1) != nullptr) by_vectors.inputs_embeds = value_at(*model, by_ids, path, -1);
   }
   ASSERT_TRUE(by_vectors.inputs_embeds.defined());
@@ -157,7 +161,8 @@ TEST_P(LanguageModel, GradientsReachTheEmbeddingsThroughBothAttentionPaths) {
     torch::manual_seed(5);
     batch.inputs_embeds = torch::randn({1, 5, width}).requires_grad_();
     const torch::Tensor output =
-        watched ? output_with(*model, batch, "attention_scores", 1, [](torch::Tensor value) { return value; }) : run(batch);
+        watched ? output_with(*model, batch, "attention_scores", 1, [](torch::Tensor value) { return value; })
+                : run(batch);
     output.square().sum().backward();
     gradients.push_back(batch.inputs_embeds.grad());
   }
@@ -167,10 +172,12 @@ TEST_P(LanguageModel, GradientsReachTheEmbeddingsThroughBothAttentionPaths) {
 
 TEST_P(LanguageModel, RefusesBatchesThatItCannotReadAndNamesTheOffender) {
   const auto refused = [&](const Batch& batch) { return model_error([&] { model->forward(batch); }); };
-  const std::string vocabulary = std::to_string(model->vocabulary_size()), context = std::to_string(model->context_length()), wide = std::to_string(width);
+  const std::string vocabulary = std::to_string(model->vocabulary_size()),
+                    context = std::to_string(model->context_length()), wide = std::to_string(width);
   Batch batch = padded(rows, false);
   batch.input_ids[1][2] = model->vocabulary_size();
-  EXPECT_THAT(refused(batch), HasSubstr("input_ids row 1 position 2: token id " + vocabulary + " is outside the vocabulary of " + vocabulary));
+  EXPECT_THAT(refused(batch), HasSubstr("input_ids row 1 position 2: token id " + vocabulary +
+                                        " is outside the vocabulary of " + vocabulary));
   batch.input_ids[1][2] = -1;
   EXPECT_THAT(refused(batch), HasSubstr("token id -1"));
   const std::int64_t many = model->context_length() + 1;
@@ -192,9 +199,11 @@ TEST_P(LanguageModel, RefusesBatchesThatItCannotReadAndNamesTheOffender) {
   EXPECT_THAT(refused(batch), HasSubstr("expected whole numbers (int64), got Float"));
   batch = {};
   batch.inputs_embeds = torch::zeros({1, 2, width - 1});
-  EXPECT_THAT(refused(batch), HasSubstr("inputs_embeds: expected [batch, pos, " + wide + "], got [1, 2, " + std::to_string(width - 1) + "]"));
+  EXPECT_THAT(refused(batch), HasSubstr("inputs_embeds: expected [batch, pos, " + wide + "], got [1, 2, " +
+                                        std::to_string(width - 1) + "]"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, LanguageModel, testing::ValuesIn(golden_language_models()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, LanguageModel, testing::ValuesIn(golden_language_models()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear layers large enough for oneDNN are LibTorch's linear in double precision, with gradients of first and second order.
+// Linear layers large enough for oneDNN are LibTorch's linear in double precision, with gradients of first and second
+// order.
+#include "models/common/linear.h"
+
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "helpers.h"
-#include "models/common/linear.h"
 #include "tests/autocast.h"
 
 namespace {
@@ -17,17 +19,22 @@ constexpr std::int64_t kIn = 384, kOut = 512;  // 196,608 weights
 
 std::vector<Tensor> differentiated(bool reference, const Tensor& input, const Tensor& weight, const Tensor& bias) {
   std::vector<Tensor> leaves = {input, weight, bias};
-  for (Tensor& leaf : leaves) leaf = (reference ? leaf.to(torch::kFloat64) : leaf).detach().clone(torch::MemoryFormat::Preserve).requires_grad_();
-  const Tensor output = reference ? torch::linear(leaves[0], leaves[1], leaves[2]) : apply_linear(leaves[0], leaves[1], leaves[2]);
-  std::vector<Tensor> results = torch::autograd::grad({output.square().sum()}, leaves, {}, /*retain_graph=*/true, /*create_graph=*/true);
-  const std::vector<Tensor> second = torch::autograd::grad({results[0].square().sum() + results[1].square().sum()}, leaves);
+  for (Tensor& leaf : leaves)
+    leaf = (reference ? leaf.to(torch::kFloat64) : leaf).detach().clone(torch::MemoryFormat::Preserve).requires_grad_();
+  const Tensor output =
+      reference ? torch::linear(leaves[0], leaves[1], leaves[2]) : apply_linear(leaves[0], leaves[1], leaves[2]);
+  std::vector<Tensor> results =
+      torch::autograd::grad({output.square().sum()}, leaves, {}, /*retain_graph=*/true, /*create_graph=*/true);
+  const std::vector<Tensor> second =
+      torch::autograd::grad({results[0].square().sum() + results[1].square().sum()}, leaves);
   results.insert(results.end(), second.begin(), second.end());
   results.push_back(output);
   return results;
 }
 
 void expect_equal_to_double(const Tensor& input, const Tensor& weight, const Tensor& bias) {
-  const std::vector<Tensor> results = differentiated(false, input, weight, bias), expected = differentiated(true, input, weight, bias);
+  const std::vector<Tensor> results = differentiated(false, input, weight, bias),
+                            expected = differentiated(true, input, weight, bias);
   for (std::size_t i = 0; i < results.size(); ++i) {
     EXPECT_EQ(results[i].scalar_type(), torch::kFloat32);
     EXPECT_LE(relative_error(results[i].to(torch::kFloat64), expected[i]), 2e-6) << i;
@@ -40,7 +47,8 @@ void expect_equal_to_double(const Tensor& input, const Tensor& weight, const Ten
 TEST(LargeLinear, HasLibTorchsValuesAndGradients) {
   torch::manual_seed(1);
   const Tensor weight = torch::randn({kOut, kIn}), bias = torch::randn({kOut});
-  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{kIn}, {1, kIn}, {7, kIn}, {2, 5, kIn}, {1, 1, kIn}}) {
+  for (const auto& shape :
+       std::vector<std::vector<std::int64_t>>{{kIn}, {1, kIn}, {7, kIn}, {2, 5, kIn}, {1, 1, kIn}}) {
     SCOPED_TRACE(testing::PrintToString(shape));
     expect_equal_to_double(torch::randn(shape), weight, bias);
   }

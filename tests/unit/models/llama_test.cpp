@@ -40,17 +40,21 @@ TEST(Llama, HuggingFacePathsNameSitesToo) {
   const auto batch = row_of(three_rows()[0]);
   const auto through = [&](const std::string& path) { return value_at(*model, batch, path, -1); };
   EXPECT_TRUE(torch::equal(through("model.layers[1].mlp.down_proj.output"), value_at(*model, batch, "mlp_output", 1)));
-  EXPECT_TRUE(torch::equal(through("model.layers.0.self_attn.o_proj.output"), value_at(*model, batch, "attention_output", 0)));
-  EXPECT_TRUE(torch::equal(through("model.layers.0.input_layernorm.output"), value_at(*model, batch, "attention_input", 0)));
+  EXPECT_TRUE(
+      torch::equal(through("model.layers.0.self_attn.o_proj.output"), value_at(*model, batch, "attention_output", 0)));
+  EXPECT_TRUE(
+      torch::equal(through("model.layers.0.input_layernorm.output"), value_at(*model, batch, "attention_input", 0)));
   EXPECT_TRUE(torch::equal(through("model.norm.input"), value_at(*model, batch, "block_output", 1)));
-  for (const char* path : {"model.embed_tokens.output", "model.layers.0.post_attention_layernorm.input", "model.layers.1.mlp.up_proj.output", "lm_head.input"}) {
+  for (const char* path : {"model.embed_tokens.output", "model.layers.0.post_attention_layernorm.input",
+                           "model.layers.1.mlp.up_proj.output", "lm_head.input"}) {
     EXPECT_NE(model->sites().try_find(path, -1), nullptr) << path;
   }
 }
 
 TEST(Llama, PositionsTurnQueriesSoThatOrderMatters) {
   const auto model = golden_model("llama_mha");
-  const torch::Tensor forth = output_of(*model, row_of({7, 9, 11}))[0][-1], back = output_of(*model, row_of({9, 7, 11}))[0][-1];
+  const torch::Tensor forth = output_of(*model, row_of({7, 9, 11}))[0][-1],
+                      back = output_of(*model, row_of({9, 7, 11}))[0][-1];
   EXPECT_GT(relative_error(forth, back), 1e-3);
 }
 
@@ -76,11 +80,16 @@ TEST(Llama, RefusesSizesThatMakeNoModel) {
     change(options);
     return model_error([&] { Llama model(options); });
   };
-  EXPECT_THAT(refused([](LlamaOptions& o) { o.num_key_value_heads = 3; }), HasSubstr("num_attention_heads 4 is not a multiple of num_key_value_heads 3"));
-  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_size = 18; }), HasSubstr("hidden_size 18 is not a multiple of num_attention_heads 4"));
-  EXPECT_THAT(refused([](LlamaOptions& o) { o.head_dim = 5; }), HasSubstr("head_dim 5 is odd, and rotary positions turn pairs"));
-  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_size = -16; }), HasSubstr("hidden_size: expected a positive number, got -16"));
-  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_act = "sillu"; }), HasSubstr("activation 'sillu' is not built in; did you mean 'silu'"));
+  EXPECT_THAT(refused([](LlamaOptions& o) { o.num_key_value_heads = 3; }),
+              HasSubstr("num_attention_heads 4 is not a multiple of num_key_value_heads 3"));
+  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_size = 18; }),
+              HasSubstr("hidden_size 18 is not a multiple of num_attention_heads 4"));
+  EXPECT_THAT(refused([](LlamaOptions& o) { o.head_dim = 5; }),
+              HasSubstr("head_dim 5 is odd, and rotary positions turn pairs"));
+  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_size = -16; }),
+              HasSubstr("hidden_size: expected a positive number, got -16"));
+  EXPECT_THAT(refused([](LlamaOptions& o) { o.hidden_act = "sillu"; }),
+              HasSubstr("activation 'sillu' is not built in; did you mean 'silu'"));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights are never held twice while a checkpoint is loaded, whatever is asked for: at most the model's, a quarter more, and the
-// file's copy of the one tensor that is being converted.
+// Weights are never held twice while a checkpoint is loaded, whatever is asked for: at most the model's, a quarter
+// more, and the file's copy of the one tensor that is being converted.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
@@ -41,13 +41,16 @@ class LoadMemory : public testing::Test {
   static constexpr std::int64_t kWidth = 512, kInner = 1536, kLayers = 12, kVocabulary = 16000;
 
   void write(torch::ScalarType type) {
-    std::map<std::string, std::vector<std::int64_t>> shapes = {{"model.embed_tokens.weight", {kVocabulary, kWidth}}, {"model.norm.weight", {kWidth}}};
+    std::map<std::string, std::vector<std::int64_t>> shapes = {{"model.embed_tokens.weight", {kVocabulary, kWidth}},
+                                                               {"model.norm.weight", {kWidth}}};
     for (std::int64_t layer = 0; layer < kLayers; ++layer) {
       const std::string path = "model.layers." + std::to_string(layer) + ".";
-      for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) shapes[path + "self_attn." + name + ".weight"] = {kWidth, kWidth};
+      for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"})
+        shapes[path + "self_attn." + name + ".weight"] = {kWidth, kWidth};
       for (const char* name : {"gate_proj", "up_proj"}) shapes[path + "mlp." + name + ".weight"] = {kInner, kWidth};
       shapes[path + "mlp.down_proj.weight"] = {kWidth, kInner};
-      for (const char* name : {"input_layernorm", "post_attention_layernorm"}) shapes[path + name + ".weight"] = {kWidth};
+      for (const char* name : {"input_layernorm", "post_attention_layernorm"})
+        shapes[path + name + ".weight"] = {kWidth};
     }
     vene::io::NamedTensors tensors;
     for (const auto& [name, shape] : shapes) {
@@ -56,19 +59,24 @@ class LoadMemory : public testing::Test {
       largest_ = std::max(largest_, static_cast<double>(tensors.back().second.nbytes()));
     }
     vene::io::write_safetensors(folder_ / "model.safetensors", tensors);
-    const nlohmann::json config = {{"model_type", "llama"}, {"hidden_size", kWidth}, {"intermediate_size", kInner}, {"num_hidden_layers", kLayers},
-                                   {"num_attention_heads", 8}, {"vocab_size", kVocabulary}, {"tie_word_embeddings", true}};
+    const nlohmann::json config = {{"model_type", "llama"},       {"hidden_size", kWidth},
+                                   {"intermediate_size", kInner}, {"num_hidden_layers", kLayers},
+                                   {"num_attention_heads", 8},    {"vocab_size", kVocabulary},
+                                   {"tie_word_embeddings", true}};
     folder_.write("config.json", config.dump());
   }
-  // The peak of a load above what the library itself takes and the file's largest tensor, over the bytes of the model that comes out.
+  // The peak of a load above what the library itself takes and the file's largest tensor, over the bytes of the model
+  // that comes out.
   double peak(const LoadOptions& options) {
     vene::models::load(golden_folder("llama_gqa_tied").string(), options);  // brings the library's own pages in
     forget_peak();
     const double before = memory("VmRSS");
     const auto lm = vene::models::load(folder_.path(), options);
-    const double most = memory("VmHWM") - before - largest_, bytes = parameters_ * static_cast<double>(c10::elementSize(lm.model->dtype()));
+    const double most = memory("VmHWM") - before - largest_,
+                 bytes = parameters_ * static_cast<double>(c10::elementSize(lm.model->dtype()));
     RecordProperty("peak_over_weights", std::to_string(most / bytes));
-    std::printf("peak of loading: %.0f MB beyond the largest tensor, %.2f times the weights' %.0f MB\n", most / 1e6, most / bytes, bytes / 1e6);
+    std::printf("peak of loading: %.0f MB beyond the largest tensor, %.2f times the weights' %.0f MB\n", most / 1e6,
+                most / bytes, bytes / 1e6);
     EXPECT_GT(most, 0.2 * bytes) << "nothing was loaded, or nothing was measured";
     return most / bytes;
   }

@@ -27,7 +27,8 @@ TEST(MlpClassifier, StagesEqualTheForwardAndRowsEqualThemselvesAlone) {
   const torch::Tensor whole = output_of(*model, batch);
   EXPECT_THAT(whole.sizes(), testing::ElementsAre(4, 3));
   for (std::int64_t cut = 0; cut <= 2; ++cut) {
-    EXPECT_TRUE(torch::equal(model->finish(model->run(model->run(model->begin(batch), 0, cut), cut, 2)).logits, whole)) << cut;
+    EXPECT_TRUE(torch::equal(model->finish(model->run(model->run(model->begin(batch), 0, cut), cut, 2)).logits, whole))
+        << cut;
   }
   for (std::int64_t row = 0; row < 4; ++row) {
     Batch alone;
@@ -52,7 +53,8 @@ TEST(MlpClassifier, RefusesWhatItCannotRead) {
   EXPECT_THAT(refused(vectors({4, 1, 11})), HasSubstr("got [4, 1, 11]"));
   MLPOptions options;
   options.num_classes = 0;
-  EXPECT_THAT(model_error([&] { MLPClassifier none(options); }), HasSubstr("expected positive numbers, got 512, 2 and 0"));
+  EXPECT_THAT(model_error([&] { MLPClassifier none(options); }),
+              HasSubstr("expected positive numbers, got 512, 2 and 0"));
 }
 
 }  // namespace

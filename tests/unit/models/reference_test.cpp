@@ -15,16 +15,22 @@ constexpr double kTolerance = 1e-5;
 
 class Reference : public testing::TestWithParam<std::string> {
  protected:
-  Reference() : model(golden_model(GetParam())), reference(read_values(golden_folder(GetParam()) / "reference.safetensors")) {
-    for (const auto& [name, place] : {std::pair("input_ids", &batch.input_ids), std::pair("attention_mask", &batch.attention_mask),
-                                      std::pair("inputs_embeds", &batch.inputs_embeds)}) {
+  Reference()
+      : model(golden_model(GetParam())), reference(read_values(golden_folder(GetParam()) / "reference.safetensors")) {
+    for (const auto& [name, place] :
+         {std::pair("input_ids", &batch.input_ids), std::pair("attention_mask", &batch.attention_mask),
+          std::pair("inputs_embeds", &batch.inputs_embeds)}) {
       if (reference.contains(name)) *place = reference.at(name);
     }
     if (batch.attention_mask.defined()) real = batch.attention_mask.to(torch::kBool);
   }
   // Values at padded positions mean nothing, in either library.
-  torch::Tensor at_real_positions(const torch::Tensor& value) const { return real.defined() ? value.index({real}) : value; }
-  const torch::Tensor& expected_output() const { return reference.at(reference.contains("logits") ? "logits" : "last_hidden_state"); }
+  torch::Tensor at_real_positions(const torch::Tensor& value) const {
+    return real.defined() ? value.index({real}) : value;
+  }
+  const torch::Tensor& expected_output() const {
+    return reference.at(reference.contains("logits") ? "logits" : "last_hidden_state");
+  }
 
   std::shared_ptr<vene::models::StagedModel> model;
   NamedValues reference;
@@ -46,7 +52,8 @@ TEST_P(Reference, HasTheSameValueAtEveryNamedSite) {
     const std::string plain = name.starts_with("head_") ? name.substr(5) : name;
     ASSERT_TRUE(reference.contains(plain)) << plain;
     torch::Tensor expected = reference.at(plain), actual = value;
-    if (plain == "logits") expected = expected.view(actual.sizes());  // a classifier drops the axis of its one position later
+    if (plain == "logits")
+      expected = expected.view(actual.sizes());  // a classifier drops the axis of its one position later
     const bool pattern = plain.starts_with("attention_pattern"), scores = plain.starts_with("attention_scores");
     if (pattern || scores) {
       ASSERT_EQ(actual.sizes(), expected.sizes()) << name;
@@ -121,9 +128,11 @@ TEST_P(Reference, HalfPrecisionArithmeticStaysWithinTwoPercent) {
 
 TEST_P(Reference, Float16StaysWithinTwoPercentOfTheirFloat32) {
   model->to(torch::kFloat16);
-  EXPECT_LE(relative_error(at_real_positions(model->forward(batch).primary()), at_real_positions(expected_output())), 2e-2);
+  EXPECT_LE(relative_error(at_real_positions(model->forward(batch).primary()), at_real_positions(expected_output())),
+            2e-2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, Reference, testing::ValuesIn(golden_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, Reference, testing::ValuesIn(golden_names()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace

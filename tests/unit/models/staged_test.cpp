@@ -23,7 +23,9 @@ class Staged : public testing::TestWithParam<std::string> {
 
   torch::Tensor run(const Batch& batch) { return output_of(*model, batch); }
   StageState before(std::int64_t layer, const Batch& batch) { return model->run(model->begin(batch), 0, layer); }
-  torch::Tensor finish(const StageState& state, const torch::Tensor& positions = {}) { return model->finish(state, positions).primary(); }
+  torch::Tensor finish(const StageState& state, const torch::Tensor& positions = {}) {
+    return model->finish(state, positions).primary();
+  }
 };
 
 class Cached : public Staged {};
@@ -71,12 +73,16 @@ TEST_P(Staged, FinishesAtTheAskedPositionsOnly) {
   for (std::int64_t row = 0; row < 3; ++row) {
     EXPECT_LE(relative_error(picked[row][0], all[row][each[row][0].item<std::int64_t>()]), kTolerance);
   }
-  EXPECT_THAT(model_error([&] { finish(state, torch::zeros({2, 1}, torch::kInt64)); }), HasSubstr("expected [n] or [3, n], got [2, 1]"));
+  EXPECT_THAT(model_error([&] {
+                finish(state, torch::zeros({2, 1}, torch::kInt64));
+              }),
+              HasSubstr("expected [n] or [3, n], got [2, 1]"));
 }
 
 TEST_P(Staged, TheLastLogitsAloneCanBeAskedFor) {
   const Batch batch = row_of(rows[0]);
-  EXPECT_LE(relative_error(model->forward(batch, {.last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)), kTolerance);
+  EXPECT_LE(relative_error(model->forward(batch, {.last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)),
+            kTolerance);
   EXPECT_EQ(model->forward(batch, {.last_logits = 99}).primary().size(1), 6);
 }
 
@@ -119,21 +125,24 @@ TEST_P(Staged, HooksOnTheFinalNormAndLogitsSeeEveryPosition) {
     for (const char* name : {"cls.predictions.decoder.bias", "lm_head.decoder.bias"}) {
       if (component == "final_norm" && bias == nullptr) bias = parameters.find(name);
     }
-    EXPECT_TRUE(torch::equal(output, bias != nullptr ? bias->expand_as(output) : torch::zeros_like(output))) << component;
+    EXPECT_TRUE(torch::equal(output, bias != nullptr ? bias->expand_as(output) : torch::zeros_like(output)))
+        << component;
   }
 }
 
 TEST_P(Staged, RefusesLayersThatItHasNot) {
   const StageState state = model->begin(row_of(rows[0]));
   const std::string count = std::to_string(layers), beyond = std::to_string(layers + 1);
-  EXPECT_THAT(model_error([&] { model->run(state, 0, layers + 1); }), HasSubstr("layers [0, " + beyond + ") are not among the model's " + count));
+  EXPECT_THAT(model_error([&] { model->run(state, 0, layers + 1); }),
+              HasSubstr("layers [0, " + beyond + ") are not among the model's " + count));
   EXPECT_THAT(model_error([&] { model->run(state, 2, 1); }), HasSubstr("layers [2, 1)"));
 }
 
 TEST_P(Cached, CachedStepsEqualOneForward) {
   const Batch whole = row_of(rows[0]);
   const torch::Tensor expected = run(whole);
-  for (const std::vector<std::int64_t>& steps : {std::vector<std::int64_t>{1, 1, 1, 1, 1, 1}, {4, 1, 1}, {2, 3, 1}, {6}}) {
+  for (const std::vector<std::int64_t>& steps :
+       {std::vector<std::int64_t>{1, 1, 1, 1, 1, 1}, {4, 1, 1}, {2, 3, 1}, {6}}) {
     KeyValueCache cache;
     std::vector<torch::Tensor> parts;
     std::int64_t begin = 0;
@@ -158,12 +167,14 @@ TEST_P(Cached, CachedStepsAfterAPaddedPromptEqualTheRowsAlone) {
       next.input_ids = torch::full({3, 1}, tail[step], torch::kInt64);
       // The explicit path of the middle step must agree on the way.
       const bool has_head = model->sites().try_find("logits", -1) != nullptr;
-      const torch::Tensor output = step == 1 ? values_at_named_sites(*model, next, {.cache = &cache}).at(has_head ? "logits" : "final_norm")
-                                             : model->forward(next, {.cache = &cache}).primary();
+      const torch::Tensor output =
+          step == 1 ? values_at_named_sites(*model, next, {.cache = &cache}).at(has_head ? "logits" : "final_norm")
+                    : model->forward(next, {.cache = &cache}).primary();
       for (std::size_t i = 0; i < rows.size(); ++i) {
         std::vector<std::int64_t> ids = rows[i];
         ids.insert(ids.end(), tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(step) + 1);
-        EXPECT_LE(relative_error(output[static_cast<std::int64_t>(i)][0], run(row_of(ids))[0][-1]), 2 * kTolerance) << "row " << i << " step " << step;
+        EXPECT_LE(relative_error(output[static_cast<std::int64_t>(i)][0], run(row_of(ids))[0][-1]), 2 * kTolerance)
+            << "row " << i << " step " << step;
       }
     }
   }
@@ -188,7 +199,8 @@ TEST_P(Cached, LaterPositionsCanBeRunAloneOverAStoredPrefix) {
   // The state that enters layer 1, cut to positions 4 and on; keys and values of the first four are stored.
   const StageState whole = before(1, batch);
   KeyValueCache prefix;
-  for (const auto& [keys, values] : full.layers) prefix.layers.emplace_back(keys.narrow(2, 0, 4), values.narrow(2, 0, 4));
+  for (const auto& [keys, values] : full.layers)
+    prefix.layers.emplace_back(keys.narrow(2, 0, 4), values.narrow(2, 0, 4));
   const StageState later{whole.hidden.narrow(1, 4, 2), {}, whole.position_ids.narrow(1, 4, 2), &prefix};
   EXPECT_LE(relative_error(finish(model->run(later, 1, layers)), expected.narrow(1, 4, 2)), kTolerance);
 }
@@ -227,7 +239,9 @@ TEST_P(Cached, TheLastBlockComputesTheWantedPositionsAfterAStoredPrefix) {
   piece.input_ids = batch.input_ids.narrow(1, 0, 3);
   model->forward(piece, {.cache = &cache});
   piece.input_ids = batch.input_ids.narrow(1, 3, 3);
-  EXPECT_LE(relative_error(model->forward(piece, {.cache = &cache, .last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)), kTolerance);
+  EXPECT_LE(
+      relative_error(model->forward(piece, {.cache = &cache, .last_logits = 2}).primary(), run(batch).narrow(1, 4, 2)),
+      kTolerance);
 }
 
 TEST_P(Cached, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {
@@ -237,13 +251,17 @@ TEST_P(Cached, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {
   EXPECT_THAT(model_error([&] {
                 model->forward(row_of({1, 2, 3}), {.cache = &cache});
               }),
-              HasSubstr("3 positions after " + std::to_string(context - 2) + " in the cache do not fit the model's " + std::to_string(context)));
+              HasSubstr("3 positions after " + std::to_string(context - 2) + " in the cache do not fit the model's " +
+                        std::to_string(context)));
   cache = {};
   model->forward(padded(rows, true), {.cache = &cache});
-  EXPECT_THAT(model_error([&] { model->forward(row_of({1}), {.cache = &cache}); }), HasSubstr("the cache holds 3 rows, the batch has 1"));
+  EXPECT_THAT(model_error([&] { model->forward(row_of({1}), {.cache = &cache}); }),
+              HasSubstr("the cache holds 3 rows, the batch has 1"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Folders, Staged, testing::ValuesIn(golden_language_models()), [](const auto& info) { return info.param; });
-INSTANTIATE_TEST_SUITE_P(Folders, Cached, testing::ValuesIn(golden_decoders()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, Staged, testing::ValuesIn(golden_language_models()),
+                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Folders, Cached, testing::ValuesIn(golden_decoders()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace

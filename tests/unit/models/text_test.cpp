@@ -21,7 +21,8 @@ TEST(LanguageModelText, OneTextIsARowWithoutAMask) {
   const Batch batch = bundled().encode("The Space Needle is in downtown");
   EXPECT_EQ(batch.rows(), 1);
   EXPECT_FALSE(batch.attention_mask.defined());
-  EXPECT_EQ(batch.positions(), static_cast<std::int64_t>(bundled().tokenizer->encode("The Space Needle is in downtown").size()));
+  EXPECT_EQ(batch.positions(),
+            static_cast<std::int64_t>(bundled().tokenizer->encode("The Space Needle is in downtown").size()));
 }
 
 TEST(LanguageModelText, TextsOfSeveralLengthsArePaddedOnTheRight) {
@@ -48,11 +49,22 @@ TEST(LanguageModelText, TopTokensComeInOrderWithTheirTexts) {
 }
 
 TEST(LanguageModelText, NamesWhatCannotBeDone) {
-  EXPECT_THAT(model_error([] { LanguageModel().encode("a"); }), HasSubstr("this model has no tokenizer; give token ids"));
-  EXPECT_THAT(model_error([] { bundled().encode(std::vector<std::string>()); }), HasSubstr("encode: expected at least one text"));
-  EXPECT_THAT(model_error([] { bundled().encode(std::vector<std::string>{"Rome", ""}); }), HasSubstr("encode: text 1 has no tokens"));
-  EXPECT_THAT(model_error([] { bundled().top_tokens(torch::zeros({1, 4, 5}), 1, 4); }), HasSubstr("top_tokens: position 4 is out of range: there are 4"));
-  EXPECT_THAT(model_error([] { bundled().top_tokens(torch::zeros({4, 5}), 1); }), HasSubstr("expected logits [batch, pos, vocabulary], got [4, 5]"));
+  EXPECT_THAT(model_error([] { LanguageModel().encode("a"); }),
+              HasSubstr("this model has no tokenizer; give token ids"));
+  EXPECT_THAT(model_error([] { bundled().encode(std::vector<std::string>()); }),
+              HasSubstr("encode: expected at least one text"));
+  EXPECT_THAT(model_error([] {
+                bundled().encode(std::vector<std::string>{"Rome", ""});
+              }),
+              HasSubstr("encode: text 1 has no tokens"));
+  EXPECT_THAT(model_error([] {
+                bundled().top_tokens(torch::zeros({1, 4, 5}), 1, 4);
+              }),
+              HasSubstr("top_tokens: position 4 is out of range: there are 4"));
+  EXPECT_THAT(model_error([] {
+                bundled().top_tokens(torch::zeros({4, 5}), 1);
+              }),
+              HasSubstr("expected logits [batch, pos, vocabulary], got [4, 5]"));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unrolled GRU, RNN and LSTM against torch's own.
-#include <torch/serialize.h>
 #include <gmock/gmock.h>
+#include <torch/serialize.h>
 
 #include <sstream>
 
@@ -18,7 +18,9 @@ using vene::models::nn::UnrolledGRU;
 using vene::models::nn::UnrolledLSTM;
 using vene::models::nn::UnrolledRNN;
 
-std::vector<Tensor> flat(const std::tuple<Tensor, Tensor>& result) { return {std::get<0>(result), std::get<1>(result)}; }
+std::vector<Tensor> flat(const std::tuple<Tensor, Tensor>& result) {
+  return {std::get<0>(result), std::get<1>(result)};
+}
 std::vector<Tensor> flat(const std::tuple<Tensor, std::tuple<Tensor, Tensor>>& result) {
   return {std::get<0>(result), std::get<0>(std::get<1>(result)), std::get<1>(std::get<1>(result))};
 }
@@ -38,7 +40,8 @@ void compare(Options options, const MakeHidden& hidden_of) {
     for (const bool both : {false, true}) {
       for (const bool batch_first : {false, true}) {
         for (const bool bias : {false, true}) {
-          const std::string what = std::to_string(layers) + " layers, both " + std::to_string(both) + ", batch_first " + std::to_string(batch_first) + ", bias " + std::to_string(bias);
+          const std::string what = std::to_string(layers) + " layers, both " + std::to_string(both) + ", batch_first " +
+                                   std::to_string(batch_first) + ", bias " + std::to_string(bias);
           Stock stock(options.num_layers(layers).bidirectional(both).batch_first(batch_first).bias(bias));
           Unrolled unrolled(*stock);
           const Tensor input = torch::randn({4, 3, 5});
@@ -53,14 +56,17 @@ void compare(Options options, const MakeHidden& hidden_of) {
           for (Tensor& parameter : stock->parameters()) gradients.push_back(parameter.grad().clone());
           stock->zero_grad();
           std::get<0>(unrolled(input, hidden)).square().sum().backward();
-          for (std::size_t i = 0; i < gradients.size(); ++i) EXPECT_LE(relative_error(stock->parameters()[i].grad(), gradients[i]), 1e-5) << what;
+          for (std::size_t i = 0; i < gradients.size(); ++i)
+            EXPECT_LE(relative_error(stock->parameters()[i].grad(), gradients[i]), 1e-5) << what;
         }
       }
     }
   }
 }
 
-auto one_state(std::int64_t cells, std::int64_t rows) { return torch::randn({cells, rows, 6}); }
+auto one_state(std::int64_t cells, std::int64_t rows) {
+  return torch::randn({cells, rows, 6});
+}
 
 TEST(Unrolled, GruEqualsTorchsGru) {
   torch::manual_seed(1);
@@ -89,7 +95,8 @@ TEST(Unrolled, TakesASingleSequenceAsTorchDoes) {
   const std::vector<Tensor> batched = flat(stock(input.unsqueeze(1), hidden.unsqueeze(1)));
   expect_same(flat(unrolled(input, hidden)), {batched[0].squeeze(1), batched[1].squeeze(1)}, "GRU");
   const std::vector<Tensor> plain = flat(lstm(input.unsqueeze(1)));
-  expect_same(flat(unrolled_lstm->forward(input, {})), {plain[0].squeeze(1), plain[1].squeeze(1), plain[2].squeeze(1)}, "LSTM");
+  expect_same(flat(unrolled_lstm->forward(input, {})), {plain[0].squeeze(1), plain[1].squeeze(1), plain[2].squeeze(1)},
+              "LSTM");
 }
 
 TEST(Unrolled, LoadsAStateDictOfTorchsModules) {
@@ -103,10 +110,12 @@ TEST(Unrolled, LoadsAStateDictOfTorchsModules) {
   vene::models::load_parameters(*lstm, (folder / "torch_lstm.safetensors").string());
   EXPECT_LE(relative_error(std::get<0>(gru->forward(reference.at("base"), {})), reference.at("torch_gru.clean")), 1e-5);
   EXPECT_LE(relative_error(std::get<0>(rnn->forward(reference.at("base"), {})), reference.at("torch_rnn.clean")), 1e-5);
-  EXPECT_LE(relative_error(std::get<0>(lstm->forward(reference.at("base"), {})), reference.at("torch_lstm.clean")), 1e-5);
+  EXPECT_LE(relative_error(std::get<0>(lstm->forward(reference.at("base"), {})), reference.at("torch_lstm.clean")),
+            1e-5);
   UnrolledGRU narrow(torch::nn::GRUOptions(5, 3));
   EXPECT_THAT(model_error([&] { vene::models::load_parameters(*narrow, (folder / "torch_gru.safetensors").string()); }),
-              testing::AllOf(HasSubstr("weight_ih_l0 is [12, 5], expected [9, 5]"), HasSubstr("belong to nothing in this module: ")));
+              testing::AllOf(HasSubstr("weight_ih_l0 is [12, 5], expected [9, 5]"),
+                             HasSubstr("belong to nothing in this module: ")));
 }
 
 TEST(Unrolled, NamesOfParametersAndArchivesAreTheStockModules) {
@@ -134,15 +143,19 @@ TEST(Unrolled, EachStepFiresItsCellAndAReplacementFlowsOn) {
     if (context.call == 1) context.value() = torch::zeros_like(context.value());
     hidden[static_cast<std::size_t>(context.call)] = context.value();
   });
-  table.on(state.id, state.phase, [&](const vene::HookContext& context) { cells[static_cast<std::size_t>(context.call)] = context.value(); });
+  table.on(state.id, state.phase,
+           [&](const vene::HookContext& context) { cells[static_cast<std::size_t>(context.call)] = context.value(); });
   const Tensor input = torch::randn({3, 4, 5});
   const auto plain = lstm->forward(input, {});
   const vene::HookScope scope(table);
   const auto [outputs, last] = lstm->forward(input, {});
   EXPECT_EQ(scope.fire_count(output.id, output.phase), 4);
-  EXPECT_EQ(outputs.select(1, 2).slice(1, 6).abs().max().item<double>(), 0) << "the backward direction's step 1 is position 2";
-  EXPECT_TRUE(torch::equal(outputs.slice(2, 0, 6), std::get<0>(plain).slice(2, 0, 6))) << "the forward direction does not change";
-  EXPECT_FALSE(torch::allclose(outputs.select(1, 1).slice(1, 6), std::get<0>(plain).select(1, 1).slice(1, 6))) << "later steps do";
+  EXPECT_EQ(outputs.select(1, 2).slice(1, 6).abs().max().item<double>(), 0)
+      << "the backward direction's step 1 is position 2";
+  EXPECT_TRUE(torch::equal(outputs.slice(2, 0, 6), std::get<0>(plain).slice(2, 0, 6)))
+      << "the forward direction does not change";
+  EXPECT_FALSE(torch::allclose(outputs.select(1, 1).slice(1, 6), std::get<0>(plain).select(1, 1).slice(1, 6)))
+      << "later steps do";
   EXPECT_TRUE(torch::equal(std::get<1>(last)[1], cells[3]));
 }
 
@@ -170,9 +183,16 @@ TEST(Unrolled, MovesToAnotherType) {
 
 TEST(Unrolled, ErrorsSayWhatIsExpected) {
   UnrolledGRU gru(torch::nn::GRUOptions(5, 6).batch_first(true));
-  EXPECT_THAT(model_error([&] { gru->forward(torch::zeros({2, 3, 4}), {}); }), HasSubstr("input: expected [batch, pos, 5] or [pos, 5], got [2, 3, 4]"));
-  EXPECT_THAT(model_error([&] { gru(torch::zeros({2, 3, 5}), torch::zeros({2, 2, 6})); }), HasSubstr("hx: expected shape [1, 2, 6]"));
-  EXPECT_THAT(model_error([&] { UnrolledLSTM lstm(torch::nn::LSTMOptions(5, 6).proj_size(3)); }), HasSubstr("expected proj_size 0, got 3"));
+  EXPECT_THAT(model_error([&] {
+                gru->forward(torch::zeros({2, 3, 4}), {});
+              }),
+              HasSubstr("input: expected [batch, pos, 5] or [pos, 5], got [2, 3, 4]"));
+  EXPECT_THAT(model_error([&] {
+                gru(torch::zeros({2, 3, 5}), torch::zeros({2, 2, 6}));
+              }),
+              HasSubstr("hx: expected shape [1, 2, 6]"));
+  EXPECT_THAT(model_error([&] { UnrolledLSTM lstm(torch::nn::LSTMOptions(5, 6).proj_size(3)); }),
+              HasSubstr("expected proj_size 0, got 3"));
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ class SweepTest : public testing::Test {
 
   Sweep make() {
     Sweep sweep;
-    sweep.config = IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output"}, {"layer": 1, "component": "mlp_output"},
+    sweep.config = IntervenableConfig::parse(
+        R"([{"layer": 0, "component": "block_output"}, {"layer": 1, "component": "mlp_output"},
                                                  {"layer": 2, "component": "block_output"}, {"layer": 1, "component": "head_inner", "unit": "h.pos"},
                                                  {"layer": 2, "component": "inner", "intervention_type": "zero"}])");
     sweep.base = base_;
@@ -35,7 +36,8 @@ class SweepTest : public testing::Test {
     for (std::int64_t row = 0; row < 2; ++row) {
       for (std::int64_t position = 0; position < 5; ++position) {
         sweep.cells.push_back({row, {{2, {position}, {}, {}}}});
-        sweep.cells.push_back({row, {{0, {position}, {}, {}}, {1, {position, 4 - position == position ? 0 : 4 - position}, {}, {}}}});
+        sweep.cells.push_back(
+            {row, {{0, {position}, {}, {}}, {1, {position, 4 - position == position ? 0 : 4 - position}, {}, {}}}});
         sweep.cells.push_back({row, {{3, {position}, {0, 2}, {4 - position}}}});
         sweep.cells.push_back({row, {{4, {position}, {}, {}}}});
       }
@@ -68,7 +70,8 @@ class SweepTest : public testing::Test {
     for (const CellWrite& write : cell.writes) {
       config.add_intervention(sweep.config.representations[write.representation]);
       config.representations.back().intervention_type = sweep.config.type_of(write.representation);
-      add(at(write.source_positions.empty() ? write.positions : write.source_positions), at(write.positions), write.heads);
+      add(at(write.source_positions.empty() ? write.positions : write.source_positions), at(write.positions),
+          write.heads);
       if (noised) request.source_representations.emplace_back();
       const bool needs = sweep.config.type_of(write.representation) == "vanilla";
       request.sources.push_back(needs ? std::optional(source_) : std::nullopt);
@@ -86,7 +89,8 @@ TEST_F(SweepTest, JoinedCellsEqualSingleRuns) {
   ASSERT_EQ(result.values.size(0), static_cast<std::int64_t>(sweep.cells.size()));
   for (std::size_t i = 0; i < sweep.cells.size(); ++i) {
     const double single = alone(sweep, sweep.cells[i]);
-    EXPECT_NEAR(result.values[static_cast<std::int64_t>(i)].item<double>(), single, 1e-5 * std::abs(single)) << "cell " << i;
+    EXPECT_NEAR(result.values[static_cast<std::int64_t>(i)].item<double>(), single, 1e-5 * std::abs(single))
+        << "cell " << i;
   }
 }
 
@@ -118,7 +122,8 @@ TEST_F(SweepTest, ProgressCountsCellsAndMayCancel) {
     seen.push_back(done);
     return done < 12;
   };
-  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_, options); }, ThrowsMessage<PlanError>(HasSubstr("cancelled after 12 of 40 cells")));
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_, options); },
+              ThrowsMessage<PlanError>(HasSubstr("cancelled after 12 of 40 cells")));
   EXPECT_THAT(seen, testing::ElementsAre(6, 12));
 }
 
@@ -127,9 +132,11 @@ TEST_F(SweepTest, BadCellsAreNamed) {
   sweep.cells = {{0, {}}};
   EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); }, ThrowsMessage<PlanError>(HasSubstr("has no writes")));
   sweep.cells = {{0, {{17, {0}, {}, {}}}}};
-  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); }, ThrowsMessage<PlanError>(HasSubstr("writes to representation 17, there are 5")));
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(HasSubstr("writes to representation 17, there are 5")));
   sweep.cells = {{2, {{0, {0}, {}, {}}}}};
-  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); }, ThrowsMessage<PlanError>(HasSubstr("base row 2, there are 2")));
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(HasSubstr("base row 2, there are 2")));
   sweep.cells = {{0, {{0, {9}, {}, {}}}}};
   EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); }, ThrowsMessage<LocationError>(HasSubstr("out of range")));
 }

@@ -13,8 +13,10 @@ using Json = nlohmann::json;
 // Bytes to characters; a byte inside a character counts to its begin, or to its end.
 std::int64_t character(const std::string& text, std::int64_t byte, bool round_up) {
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < byte; ++i) count += (static_cast<unsigned char>(text[static_cast<std::size_t>(i)]) & 0xC0) != 0x80;
-  const bool inside = byte < static_cast<std::int64_t>(text.size()) && (static_cast<unsigned char>(text[static_cast<std::size_t>(byte)]) & 0xC0) == 0x80;
+  for (std::int64_t i = 0; i < byte; ++i)
+    count += (static_cast<unsigned char>(text[static_cast<std::size_t>(i)]) & 0xC0) != 0x80;
+  const bool inside = byte < static_cast<std::int64_t>(text.size()) &&
+                      (static_cast<unsigned char>(text[static_cast<std::size_t>(byte)]) & 0xC0) == 0x80;
   return inside && !round_up ? count - 1 : count;
 }
 
@@ -32,7 +34,8 @@ class Cases : public testing::TestWithParam<const char*> {
     }
     EXPECT_GT(count, 90);
   }
-  std::shared_ptr<const vene::text::Tokenizer> tokenizer = vene::text::Tokenizer::load(std::string(GetParam()) == "landmarks" ? asset_folder() : golden_folder(GetParam()));
+  std::shared_ptr<const vene::text::Tokenizer> tokenizer =
+      vene::text::Tokenizer::load(std::string(GetParam()) == "landmarks" ? asset_folder() : golden_folder(GetParam()));
 };
 
 TEST_P(Cases, HaveTheIdsOfTheReference) {
@@ -70,11 +73,13 @@ TEST_P(Cases, HaveTheCharacterOffsetsOfTheReference) {
       for (std::size_t later = i + 1; later < places.size() && next == length; ++later) {
         if (places[later][0] > begin) next = places[later][0];
       }
-      EXPECT_TRUE(ours > end && ours == next) << "token " << i << " ends at " << ours << ", the reference's at " << end << ", the next begins at " << next;
+      EXPECT_TRUE(ours > end && ours == next)
+          << "token " << i << " ends at " << ours << ", the reference's at " << end << ", the next begins at " << next;
     }
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, Cases, testing::Values("landmarks", "added", "template", "digits"), [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Reference, Cases, testing::Values("landmarks", "added", "template", "digits"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

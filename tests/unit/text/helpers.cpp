@@ -47,8 +47,10 @@ std::string utf8(char32_t code) {
 }
 
 std::string random_text(std::mt19937_64& random, std::size_t most) {
-  constexpr std::pair<char32_t, char32_t> kRanges[] = {{0x20, 0x7E}, {0x20, 0x7E}, {0x20, 0x20}, {0x00, 0x1F}, {0xA0, 0x24F}, {0x300, 0x36F}, {0x370, 0x5FF}, {0x900, 0x97F},
-                                                       {0x2000, 0x206F}, {0x4E00, 0x9FFF}, {0xAC00, 0xD7A3}, {0xE000, 0xFFFD}, {0x1F000, 0x1FAFF}, {0x20000, 0x10FFFF}};
+  constexpr std::pair<char32_t, char32_t> kRanges[] = {
+      {0x20, 0x7E},     {0x20, 0x7E},     {0x20, 0x20},       {0x00, 0x1F},       {0xA0, 0x24F},
+      {0x300, 0x36F},   {0x370, 0x5FF},   {0x900, 0x97F},     {0x2000, 0x206F},   {0x4E00, 0x9FFF},
+      {0xAC00, 0xD7A3}, {0xE000, 0xFFFD}, {0x1F000, 0x1FAFF}, {0x20000, 0x10FFFF}};
   std::string text;
   for (std::size_t count = random() % (most + 1); count > 0; --count) {
     const auto [first, last] = kRanges[random() % std::size(kRanges)];
@@ -67,7 +69,11 @@ void expect_places(const std::vector<vene::text::Token>& tokens, const std::stri
   EXPECT_LE(last, static_cast<std::int64_t>(text.size()));
 }
 
-std::string asset_folder() { return (fs::path(VENE_SOURCE_DIR) / "assets" / "landmarks-gpt2").string(); }
-std::string golden_folder(const std::string& name) { return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "text" / name).string(); }
+std::string asset_folder() {
+  return (fs::path(VENE_SOURCE_DIR) / "assets" / "landmarks-gpt2").string();
+}
+std::string golden_folder(const std::string& name) {
+  return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "text" / name).string();
+}
 
 }  // namespace vene_test

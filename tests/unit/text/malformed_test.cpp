@@ -40,7 +40,8 @@ TEST(TokenizerFiles, AFolderWithoutAnyHasNoTokenizer) {
 }
 
 TEST(TokenizerFiles, HalfOfAPairNamesTheMissingHalf) {
-  EXPECT_THAT(TokenizerFolder().write("vocab.json", "{}").error(), AllOf(HasSubstr("vocab.json"), HasSubstr("'merges.txt'"), HasSubstr("missing")));
+  EXPECT_THAT(TokenizerFolder().write("vocab.json", "{}").error(),
+              AllOf(HasSubstr("vocab.json"), HasSubstr("'merges.txt'"), HasSubstr("missing")));
   EXPECT_THAT(TokenizerFolder().write("merges.txt", "").error(), HasSubstr("'vocab.json'"));
   EXPECT_THAT(TokenizerFolder().write("encoder.json", "{}").error(), HasSubstr("'vocab.bpe'"));
 }
@@ -48,14 +49,18 @@ TEST(TokenizerFiles, HalfOfAPairNamesTheMissingHalf) {
 TEST(TokenizerFiles, JsonThatIsCutIsRefusedInOneLine) {
   const std::string whole = vene::io::read_file(golden_folder("added") + "/tokenizer.json");
   for (std::size_t size = 0; size + 2 < whole.size(); size += 97) {
-    EXPECT_THAT(TokenizerFolder().write("tokenizer.json", whole.substr(0, size)).error(), AllOf(HasSubstr("tokenizer.json"), HasSubstr("not JSON")));
+    EXPECT_THAT(TokenizerFolder().write("tokenizer.json", whole.substr(0, size)).error(),
+                AllOf(HasSubstr("tokenizer.json"), HasSubstr("not JSON")));
   }
-  EXPECT_THAT(TokenizerFolder().write("tokenizer.json", std::string(1'000'000, '[')).error(), HasSubstr("nested deeper"));
+  EXPECT_THAT(TokenizerFolder().write("tokenizer.json", std::string(1'000'000, '[')).error(),
+              HasSubstr("nested deeper"));
   EXPECT_THAT(TokenizerFolder().write("tokenizer.json", "[]").error(), HasSubstr("expected a JSON object"));
 }
 
 TEST(TokenizerFiles, EveryPartThatIsWrongIsNamed) {
-  const auto replace = [](const std::string& path, const std::string& value) { return error_after(R"({"op":"add","path":")" + path + R"(","value":)" + value + "}"); };
+  const auto replace = [](const std::string& path, const std::string& value) {
+    return error_after(R"({"op":"add","path":")" + path + R"(","value":)" + value + "}");
+  };
   EXPECT_THAT(error_after(R"({"op":"remove","path":"/model"})"), HasSubstr("'model' is missing"));
   EXPECT_THAT(error_after(R"({"op":"remove","path":"/model/vocab"})"), HasSubstr("'vocab' is missing"));
   EXPECT_THAT(replace("/model", "3"), HasSubstr("tokenizer.json: "));
@@ -65,44 +70,64 @@ TEST(TokenizerFiles, EveryPartThatIsWrongIsNamed) {
   EXPECT_THAT(replace("/model/vocab/a", "-1"), HasSubstr("token 'a' has id -1"));
   EXPECT_THAT(replace("/model/vocab/a", "99999999999"), HasSubstr("token 'a' has id 99999999999"));
   EXPECT_THAT(replace("/model/vocab/a", "18446744073709551615"), HasSubstr("token 'a' has id"));
-  EXPECT_THAT(replace("/model/merges/-", "\"a c\""), AllOf(HasSubstr("merge 1 ('a' with 'c')"), HasSubstr("not in the vocabulary")));
+  EXPECT_THAT(replace("/model/merges/-", "\"a c\""),
+              AllOf(HasSubstr("merge 1 ('a' with 'c')"), HasSubstr("not in the vocabulary")));
   EXPECT_THAT(replace("/model/merges/-", "\"b a\""), HasSubstr("not in the vocabulary"));
   EXPECT_THAT(replace("/model/merges/-", "\"ab\""), HasSubstr("'ab' is not two pieces"));
   EXPECT_THAT(replace("/model/merges/-", "\"\""), HasSubstr("'' is not two pieces"));
   EXPECT_THAT(replace("/model/merges/-", "[\"a\"]"), HasSubstr("model.merges: expected"));
   EXPECT_THAT(replace("/model/merges/-", "7"), HasSubstr("model.merges: expected"));
-  EXPECT_THAT(replace("/normalizer", R"({"type":"Lowercase"})"), HasSubstr("normalizer type 'Lowercase' is not supported"));
+  EXPECT_THAT(replace("/normalizer", R"({"type":"Lowercase"})"),
+              HasSubstr("normalizer type 'Lowercase' is not supported"));
   EXPECT_THAT(replace("/normalizer", "3"), HasSubstr("normalizer"));
-  EXPECT_THAT(replace("/post_processor", R"({"type":"BertProcessing"})"), HasSubstr("'BertProcessing' is not supported"));
-  EXPECT_THAT(replace("/post_processor", R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}],"special_tokens":{}})"), HasSubstr("not defined"));
+  EXPECT_THAT(replace("/post_processor", R"({"type":"BertProcessing"})"),
+              HasSubstr("'BertProcessing' is not supported"));
+  EXPECT_THAT(replace("/post_processor",
+                      R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}],"special_tokens":{}})"),
+              HasSubstr("not defined"));
   EXPECT_THAT(replace("/post_processor", R"({"type":"TemplateProcessing","single":3})"), HasSubstr("tokenizer.json: "));
   EXPECT_THAT(replace("/added_tokens", "3"), HasSubstr("added_tokens: expected a list"));
   EXPECT_THAT(replace("/added_tokens", R"([{"id":-1,"content":"x"}])"), HasSubstr("integer id"));
   EXPECT_THAT(replace("/added_tokens", R"([{"id":5}])"), HasSubstr("'content' is missing"));
-  EXPECT_THAT(replace("/added_tokens", R"([{"id":5,"content":"x","special":1}])"), HasSubstr("'special': expected true or false"));
+  EXPECT_THAT(replace("/added_tokens", R"([{"id":5,"content":"x","special":1}])"),
+              HasSubstr("'special': expected true or false"));
   EXPECT_THAT(replace("/pre_tokenizer/type", "\"Whitespace\""), HasSubstr("not a byte-level BPE"));
-  EXPECT_THAT(replace("/pre_tokenizer", R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"},{"type":"ByteLevel"}]})"), HasSubstr("not a regular expression"));
-  EXPECT_THAT(replace("/pre_tokenizer", R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a"},"behavior":"MergedWithNext"},{"type":"ByteLevel"}]})"), HasSubstr("'MergedWithNext' is not supported"));
+  EXPECT_THAT(
+      replace(
+          "/pre_tokenizer",
+          R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"},{"type":"ByteLevel"}]})"),
+      HasSubstr("not a regular expression"));
+  EXPECT_THAT(
+      replace(
+          "/pre_tokenizer",
+          R"({"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"a"},"behavior":"MergedWithNext"},{"type":"ByteLevel"}]})"),
+      HasSubstr("'MergedWithNext' is not supported"));
 }
 
 TEST(TokenizerFiles, VocabularyAndMergesThatAreWrongAreNamedWithTheirLine) {
-  const auto error = [](const std::string& vocabulary, const std::string& merges) { return TokenizerFolder().write("vocab.json", vocabulary).write("merges.txt", merges).error(); };
+  const auto error = [](const std::string& vocabulary, const std::string& merges) {
+    return TokenizerFolder().write("vocab.json", vocabulary).write("merges.txt", merges).error();
+  };
   EXPECT_THAT(error("{", ""), AllOf(HasSubstr("vocab.json"), HasSubstr("not JSON")));
   EXPECT_THAT(error("[]", ""), HasSubstr("expected an object of pieces and ids"));
   EXPECT_THAT(error(R"({"a": "b"})", ""), HasSubstr("the id of 'a' is not an integer"));
-  EXPECT_THAT(error(R"({"a": 0})", "#version: 0.2\na\n"), HasSubstr("merges.txt, line 2: expected two pieces, got 'a'"));
+  EXPECT_THAT(error(R"({"a": 0})", "#version: 0.2\na\n"),
+              HasSubstr("merges.txt, line 2: expected two pieces, got 'a'"));
   EXPECT_THAT(error(R"({"a": 0})", "a b\n"), AllOf(HasSubstr("merges.txt"), HasSubstr("'a' with 'b'")));
 }
 
 TEST(TokenizerFiles, SettingsThatAreNotJsonAreRefused) {
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json", "config.json"}) {
-    EXPECT_THAT(TokenizerFolder().write("tokenizer.json", small().dump()).write(name, "{\"a\"").error(), AllOf(HasSubstr(name), HasSubstr("not JSON")));
+    EXPECT_THAT(TokenizerFolder().write("tokenizer.json", small().dump()).write(name, "{\"a\"").error(),
+                AllOf(HasSubstr(name), HasSubstr("not JSON")));
   }
 }
 
 TEST(TokenizerFiles, ABrokenSentencePieceModelIsRefused) {
-  EXPECT_THAT(TokenizerFolder().write("tokenizer.model", "").error(), AllOf(HasSubstr("tokenizer.model"), HasSubstr("not a SentencePiece model")));
-  EXPECT_THAT(TokenizerFolder().write("tokenizer.model", "garbage \x01\x02").error(), HasSubstr("not a SentencePiece model"));
+  EXPECT_THAT(TokenizerFolder().write("tokenizer.model", "").error(),
+              AllOf(HasSubstr("tokenizer.model"), HasSubstr("not a SentencePiece model")));
+  EXPECT_THAT(TokenizerFolder().write("tokenizer.model", "garbage \x01\x02").error(),
+              HasSubstr("not a SentencePiece model"));
 }
 
 TEST(TokenizerFiles, DamagedOnesLoadOrAreRefusedAndNeverMore) {
@@ -111,12 +136,15 @@ TEST(TokenizerFiles, DamagedOnesLoadOrAreRefusedAndNeverMore) {
   int loaded = 0;
   for (int round = 0; round < 300; ++round) {
     std::string bytes = whole;
-    for (std::uint64_t edits = 1 + random() % 3; edits > 0; --edits) bytes[random() % bytes.size()] = static_cast<char>(random() % 96 + 32);
+    for (std::uint64_t edits = 1 + random() % 3; edits > 0; --edits)
+      bytes[random() % bytes.size()] = static_cast<char>(random() % 96 + 32);
     TokenizerFolder folder;
     folder.write("tokenizer.json", bytes);
     try {
       const auto tokenizer = folder.load();
-      tokenizer->decode(tokenizer->encode("The n\xC3\xA9""e word <strip> 12"));
+      tokenizer->decode(
+          tokenizer->encode("The n\xC3\xA9"
+                            "e word <strip> 12"));
       ++loaded;
     } catch (const vene::IoError&) {
     }

@@ -35,7 +35,8 @@ std::vector<TokenizerCase> published_cases(const std::filesystem::path& file) {
   std::string line;
   for (TokenizerCase& one : cases) {
     // The ids of a last, empty text are a line without so much as an end.
-    if (!std::getline(ids, line) && (&one != &cases.back() || !one.text.empty())) ADD_FAILURE() << "fewer lines of ids than texts";
+    if (!std::getline(ids, line) && (&one != &cases.back() || !one.text.empty()))
+      ADD_FAILURE() << "fewer lines of ids than texts";
     std::istringstream numbers(line);
     for (std::int64_t id; numbers >> id;) one.ids.push_back(id);
   }
@@ -52,7 +53,8 @@ void check_published_cases(const Tokenizer& tokenizer, const std::filesystem::pa
     const auto tokens = tokenizer.tokens(one.text);
     expect_places(tokens, one.text);
     for (const Token& token : tokens) {
-      EXPECT_EQ(token.text, one.text.substr(static_cast<std::size_t>(token.begin), static_cast<std::size_t>(token.end - token.begin)));
+      EXPECT_EQ(token.text, one.text.substr(static_cast<std::size_t>(token.begin),
+                                            static_cast<std::size_t>(token.end - token.begin)));
     }
   }
 }
@@ -74,11 +76,15 @@ TEST(Gpt2Tokenizer, GivesTheSameIdsInEachFormOfItsFiles) {
   pair.link("vocab.json", bpe / "encoder.json").link("merges.txt", bpe / "vocab.bpe");
   nlohmann::json json{{"added_tokens", {{{"id", 50256}, {"content", "<|endoftext|>"}, {"special", true}}}},
                       {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-                      {"model", {{"type", "BPE"}, {"vocab", nlohmann::json::parse(std::ifstream(bpe / "encoder.json"))}, {"merges", nlohmann::json::array()}}}};
+                      {"model",
+                       {{"type", "BPE"},
+                        {"vocab", nlohmann::json::parse(std::ifstream(bpe / "encoder.json"))},
+                        {"merges", nlohmann::json::array()}}}};
   std::ifstream merges(bpe / "vocab.bpe");
   std::string line;
   std::getline(merges, line);
-  while (std::getline(merges, line)) json["model"]["merges"].push_back({line.substr(0, line.find(' ')), line.substr(line.find(' ') + 1)});
+  while (std::getline(merges, line))
+    json["model"]["merges"].push_back({line.substr(0, line.find(' ')), line.substr(line.find(' ') + 1)});
   one_file.write("tokenizer.json", json.dump());
   for (const auto& tokenizer : {pair.load(), one_file.load()}) {
     check_published_cases(*tokenizer, *data / "tokenizer-cases" / "gpt-2");

@@ -44,7 +44,8 @@ TEST_F(Landmarks, TokensOfACharacterThatIsSplitHaveItsBytes) {
   ASSERT_GT(tokens.size(), 4U) << "nothing is split";
   std::string joined;
   for (const Token& token : tokens) {
-    EXPECT_EQ(token.text, text.substr(static_cast<std::size_t>(token.begin), static_cast<std::size_t>(token.end - token.begin)));
+    EXPECT_EQ(token.text,
+              text.substr(static_cast<std::size_t>(token.begin), static_cast<std::size_t>(token.end - token.begin)));
     joined += token.text;
   }
   EXPECT_EQ(joined, text);
@@ -82,7 +83,9 @@ TEST_F(Landmarks, ALongWordTakesNoQuadraticTime) {
 }
 
 TEST_F(Landmarks, ServesThreadsAtOnce) {
-  const std::string text = "The Colosseum is in central Rome, n\xC3\xA9""e.";
+  const std::string text =
+      "The Colosseum is in central Rome, n\xC3\xA9"
+      "e.";
   const Ids expected = tokenizer->encode(text);
   std::vector<std::thread> threads;
   std::array<bool, 4> same{};
@@ -100,7 +103,8 @@ TEST(Tokenizer, SettingsSayWhatIsAddedAround) {
   const std::filesystem::path asset = asset_folder();
   TokenizerFolder folder;
   folder.link("encoder.json", asset / "vocab.json").link("vocab.bpe", asset / "merges.txt");
-  folder.write("special_tokens_map.json", R"({"eos_token": {"content": "<|endoftext|>"}, "pad_token": "<|endoftext|>"})");
+  folder.write("special_tokens_map.json",
+               R"({"eos_token": {"content": "<|endoftext|>"}, "pad_token": "<|endoftext|>"})");
   folder.write("tokenizer_config.json", R"({"add_eos_token": true, "add_bos_token": true})");
   const auto tokenizer = folder.load();
   const Ids plain = tokenizer->encode("The", false);
@@ -122,7 +126,10 @@ TEST(Tokenizer, TheThreeFormsOfFilesGiveTheSameIds) {
   const std::string merges = vene::io::read_file((asset / "merges.txt").string());
   nlohmann::json json{{"added_tokens", {{{"id", *reference->eos()}, {"content", "<|endoftext|>"}, {"special", true}}}},
                       {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-                      {"model", {{"type", "BPE"}, {"vocab", nlohmann::json::parse(vene::io::read_file((asset / "vocab.json").string()))}, {"merges", nlohmann::json::array()}}}};
+                      {"model",
+                       {{"type", "BPE"},
+                        {"vocab", nlohmann::json::parse(vene::io::read_file((asset / "vocab.json").string()))},
+                        {"merges", nlohmann::json::array()}}}};
   std::istringstream lines(merges);
   for (std::string line; std::getline(lines, line);) {
     if (!line.empty() && !line.starts_with("#version")) json["model"]["merges"].push_back(line);

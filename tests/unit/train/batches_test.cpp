@@ -13,7 +13,8 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 using namespace vene_test;
 
-Example example(const std::vector<std::int64_t>& base, const std::vector<std::int64_t>& source, const Locations& locations, std::vector<Label> labels = {{3, -1}}) {
+Example example(const std::vector<std::int64_t>& base, const std::vector<std::int64_t>& source,
+                const Locations& locations, std::vector<Label> labels = {{3, -1}}) {
   Example made;
   made.base = ids({base});
   made.sources = {ids({source})};
@@ -24,7 +25,8 @@ Example example(const std::vector<std::int64_t>& base, const std::vector<std::in
 
 TEST(BatchesTest, ExamplesOfOneShapeGoTogetherInOrder) {
   std::vector<Example> examples;
-  for (int i = 0; i < 7; ++i) examples.push_back(i % 3 == 0 ? example({1, 2}, {3, 4}, at(1)) : example({1, 2, 3}, {3, 4, 5}, at(1)));
+  for (int i = 0; i < 7; ++i)
+    examples.push_back(i % 3 == 0 ? example({1, 2}, {3, 4}, at(1)) : example({1, 2, 3}, {3, 4, 5}, at(1)));
   EXPECT_EQ(batches(examples, 2, std::nullopt), (std::vector<std::vector<std::size_t>>{{0, 3}, {1, 2}, {4, 5}, {6}}));
   const auto shuffled = batches(examples, 2, 7);
   EXPECT_EQ(shuffled, batches(examples, 2, 7)) << "by the seed";
@@ -39,7 +41,8 @@ TEST(BatchesTest, ExamplesOfOneShapeGoTogetherInOrder) {
 TEST(BatchesTest, AJoinedBatchGivesTheResultsOfItsExamples) {
   auto model = ToyModel::make();
   IntervenableModel swap(IntervenableConfig::parse(R"([{"layer": 1, "component": "block_output"}])"), model);
-  std::vector<Example> examples{example({1, 2, 3, 4}, {9, 8, 7, 6}, from(at(0), at(2))), example({5, 6, 7, 8}, {4, 3, 2, 1}, from(at(1), at(3)))};
+  std::vector<Example> examples{example({1, 2, 3, 4}, {9, 8, 7, 6}, from(at(0), at(2))),
+                                example({5, 6, 7, 8}, {4, 3, 2, 1}, from(at(1), at(3)))};
   for (Example& one : examples) one.subspaces = {SubspaceIds{{{one.base.input_ids[0][0].item<std::int64_t>()}}}};
   examples[0].labels = {{3, -1}, {2, 0}};
   examples[1].labels = {{4, 2}, {1, 3}};
@@ -58,12 +61,28 @@ TEST(BatchesTest, ErrorsNameTheExample) {
   const Example good = example({1, 2}, {3, 4}, at(1));
   message([] { batches({}, 2, std::nullopt); }, "the data set is empty");
   message([&] { batches({good}, 0, std::nullopt); }, "batch_size is 0, expected at least 1");
-  message([&] { join({good, example({1, 2, 3}, {3, 4, 5}, at(1))}, {0, 1}); }, "example 1 does not have the shape of example 0");
+  message(
+      [&] {
+        join({good, example({1, 2, 3}, {3, 4, 5}, at(1))}, {0, 1});
+      },
+      "example 1 does not have the shape of example 0");
   message([&] { batches({good, example({1, 2}, {3, 4}, at(1), {})}, 2, std::nullopt); }, "example 1: it has no labels");
-  message([&] { join({example({1, 2}, {3, 4}, per_row({{0}, {1}}))}, {0}); }, "example 0: locations for 2 rows, an example has one");
+  message(
+      [&] {
+        join({example({1, 2}, {3, 4}, per_row({{0}, {1}}))}, {0});
+      },
+      "example 0: locations for 2 rows, an example has one");
   const auto model = ToyModel::make();
-  message([&] { check_labels({good, example({1, 2}, {3, 4}, at(1), {{11, -1}})}, *model); }, "example 1: the label 11 is outside the vocabulary, whose tokens are 0 to 10");
-  message([&] { check_labels({example({1, 2}, {3, 4}, at(1), {{1, 2}})}, *model); }, "example 0, labels: position 2 is out of range");
+  message(
+      [&] {
+        check_labels({good, example({1, 2}, {3, 4}, at(1), {{11, -1}})}, *model);
+      },
+      "example 1: the label 11 is outside the vocabulary, whose tokens are 0 to 10");
+  message(
+      [&] {
+        check_labels({example({1, 2}, {3, 4}, at(1), {{1, 2}})}, *model);
+      },
+      "example 0, labels: position 2 is out of range");
 }
 
 TEST(MetricsTest, TheyAreTheirFormulas) {

@@ -18,14 +18,24 @@ using Value = CausalModel::Value;
 const std::vector<Value> kBooleans{{0}, {1}};
 const Value kFalse{0}, kTrue{1};
 
-Value both(const std::vector<Value>& parents) { return {parents[0][0] * parents[1][0]}; }
-Value either(const std::vector<Value>& parents) { return {std::max(parents[0][0], parents[1][0])}; }
+Value both(const std::vector<Value>& parents) {
+  return {parents[0][0] * parents[1][0]};
+}
+Value either(const std::vector<Value>& parents) {
+  return {std::max(parents[0][0], parents[1][0])};
+}
 
 // c = a and b
-CausalModel conjunction() { return CausalModel({{"a", kBooleans, {}, {}}, {"b", kBooleans, {}, {}}, {"c", kBooleans, {"a", "b"}, both}}); }
+CausalModel conjunction() {
+  return CausalModel({{"a", kBooleans, {}, {}}, {"b", kBooleans, {}, {}}, {"c", kBooleans, {"a", "b"}, both}});
+}
 // out = (a and b) or d, with ab between; d a step early
 CausalModel nested() {
-  return CausalModel({{"out", kBooleans, {"ab", "d"}, either}, {"ab", kBooleans, {"a", "b"}, both}, {"a", kBooleans, {}, {}}, {"b", kBooleans, {}, {}}, {"d", kBooleans, {}, {}}});
+  return CausalModel({{"out", kBooleans, {"ab", "d"}, either},
+                      {"ab", kBooleans, {"a", "b"}, both},
+                      {"a", kBooleans, {}, {}},
+                      {"b", kBooleans, {}, {}},
+                      {"d", kBooleans, {}, {}}});
 }
 
 TEST(CausalModelTest, VariablesAreOrderedByStepAndKnowTheirRole) {
@@ -60,7 +70,8 @@ TEST(CausalModelTest, BalancedInputsGiveEachOutputAboutAsOften) {
   EXPECT_GT(positive, 140);
   EXPECT_LT(positive, 260);
   EXPECT_EQ(model.run(model.sample_balanced_input(random, &kTrue)).at("c"), kTrue);
-  EXPECT_EQ(model.run(model.sample_input(random, [](const auto& setting) { return setting.at("c") == kTrue; })).at("a"), kTrue);
+  EXPECT_EQ(model.run(model.sample_input(random, [](const auto& setting) { return setting.at("c") == kTrue; })).at("a"),
+            kTrue);
 }
 
 TEST(CausalModelTest, CounterfactualsHaveTheLabelsOfTheirInterchange) {
@@ -77,7 +88,8 @@ TEST(CausalModelTest, CounterfactualsHaveTheLabelsOfTheirInterchange) {
   }
   EXPECT_GT(changed, 5);
   EXPECT_EQ(model.counterfactuals(60, 4, again)[59].base, examples[59].base) << "seeded";
-  EXPECT_TRUE(torch::equal(model.input_tensor({{"a", {1, 2}}, {"b", {3}}, {"d", {4}}}), torch::tensor({1.F, 2.F, 3.F, 4.F})));
+  EXPECT_TRUE(
+      torch::equal(model.input_tensor({{"a", {1, 2}}, {"b", {3}}, {"d", {4}}}), torch::tensor({1.F, 2.F, 3.F, 4.F})));
 }
 
 TEST(CausalModelTest, MalformedModelsAreRefused) {
@@ -85,12 +97,18 @@ TEST(CausalModelTest, MalformedModelsAreRefused) {
     EXPECT_THAT([&] { const CausalModel model(variables); }, ThrowsMessage<ConfigError>(HasSubstr(text)));
   };
   message({{"a", kBooleans, {}, {}}, {"a", kBooleans, {}, {}}}, "variable 'a' is given twice");
-  message({{"alpha", kBooleans, {}, {}}, {"b", kBooleans, {"alpa"}, both}}, "variable 'b' has the unknown parent 'alpa'; did you mean 'alpha'");
+  message({{"alpha", kBooleans, {}, {}}, {"b", kBooleans, {"alpa"}, both}},
+          "variable 'b' has the unknown parent 'alpa'; did you mean 'alpha'");
   message({{"a", kBooleans, {"b"}, both}, {"b", kBooleans, {"a"}, both}}, "go round in a circle");
   message({{"a", {}, {}, {}}}, "variable 'a' has no values");
   message({{"a", kBooleans, {}, {}}, {"b", kBooleans, {"a"}, {}}}, "variable 'b' has parents, but no function of them");
   EXPECT_THAT([] { conjunction().run({{"e", kTrue}}); }, ThrowsMessage<ConfigError>(HasSubstr("no variable 'e'")));
-  EXPECT_THAT([] { CausalModel::Random random(1); conjunction().sample_intervention(random); }, ThrowsMessage<PlanError>(HasSubstr("no variable between inputs and outputs")));
+  EXPECT_THAT(
+      [] {
+        CausalModel::Random random(1);
+        conjunction().sample_intervention(random);
+      },
+      ThrowsMessage<PlanError>(HasSubstr("no variable between inputs and outputs")));
 }
 
 }  // namespace

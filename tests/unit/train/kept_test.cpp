@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was saved stays readable whatever becomes of the next save: killed, out of disk, in two processes at once.
+#include "unit/train/kept.h"
+
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,7 +13,6 @@
 #include <thread>
 
 #include "full_disk.h"
-#include "unit/train/kept.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/io/safetensors.h"
@@ -43,7 +44,8 @@ class KeptTest : public testing::Test {
   pid_t start(std::int64_t first, std::int64_t count) const {
     int ends[2];
     EXPECT_EQ(::pipe(ends), 0);
-    const std::string program = std::string(VENE_BINARY_DIR) + "/bin/save_endlessly", from = std::to_string(first), many = std::to_string(count);
+    const std::string program = std::string(VENE_BINARY_DIR) + "/bin/save_endlessly", from = std::to_string(first),
+                      many = std::to_string(count);
     const pid_t child = ::fork();
     if (child == 0) {
       ::dup2(ends[1], STDOUT_FILENO);
@@ -66,7 +68,8 @@ constexpr const char* kKept = ".previous-interventions.safetensors";
 TEST_F(KeptTest, AProcessThatIsKilledFiftyTimesLeavesAWholeSaveAndAWholeCheckpointEachTime) {
   numbered_interventions(0)->save(folder_);
   std::mt19937 random(std::random_device{}());
-  std::map<std::int64_t, torch::Tensor> checkpoints;  // parameters before each step that a killed training would go on with
+  std::map<std::int64_t, torch::Tensor>
+      checkpoints;  // parameters before each step that a killed training would go on with
   std::int64_t last = 0;
   int left_behind = 0;
   for (int killed = 0; killed < 50; ++killed) {
@@ -109,7 +112,8 @@ TEST_F(KeptTest, AProcessThatIsKilledFiftyTimesLeavesAWholeSaveAndAWholeCheckpoi
   options.progress = [&](const train::Progress& progress) {
     const auto found = checkpoints.find(progress.latest.step + 1);
     if (found != checkpoints.end()) {
-      EXPECT_TRUE(torch::equal(model->trainable_parameters()[0], found->second)) << "after step " << progress.latest.step;
+      EXPECT_TRUE(torch::equal(model->trainable_parameters()[0], found->second))
+          << "after step " << progress.latest.step;
       ++compared;
     }
     return progress.latest.step + 1 < checkpoints.rbegin()->first;
@@ -143,9 +147,13 @@ TEST_F(KeptTest, FilesOfTwoSavesAreNoSave) {
   numbered_interventions(2)->save(folder_);
   numbered_interventions(4)->save(other);
   fs::copy(fs::path(other) / kTensors, file(kTensors), fs::copy_options::overwrite_existing);
-  EXPECT_THAT([&] { number_saved(folder_); }, ThrowsMessage<IoError>(HasSubstr("interventions.safetensors: is of another save than the config.json beside it")));
+  EXPECT_THAT([&] { number_saved(folder_); },
+              ThrowsMessage<IoError>(
+                  HasSubstr("interventions.safetensors: is of another save than the config.json beside it")));
   fs::remove(file(kTensors));
-  EXPECT_THAT([&] { number_saved(folder_); }, ThrowsMessage<IoError>(HasSubstr("interventions.safetensors: is missing, and config.json says that it was saved with it")));
+  EXPECT_THAT([&] { number_saved(folder_); },
+              ThrowsMessage<IoError>(
+                  HasSubstr("interventions.safetensors: is missing, and config.json says that it was saved with it")));
   numbered_interventions(4)->save(folder_);
   EXPECT_EQ(number_saved(folder_), 4);
   fs::remove(file("model_parts.safetensors"));
@@ -170,7 +178,8 @@ TEST_F(KeptTest, AFullDiskLeavesTheSaveBefore) {
   numbered_interventions(1)->save(folder_);
   {
     const vene_test::FileSizeLimit limit(20'000);
-    EXPECT_THAT([&] { numbered_interventions(2)->save(folder_); }, ThrowsMessage<IoError>(HasSubstr("cannot write '" + file(kTensors) + "': File too large")));
+    EXPECT_THAT([&] { numbered_interventions(2)->save(folder_); },
+                ThrowsMessage<IoError>(HasSubstr("cannot write '" + file(kTensors) + "': File too large")));
   }
   EXPECT_EQ(number_saved(folder_), 1);
   EXPECT_THAT(names(folder_), testing::ElementsAre("config.json", kTensors));
@@ -178,7 +187,8 @@ TEST_F(KeptTest, AFullDiskLeavesTheSaveBefore) {
   const vene_test::SmallDisk disk(small, 80);
   if (!disk.mounted()) GTEST_SKIP() << "mounting a small disk needs root";
   numbered_interventions(1)->save(small);
-  EXPECT_THAT([&] { numbered_interventions(2)->save(small); }, ThrowsMessage<IoError>(HasSubstr("No space left on device")));
+  EXPECT_THAT([&] { numbered_interventions(2)->save(small); },
+              ThrowsMessage<IoError>(HasSubstr("No space left on device")));
   EXPECT_EQ(number_saved(small), 1);
   EXPECT_THAT(names(small), testing::ElementsAre("config.json", kTensors));
 }

@@ -27,7 +27,9 @@ const models::LanguageModel& bundled() {
   return model;
 }
 
-LocateTask gender() { return LocateTask::load(std::string(VENE_SOURCE_DIR) + "/examples/tasks/gender.json"); }
+LocateTask gender() {
+  return LocateTask::load(std::string(VENE_SOURCE_DIR) + "/examples/tasks/gender.json");
+}
 
 // The same with the first names of each class only.
 LocateTask some_names(std::size_t count) {
@@ -39,7 +41,8 @@ LocateTask some_names(std::size_t count) {
 // ---------------------------------------------------------------- task files
 
 TEST(LocateTaskTest, ReadsTemplateClassesAndAnswers) {
-  const LocateTask task = LocateTask::parse(R"({"template": "So [name] is", "classes": {"b": ["Ann", "Eve"], "a": ["Bob", "Tom", "Al"]}, "answers": {"a": " he", "b": " she"}})");
+  const LocateTask task = LocateTask::parse(
+      R"({"template": "So [name] is", "classes": {"b": ["Ann", "Eve"], "a": ["Bob", "Tom", "Al"]}, "answers": {"a": " he", "b": " she"}})");
   EXPECT_EQ(task.text, "So [name] is");
   ASSERT_EQ(task.classes.size(), 2U);
   EXPECT_EQ(task.classes[0].name, "a");
@@ -49,24 +52,38 @@ TEST(LocateTaskTest, ReadsTemplateClassesAndAnswers) {
 }
 
 TEST(LocateTaskTest, FaultsAreNamedByTheirKey) {
-  const auto refused = [](const std::string& json, const char* message) { EXPECT_THAT([&] { (void)LocateTask::parse(json); }, ThrowsMessage<ConfigError>(HasSubstr(message))) << json; };
-  const std::string classes = R"("classes": {"a": ["Bob", "Tom"], "b": ["Ann", "Eve"]})", answers = R"("answers": {"a": " he", "b": " she"})", text = R"("template": "[name] is")";
+  const auto refused = [](const std::string& json, const char* message) {
+    EXPECT_THAT([&] { (void)LocateTask::parse(json); }, ThrowsMessage<ConfigError>(HasSubstr(message))) << json;
+  };
+  const std::string classes = R"("classes": {"a": ["Bob", "Tom"], "b": ["Ann", "Eve"]})",
+                    answers = R"("answers": {"a": " he", "b": " she"})", text = R"("template": "[name] is")";
   refused("{", "not JSON: line 1, column 2");
   refused("[1]", "expected an object with template, classes and answers, got [1]");
-  refused("{" + text + "," + classes + "," + answers + R"(, "clases": 1})", "unknown key 'clases'; did you mean 'classes'?");
+  refused("{" + text + "," + classes + "," + answers + R"(, "clases": 1})",
+          "unknown key 'clases'; did you mean 'classes'?");
   refused("{" + classes + "," + answers + "}", "template: is missing; expected a text with [name] in it");
-  refused(R"({"template": "She is",)" + classes + "," + answers + "}", "template: expected a text with [name] in it, such as \"[name] walked because\", got \"She is\"");
-  refused(R"({"template": "[name] and [name]",)" + classes + "," + answers + "}", "template: [name] stands in it twice");
+  refused(R"({"template": "She is",)" + classes + "," + answers + "}",
+          "template: expected a text with [name] in it, such as \"[name] walked because\", got \"She is\"");
+  refused(R"({"template": "[name] and [name]",)" + classes + "," + answers + "}",
+          "template: [name] stands in it twice");
   refused(R"({"template": 3,)" + classes + "," + answers + "}", "template: expected a text, got 3");
   refused("{" + text + "," + answers + "}", "classes: is missing; expected an object that gives each class's names");
-  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"]}, )" + answers + "}", "classes: expected an object of at least two classes");
-  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": "Ann"}, )" + answers + "}", "classes.b: expected a list of names, got \"Ann\"");
-  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann"]}, )" + answers + "}", "classes.b: expected at least two names, one to train on and one to test on, got 1");
-  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann", 7]}, )" + answers + "}", "classes.b[1]: expected a text, got 7");
-  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann", "Tom"]}, )" + answers + "}", "classes.b[1]: the name 'Tom' is already at classes.a[1]");
-  refused("{" + text + "," + classes + R"(, "answers": {"a": " he"}})", "answers.b: is missing; expected the token that goes on from the template");
-  refused("{" + text + "," + classes + R"(, "answers": {"a": " he", "b": " she", "bb": " it"}})", "answers: there is no class 'bb'; did you mean 'b'");
-  EXPECT_THAT([] { (void)LocateTask::load("/nowhere/task.json"); }, ThrowsMessage<IoError>(HasSubstr("/nowhere/task.json")));
+  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"]}, )" + answers + "}",
+          "classes: expected an object of at least two classes");
+  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": "Ann"}, )" + answers + "}",
+          "classes.b: expected a list of names, got \"Ann\"");
+  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann"]}, )" + answers + "}",
+          "classes.b: expected at least two names, one to train on and one to test on, got 1");
+  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann", 7]}, )" + answers + "}",
+          "classes.b[1]: expected a text, got 7");
+  refused("{" + text + R"(, "classes": {"a": ["Bob", "Tom"], "b": ["Ann", "Tom"]}, )" + answers + "}",
+          "classes.b[1]: the name 'Tom' is already at classes.a[1]");
+  refused("{" + text + "," + classes + R"(, "answers": {"a": " he"}})",
+          "answers.b: is missing; expected the token that goes on from the template");
+  refused("{" + text + "," + classes + R"(, "answers": {"a": " he", "b": " she", "bb": " it"}})",
+          "answers: there is no class 'bb'; did you mean 'b'");
+  EXPECT_THAT([] { (void)LocateTask::load("/nowhere/task.json"); },
+              ThrowsMessage<IoError>(HasSubstr("/nowhere/task.json")));
 }
 
 // ---------------------------------------------------------------- probes
@@ -81,17 +98,20 @@ TEST(ProbeTest, ReadsWhatSeparatesNewRowsAndNothingElse) {
   }
   Tensor values = torch::randn({5, rows, 6});
   const Tensor sign = torch::tensor(classes, torch::kFloat32) * 2 - 1;
-  values[0].select(1, 2).add_(sign * 6);                 // one feature tells
-  values[1].mul_(1e-3).select(1, 4).add_(sign * 6e-3);   // also where all is small
-  values[2] = values[2][0] + torch::randn({rows, 6}) * 1e-7 + sign.unsqueeze(1) * 1e-7;  // a constant, but for its last bits
-  values[3].add_(100).select(1, 1).add_(sign * 6);       // also behind an offset
+  values[0].select(1, 2).add_(sign * 6);                // one feature tells
+  values[1].mul_(1e-3).select(1, 4).add_(sign * 6e-3);  // also where all is small
+  values[2] =
+      values[2][0] + torch::randn({rows, 6}) * 1e-7 + sign.unsqueeze(1) * 1e-7;  // a constant, but for its last bits
+  values[3].add_(100).select(1, 1).add_(sign * 6);                               // also behind an offset
   const Tensor accuracy = detail::probe_accuracy(values, classes, 2, train, test);
   EXPECT_EQ(accuracy.scalar_type(), torch::kFloat64);
   for (const std::int64_t cell : {0, 1, 3}) EXPECT_EQ(accuracy[cell].item<double>(), 1) << cell;
   EXPECT_EQ(accuracy[2].item<double>(), 0.5);
   EXPECT_NEAR(accuracy[4].item<double>(), 0.5, 0.3);
   for (std::int64_t cell = 0; cell < 5; ++cell) {
-    EXPECT_EQ(detail::probe_accuracy(values.narrow(0, cell, 1), classes, 2, train, test).item<double>(), accuracy[cell].item<double>()) << "batched and alone, cell " << cell;
+    EXPECT_EQ(detail::probe_accuracy(values.narrow(0, cell, 1), classes, 2, train, test).item<double>(),
+              accuracy[cell].item<double>())
+        << "batched and alone, cell " << cell;
   }
 }
 
@@ -109,11 +129,18 @@ TEST(ProbeTest, ThreeClassesAreTold) {
 
 // ---------------------------------------------------------------- the grid
 
-// What a plain run of the public interface gives for a cell: every pair of test names, their texts as they are, exchanged along a direction.
-double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_t column, const Tensor& direction, std::optional<std::int64_t> head = {}) {
-  const auto text = [&](const std::string& name) { return std::string(found.task.text).replace(found.task.text.find("[name]"), 6, name); };
+// What a plain run of the public interface gives for a cell: every pair of test names, their texts as they are,
+// exchanged along a direction.
+double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_t column, const Tensor& direction,
+                      std::optional<std::int64_t> head = {}) {
+  const auto text = [&](const std::string& name) {
+    return std::string(found.task.text).replace(found.task.text.find("[name]"), 6, name);
+  };
   IntervenableConfig config;
-  config.add_intervention({.layer = layer, .component = found.options.component, .unit = head ? "h.pos" : "pos", .intervention_type = "directions"});
+  config.add_intervention({.layer = layer,
+                           .component = found.options.component,
+                           .unit = head ? "h.pos" : "pos",
+                           .intervention_type = "directions"});
   IntervenableModel model(config, bundled().model);
   const torch::NoGradGuard no_grad;
   model->parameters()[0].copy_(direction.unsqueeze(0) * 3);  // its length has no say
@@ -126,10 +153,16 @@ double plain_accuracy(const LocateResult& found, std::int64_t layer, std::int64_
           // Columns up to the name's count from the start of the text, later ones from its end.
           const bool before = column < found.name_column;
           const Positions place = before ? at(column) : at(column - static_cast<std::int64_t>(found.tokens.size()));
-          const Tensor logits = model->forward({.base = bundled().encode(text(base)), .sources = {bundled().encode(text(source))}, .locations = head ? heads_at({*head}, place) : Locations(place)}).intervened.logits[0][-1];
+          const Tensor logits = model
+                                    ->forward({.base = bundled().encode(text(base)),
+                                               .sources = {bundled().encode(text(source))},
+                                               .locations = head ? heads_at({*head}, place) : Locations(place)})
+                                    .intervened.logits[0][-1];
           std::size_t best = 0;
           for (std::size_t c = 1; c < found.classes.size(); ++c) {
-            if (logits[found.classes[c].answer_id].item<double>() > logits[found.classes[best].answer_id].item<double>()) best = c;
+            if (logits[found.classes[c].answer_id].item<double>() >
+                logits[found.classes[best].answer_id].item<double>())
+              best = c;
           }
           right += best == s ? 1 : 0;
           ++pairs;
@@ -155,7 +188,9 @@ TEST(LocateTest, ItsAccuracyIsThatOfPlainRunsOneByOne) {
     for (std::int64_t column = 0; column < 3; ++column) {
       const Tensor direction = found.directions[static_cast<std::size_t>(row)][column];
       EXPECT_NEAR(direction.norm().item<double>(), 1, 1e-5);
-      EXPECT_NEAR(plain_accuracy(found, found.layers[static_cast<std::size_t>(row)], column, direction), found.iia[row][column].item<double>(), 1e-9) << row << " " << column;
+      EXPECT_NEAR(plain_accuracy(found, found.layers[static_cast<std::size_t>(row)], column, direction),
+                  found.iia[row][column].item<double>(), 1e-9)
+          << row << " " << column;
     }
   }
 }
@@ -173,7 +208,8 @@ TEST(LocateTest, ACellIsTheSameTrainedAloneAndBesideTheOthers) {
       EXPECT_EQ(alone.iia[layer][column].item<double>(), together.iia[layer][column].item<double>());
       EXPECT_EQ(alone.probe[layer][column].item<double>(), together.probe[layer][column].item<double>());
       const auto at = static_cast<std::size_t>(layer);
-      EXPECT_LT((alone.directions[at][column] - together.directions[at][column]).abs().max().item<double>(), 1e-4) << layer << " " << column;
+      EXPECT_LT((alone.directions[at][column] - together.directions[at][column]).abs().max().item<double>(), 1e-4)
+          << layer << " " << column;
     }
     EXPECT_EQ(torch::isnan(alone.iia).sum().item<std::int64_t>(), 4) << "cells that were not asked for";
   }
@@ -191,10 +227,12 @@ TEST(LocateTest, ColumnsTrainedSideBySideAreThoseTrainedInTurn) {
     EXPECT_EQ(torch::get_num_threads(), threads);
   }
   EXPECT_TRUE(torch::equal(results[0].iia, results[1].iia));
-  for (const std::size_t row : {0U, 1U}) EXPECT_LT((results[0].directions[row] - results[1].directions[row]).abs().max().item<double>(), 1e-5);
+  for (const std::size_t row : {0U, 1U})
+    EXPECT_LT((results[0].directions[row] - results[1].directions[row]).abs().max().item<double>(), 1e-5);
   // What goes wrong in one of them comes out.
   options.progress = [](std::size_t done, std::size_t) { return done < 7; };
-  EXPECT_THAT([&] { (void)locate(bundled(), some_names(8), options); }, ThrowsMessage<PlanError>(HasSubstr("locate: cancelled")));
+  EXPECT_THAT([&] { (void)locate(bundled(), some_names(8), options); },
+              ThrowsMessage<PlanError>(HasSubstr("locate: cancelled")));
   torch::set_num_threads(before);
 }
 
@@ -240,7 +278,8 @@ TEST(LocateTest, AnySiteWithPositionsWillDoAndTheModelStaysAsItWas) {
   EXPECT_EQ(found.directions[0].size(1), 32);
   for (const std::size_t row : {0U, 1U}) {
     const std::int64_t layer = found.layers[row], at = static_cast<std::int64_t>(row);
-    EXPECT_NEAR(plain_accuracy(found, layer, 2, found.directions[row][2], 2), found.iia[at][2].item<double>(), 1e-9) << layer;
+    EXPECT_NEAR(plain_accuracy(found, layer, 2, found.directions[row][2], 2), found.iia[at][2].item<double>(), 1e-9)
+        << layer;
   }
   EXPECT_TRUE(torch::equal(bundled().model->parameters()[5], before));
   for (const Tensor& parameter : bundled().model->parameters()) EXPECT_FALSE(parameter.grad().defined());
@@ -264,14 +303,21 @@ TEST(LocateTest, ItsDirectionsCanBeRunAndSaved) {
   IntervenableModel one(config, bundled().model);
   const torch::NoGradGuard no_grad;
   one->parameters()[0].copy_(found.directions[1][found.name_column + 1].unsqueeze(0));
-  const models::Batch base = bundled().encode("the John walked because"), source = bundled().encode("the Mary walked because");
+  const models::Batch base = bundled().encode("the John walked because"),
+                      source = bundled().encode("the Mary walked because");
   const Tensor expected = one->forward({.base = base, .sources = {source}, .locations = at(-2)}).intervened.logits;
-  const Tensor saved = model->forward({.base = base, .sources = {std::nullopt, source}, .locations = at(-2), .subspaces = {SubspaceIds{{{1}}}}}).intervened.logits;
+  const Tensor saved =
+      model
+          ->forward(
+              {.base = base, .sources = {std::nullopt, source}, .locations = at(-2), .subspaces = {SubspaceIds{{{1}}}}})
+          .intervened.logits;
   EXPECT_LT((saved - expected).abs().max().item<double>(), 1e-4);
   EXPECT_GT((saved - bundled().model->forward(base).logits).abs().max().item<double>(), 1e-2);
 }
 
-std::int64_t high(const Tensor& accuracy) { return (accuracy >= 0.9).sum().item<std::int64_t>(); }
+std::int64_t high(const Tensor& accuracy) {
+  return (accuracy >= 0.9).sum().item<std::int64_t>();
+}
 
 TEST(LocateTest, AProbeSucceedsInFarMorePlacesThanAnExchange) {
   LocateOptions options;
@@ -301,13 +347,17 @@ TEST(LocateTest, SoItIsInStories) {
   const models::LanguageModel stories = models::load((*data / "stories260k").string());
   LocateTask task;
   task.text = "[name] was happy because";
-  task.classes = {{"he", " he", {"Tim", "Tom", "Ben", "Max", "Sam", "Jack", "Timmy", "Tommy", "Bob", "John", "Billy", "Johnny", "Jim", "Jimmy", "Bobby", "Joe", "Leo", "Spot", "Peter", "Mark"}},
-                  {"she", " she", {"Lily", "Sue", "Mia", "Anna", "Sara", "Lucy", "Amy", "Jane", "Mary", "Emma", "Molly", "Lola", "Daisy", "Sally", "Jenny", "Betty", "Jill", "Ella", "Kitty", "Sarah"}}};
+  task.classes = {
+      {"he", " he", {"Tim",   "Tom",    "Ben", "Max",   "Sam",   "Jack", "Timmy", "Tommy", "Bob",   "John",
+                     "Billy", "Johnny", "Jim", "Jimmy", "Bobby", "Joe",  "Leo",   "Spot",  "Peter", "Mark"}},
+      {"she", " she", {"Lily",  "Sue",  "Mia",   "Anna",  "Sara",  "Lucy",  "Amy",  "Jane", "Mary",  "Emma",
+                       "Molly", "Lola", "Daisy", "Sally", "Jenny", "Betty", "Jill", "Ella", "Kitty", "Sarah"}}};
   LocateOptions options;
   options.steps = 60;
   const LocateResult found = locate(stories, task, options);
   EXPECT_THAT(found.tokens, ElementsAre("<s>", "[name]", " was", " happy", " be", "c", "a", "u", "se"));
-  for (const auto& entry : found.classes) EXPECT_THAT(entry.unaligned, testing::IsEmpty()) << "names that begin with a token for their space";
+  for (const auto& entry : found.classes)
+    EXPECT_THAT(entry.unaligned, testing::IsEmpty()) << "names that begin with a token for their space";
   EXPECT_GE(found.clean_accuracy, 0.85);
   // The model is small and of few words: at 0.8, not at 0.9.
   EXPECT_GT((found.probe >= 0.8).sum().item<std::int64_t>(), 2 * (found.iia >= 0.8).sum().item<std::int64_t>());
@@ -351,25 +401,37 @@ TEST(LocateTest, ErrorsSayWhatDoesNotFit) {
     change(task, options);
     EXPECT_THAT([&] { (void)locate(bundled(), task, options); }, ThrowsMessage<Error>(HasSubstr(message)));
   };
-  refused([](auto& task, auto&) { task.classes[0].answer = " he walked"; }, "answers.he: ' he walked' is 2 tokens (' he', ' walked'), expected one");
-  refused([](auto& task, auto&) { task.classes[1].answer = " he"; }, "answers: those of 'he' and 'she' are the same token");
-  refused([](auto& task, auto&) { task.classes[0].names = task.classes[1].names; }, "classes.he: expected at least two names that can be used, 0 of 6 can (0 have other tokens");
+  refused([](auto& task, auto&) { task.classes[0].answer = " he walked"; },
+          "answers.he: ' he walked' is 2 tokens (' he', ' walked'), expected one");
+  refused([](auto& task, auto&) { task.classes[1].answer = " he"; },
+          "answers: those of 'he' and 'she' are the same token");
+  refused([](auto& task, auto&) { task.classes[0].names = task.classes[1].names; },
+          "classes.he: expected at least two names that can be used, 0 of 6 can (0 have other tokens");
   refused([](auto&, auto& options) { options.component = "blok_output"; }, "did you mean 'block_output'");
-  refused([](auto&, auto& options) { options.component = "attention_pattern"; }, "locate: attention_pattern is not a value [batch, pos, feature] of the model");
-  refused([](auto&, auto& options) { options.component = "head_query_output"; }, "locate: head_query_output has 4 heads; say which one (head), or name the component that has them side by side");
-  refused([](auto&, auto& options) { options.component = "head_query_output", options.head = 4; }, "locate: there is no head 4; heads are 0 to 3");
-  refused([](auto&, auto& options) { options.head = 1; }, "locate: head 1 is asked for, and block_output is not cut into heads");
-  refused([](auto&, auto& options) { options.component = "embedding"; }, "locate: embedding is one place, so layers cannot be chosen");
+  refused([](auto&, auto& options) { options.component = "attention_pattern"; },
+          "locate: attention_pattern is not a value [batch, pos, feature] of the model");
+  refused(
+      [](auto&, auto& options) { options.component = "head_query_output"; },
+      "locate: head_query_output has 4 heads; say which one (head), or name the component that has them side by side");
+  refused([](auto&, auto& options) { options.component = "head_query_output", options.head = 4; },
+          "locate: there is no head 4; heads are 0 to 3");
+  refused([](auto&, auto& options) { options.head = 1; },
+          "locate: head 1 is asked for, and block_output is not cut into heads");
+  refused([](auto&, auto& options) { options.component = "embedding"; },
+          "locate: embedding is one place, so layers cannot be chosen");
   refused([](auto&, auto& options) { options.layers = {6}; }, "locate: there is no layer 6; layers are 0 to 5");
   refused([](auto&, auto& options) { options.layers = {1, 1}; }, "locate: layer 1 is given twice");
   refused([](auto&, auto& options) { options.columns = {3}; }, "locate: there is no column 3; the template has 3");
   refused([](auto&, auto& options) { options.steps = 0; }, "locate: steps is 0.000000, expected at least 1");
   refused([](auto&, auto& options) { options.rate = 0; }, "locate: rate is 0.000000, expected more than 0");
-  refused([](auto&, auto& options) { options.test_share = 1; }, "locate: test_share is 1.000000, expected a share between 0 and 1");
-  refused([](auto&, auto& options) { options.progress = [](std::size_t, std::size_t) { return false; }; }, "locate: cancelled");
+  refused([](auto&, auto& options) { options.test_share = 1; },
+          "locate: test_share is 1.000000, expected a share between 0 and 1");
+  refused([](auto&, auto& options) { options.progress = [](std::size_t, std::size_t) { return false; }; },
+          "locate: cancelled");
   models::LanguageModel wordless = bundled();
   wordless.tokenizer = nullptr;
-  EXPECT_THAT([&] { (void)locate(wordless, some_names(4)); }, ThrowsMessage<ConfigError>(HasSubstr("this model has no tokenizer")));
+  EXPECT_THAT([&] { (void)locate(wordless, some_names(4)); },
+              ThrowsMessage<ConfigError>(HasSubstr("this model has no tokenizer")));
 }
 
 TEST(LocateTest, TheTableHasALineACell) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// save_endlessly FOLDER FIRST COUNT: trains with a checkpoint at each step, FOLDER/training, and saves interventions after each step,
-// FOLDER/saved, numbered from FIRST; ends after COUNT steps, if nobody kills it before.
+// save_endlessly FOLDER FIRST COUNT: trains with a checkpoint at each step, FOLDER/training, and saves interventions
+// after each step, FOLDER/saved, numbered from FIRST; ends after COUNT steps, if nobody kills it before.
 #include <cstdio>
 #include <cstdlib>
 

@@ -42,8 +42,12 @@ class TrainerTest : public testing::Test {
     }
     return examples;
   }
-  IntervenableModel make(const std::string& type = R"("low_rank_rotated_space", "low_rank_dimension": 3, "seed": 4)", std::int64_t layer = 1) {
-    return IntervenableModel(IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) + R"(, "component": "block_output", "intervention_type": )" + type + "}]"), model_);
+  IntervenableModel make(const std::string& type = R"("low_rank_rotated_space", "low_rank_dimension": 3, "seed": 4)",
+                         std::int64_t layer = 1) {
+    return IntervenableModel(
+        IntervenableConfig::parse(R"([{"layer": )" + std::to_string(layer) +
+                                  R"(, "component": "block_output", "intervention_type": )" + type + "}]"),
+        model_);
   }
   static std::vector<double> losses(const TrainReport& report) {
     std::vector<double> all;
@@ -56,13 +60,19 @@ class TrainerTest : public testing::Test {
 TEST_F(TrainerTest, TheLossFallsUnderEveryOptimizerAndClass) {
   for (OptimizerKind optimizer : {OptimizerKind::kAdam, OptimizerKind::kAdamW, OptimizerKind::kSGD}) {
     auto model = make();
-    Trainer trainer(model, {.optimizer = optimizer, .learning_rate = optimizer == OptimizerKind::kSGD ? 0.3 : 3e-2, .epochs = 8, .batch_size = 8, .clip = 5});
+    Trainer trainer(model, {.optimizer = optimizer,
+                            .learning_rate = optimizer == OptimizerKind::kSGD ? 0.3 : 3e-2,
+                            .epochs = 8,
+                            .batch_size = 8,
+                            .clip = 5});
     const double before = trainer.evaluate(examples_).loss;
     const TrainReport report = trainer.fit(examples_);
     EXPECT_EQ(report.steps.size(), 8U * 4U) << "two shapes: 6 and 18 examples in batches of 8";
     EXPECT_LT(trainer.evaluate(examples_).loss, before - 0.01) << static_cast<int>(optimizer);
   }
-  for (const char* type : {R"("rotated_space", "subspace_partition": [[0, 3], [3, 6]], "seed": 1)", R"("boundless_rotated_space", "seed": 1)", R"("sigmoid_mask")", R"("autoencoder", "latent_dim": 12, "seed": 1)"}) {
+  for (const char* type : {R"("rotated_space", "subspace_partition": [[0, 3], [3, 6]], "seed": 1)",
+                           R"("boundless_rotated_space", "seed": 1)", R"("sigmoid_mask")",
+                           R"("autoencoder", "latent_dim": 12, "seed": 1)"}) {
     auto model = make(type);
     std::vector<Example> examples = examples_;
     if (std::string(type).find("partition") != std::string::npos) {
@@ -83,11 +93,12 @@ TEST_F(TrainerTest, WhatIsKeptFromTheFrozenModelChangesNothingAndSavesItsRuns) {
   std::vector<double> with, without;
   for (const std::int64_t cache : {std::int64_t{0}, std::int64_t{1} << 20}) {
     auto model = make(R"("low_rank_rotated_space", "low_rank_dimension": 3, "seed": 4)", 2);
-    Trainer trainer(model, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 4, .batch_size = 8, .cache = cache});
+    Trainer trainer(
+        model, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 4, .batch_size = 8, .cache = cache});
     model_->blocks_run = 0;
     (cache > 0 ? with : without) = losses(trainer.fit(examples_));
-    // Without: each of 4 epochs' 4 batches, and one more to see whether the loss is still a number, runs 3 blocks for the source and 3 for the base.
-    // With: the base's last block, and the values once.
+    // Without: each of 4 epochs' 4 batches, and one more to see whether the loss is still a number, runs 3 blocks for
+    // the source and 3 for the base. With: the base's last block, and the values once.
     const int runs = model_->blocks_run;
     if (cache > 0) {
       EXPECT_EQ(runs, (16 + 4) * 1 + 4 * 6);
@@ -101,9 +112,14 @@ TEST_F(TrainerTest, WhatIsKeptFromTheFrozenModelChangesNothingAndSavesItsRuns) {
 
 TEST_F(TrainerTest, ValuesBeyondTheirRoomGoToFilesAndChangeNothing) {
   auto none = make();
-  const auto expected = losses(Trainer(none, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 0}).fit(examples_));
+  const auto expected = losses(
+      Trainer(none, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 0})
+          .fit(examples_));
   auto again = make();
-  const auto got = losses(Trainer(again, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 400}).fit(examples_));
+  const auto got = losses(
+      Trainer(again,
+              {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.1, .epochs = 2, .batch_size = 8, .cache = 400})
+          .fit(examples_));
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-5);
 }
 
@@ -113,22 +129,35 @@ TEST_F(TrainerTest, AccumulatedBatchesAreOneLargeBatch) {
     if (example.base.positions() == 4) same.push_back(example);
   }
   auto large = make(), parts = make();
-  const auto one = losses(Trainer(large, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 18}).fit(same));
-  const auto many = losses(Trainer(parts, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 5, .accumulation = 4}).fit(same));
+  const auto one =
+      losses(Trainer(large, {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 18})
+                 .fit(same));
+  const auto many = losses(
+      Trainer(parts,
+              {.optimizer = OptimizerKind::kSGD, .learning_rate = 0.3, .epochs = 3, .batch_size = 5, .accumulation = 4})
+          .fit(same));
   ASSERT_EQ(one.size(), many.size());
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], many[i], 1e-5);
 }
 
 TEST_F(TrainerTest, AStoppedAndResumedTrainingIsTheUnbrokenOneToTheBit) {
   for (OptimizerKind optimizer : {OptimizerKind::kAdam, OptimizerKind::kAdamW, OptimizerKind::kSGD}) {
-    TrainOptions options{.optimizer = optimizer, .learning_rate = 1e-2, .momentum = optimizer == OptimizerKind::kSGD ? 0.9 : 0.0, .epochs = 3, .batch_size = 8, .schedule = Schedule::kCosine, .warm_up = 0.2};
+    TrainOptions options{.optimizer = optimizer,
+                         .learning_rate = 1e-2,
+                         .momentum = optimizer == OptimizerKind::kSGD ? 0.9 : 0.0,
+                         .epochs = 3,
+                         .batch_size = 8,
+                         .schedule = Schedule::kCosine,
+                         .warm_up = 0.2};
     auto unbroken = make(), first = make(), second = make();
     const TrainReport whole = Trainer(unbroken, options).fit(examples_);
     for (const std::size_t stop : {1U, 4U, 6U}) {
       SetUp();
       TrainOptions broken = options;
       broken.output = folder_.string();
-      broken.progress = [&](const Progress& progress) { return static_cast<std::size_t>(progress.latest.step) + 1 < stop; };
+      broken.progress = [&](const Progress& progress) {
+        return static_cast<std::size_t>(progress.latest.step) + 1 < stop;
+      };
       first = make();
       const TrainReport part = Trainer(first, broken).fit(examples_);
       EXPECT_TRUE(part.cancelled);
@@ -142,10 +171,20 @@ TEST_F(TrainerTest, AStoppedAndResumedTrainingIsTheUnbrokenOneToTheBit) {
       EXPECT_EQ(io::read_file((folder_ / "log.csv").string()), training_csv(whole.steps));
     }
   }
-  const auto refused = [&](const TrainOptions& options, IntervenableModel model, const std::vector<Example>& examples, const std::vector<Example>& validation = {}) {
-    EXPECT_THAT([&] { Trainer(model, options).fit(examples, validation); }, ThrowsMessage<PlanError>(HasSubstr("is the checkpoint of another training")));
+  const auto refused = [&](const TrainOptions& options, IntervenableModel model, const std::vector<Example>& examples,
+                           const std::vector<Example>& validation = {}) {
+    EXPECT_THAT([&] { Trainer(model, options).fit(examples, validation); },
+                ThrowsMessage<PlanError>(HasSubstr("is the checkpoint of another training")));
   };
-  TrainOptions same{.optimizer = OptimizerKind::kSGD, .learning_rate = 1e-2, .momentum = 0.9, .epochs = 3, .batch_size = 8, .schedule = Schedule::kCosine, .warm_up = 0.2, .output = folder_.string(), .resume = true};
+  TrainOptions same{.optimizer = OptimizerKind::kSGD,
+                    .learning_rate = 1e-2,
+                    .momentum = 0.9,
+                    .epochs = 3,
+                    .batch_size = 8,
+                    .schedule = Schedule::kCosine,
+                    .warm_up = 0.2,
+                    .output = folder_.string(),
+                    .resume = true};
   EXPECT_NO_THROW(Trainer(make(), same).fit(examples_));
   TrainOptions other = same;
   other.learning_rate = 2e-2;
@@ -153,8 +192,9 @@ TEST_F(TrainerTest, AStoppedAndResumedTrainingIsTheUnbrokenOneToTheBit) {
   refused(same, make(R"("low_rank_rotated_space", "low_rank_dimension": 3, "map": "cayley")"), examples_);
   refused(same, make(R"("low_rank_rotated_space", "low_rank_dimension": 3)", 0), examples_);
   refused(same, make(), examples_, make_examples(7));
-  for (const auto& change : std::vector<std::function<void(Example&)>>{[](Example& e) { e.labels[0].token = 9; }, [](Example& e) { e.locations = from(at(0), at(-1)); },
-                                                                       [](Example& e) { e.base.input_ids = e.base.input_ids.flip({1}); }}) {
+  for (const auto& change : std::vector<std::function<void(Example&)>>{
+           [](Example& e) { e.labels[0].token = 9; }, [](Example& e) { e.locations = from(at(0), at(-1)); },
+           [](Example& e) { e.base.input_ids = e.base.input_ids.flip({1}); }}) {
     std::vector<Example> changed = examples_;
     change(changed[6]);
     refused(same, make(), changed);
@@ -176,7 +216,8 @@ TEST_F(TrainerTest, WhatHadRunOutOfPatienceGoesNoFurtherWhenResumed) {
 
 TEST_F(TrainerTest, TheBestStateHasTheTemperatureThatItWasMeasuredAt) {
   auto model = make(R"("boundless_rotated_space", "seed": 1)");
-  Trainer trainer(model, {.learning_rate = 0.3, .epochs = 40, .batch_size = 8, .temperature = std::pair(5.0, 0.01), .patience = 3});
+  Trainer trainer(
+      model, {.learning_rate = 0.3, .epochs = 40, .batch_size = 8, .temperature = std::pair(5.0, 0.01), .patience = 3});
   const TrainReport report = trainer.fit(examples_, make_examples(7));
   double best = report.epochs[0].validation.loss;
   for (const EpochRecord& epoch : report.epochs) best = std::min(best, epoch.validation.loss);
@@ -187,7 +228,8 @@ TEST_F(TrainerTest, TheBestStateHasTheTemperatureThatItWasMeasuredAt) {
 TEST_F(TrainerTest, WhatTheLastStepBreaksIsNotKept) {
   for (const std::int64_t epochs : {1, 2}) {
     SetUp();
-    auto model = make(R"("rotated_space", "map": "matrix_exponential", "subspace_partition": [[0, 3], [3, 6]], "seed": 1)");
+    auto model =
+        make(R"("rotated_space", "map": "matrix_exponential", "subspace_partition": [[0, 3], [3, 6]], "seed": 1)");
     std::vector<Example> examples = examples_;
     for (Example& example : examples) example.subspaces = {SubspaceIds{{{0}}}};
     const Tensor start = weights(model);
@@ -207,7 +249,9 @@ TEST_F(TrainerTest, AJointLossAlsoTrainsTheModelsOwnTask) {
   const auto task = [&] {
     double loss = 0;
     for (const Example& example : examples) {
-      loss += cross_entropy(model_->forward(example.base).logits.slice(1, -1), torch::tensor({{example.task_labels[0].token}}, torch::kInt64)).item<double>();
+      loss += cross_entropy(model_->forward(example.base).logits.slice(1, -1),
+                            torch::tensor({{example.task_labels[0].token}}, torch::kInt64))
+                  .item<double>();
     }
     return loss / static_cast<double>(examples.size());
   };
@@ -217,7 +261,8 @@ TEST_F(TrainerTest, AJointLossAlsoTrainsTheModelsOwnTask) {
     model_ = ToyModel::make();
     auto model = make();
     model->enable_model_gradients();
-    const TrainReport report = Trainer(model, {.learning_rate = 1e-2, .epochs = 6, .batch_size = 24, .task_weight = weight}).fit(examples);
+    const TrainReport report =
+        Trainer(model, {.learning_rate = 1e-2, .epochs = 6, .batch_size = 24, .task_weight = weight}).fit(examples);
     if (weight > 0) {
       EXPECT_GT(report.steps[0].loss, weight * before * 0.99);
       EXPECT_LT(report.steps.back().loss, report.steps[0].loss);
@@ -240,19 +285,29 @@ TEST_F(TrainerTest, AnExampleThatDoesNotFitIsNamedBeforeAnythingIsDone) {
   examples_[13].locations = from(at(1), at(7));
   examples_[13].name = "examples[37]";
   auto model = make();
-  EXPECT_THAT([&] { Trainer(model, {.output = folder_.string()}).fit(examples_); }, ThrowsMessage<PlanError>(HasSubstr("examples[37]: representations[0]")));
+  EXPECT_THAT([&] { Trainer(model, {.output = folder_.string()}).fit(examples_); },
+              ThrowsMessage<PlanError>(HasSubstr("examples[37]: representations[0]")));
   EXPECT_FALSE(fs::exists(folder_));
 }
 
 TEST_F(TrainerTest, StepsOfARecurrentModelTrainAsTheyDoWithNothingKept) {
   torch::manual_seed(2);
-  const auto gru = std::make_shared<models::GRU>(models::GRUOptions{.h_dim = 6, .n_layer = 2, .include_emb = true, .vocab_size = 11, .max_position_embeddings = 16, .head = models::GRUHead::kLanguageModel});
+  const auto gru = std::make_shared<models::GRU>(models::GRUOptions{.h_dim = 6,
+                                                                    .n_layer = 2,
+                                                                    .include_emb = true,
+                                                                    .vocab_size = 11,
+                                                                    .max_position_embeddings = 16,
+                                                                    .head = models::GRUHead::kLanguageModel});
   for (Tensor& parameter : gru->parameters()) parameter.set_requires_grad(false);
   for (Example& example : examples_) example.locations = from(at({1, 2}), at({0, 1}));
   std::vector<std::vector<double>> all;
   for (const std::int64_t cache : {std::int64_t{0}, std::int64_t{1} << 30}) {
-    IntervenableModel model(IntervenableConfig::parse(R"([{"component": "cell_output", "unit": "t", "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "seed": 4}])"), gru);
-    all.push_back(losses(Trainer(model, {.learning_rate = 3e-2, .epochs = 3, .batch_size = 8, .cache = cache}).fit(examples_)));
+    IntervenableModel model(
+        IntervenableConfig::parse(
+            R"([{"component": "cell_output", "unit": "t", "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "seed": 4}])"),
+        gru);
+    all.push_back(
+        losses(Trainer(model, {.learning_rate = 3e-2, .epochs = 3, .batch_size = 8, .cache = cache}).fit(examples_)));
   }
   EXPECT_EQ(all[0], all[1]);
 }
@@ -277,7 +332,9 @@ TEST_F(TrainerTest, ALossThatIsNotANumberNamesItsStepAndPutsTheLastGoodParameter
     const Tensor loss = cross_entropy(logits, batch.tokens).mean();
     return ++calls == 3 ? loss * std::nan("") : loss;
   };
-  EXPECT_THAT([&] { Trainer(model, options).fit(examples_); }, ThrowsMessage<PlanError>(HasSubstr("the loss is not a number at step 2 (epoch 0); the parameters are put back to those before step 1")));
+  EXPECT_THAT([&] { Trainer(model, options).fit(examples_); },
+              ThrowsMessage<PlanError>(HasSubstr(
+                  "the loss is not a number at step 2 (epoch 0); the parameters are put back to those before step 1")));
   options.loss = nullptr;
   options.progress = [](const Progress&) { return false; };
   Trainer(reference, options).fit(examples_);
@@ -310,12 +367,15 @@ TEST_F(TrainerTest, AnEvaluationDoesNotDependOnItsBatches) {
 
 TEST_F(TrainerTest, BadOptionsAreOneClearLine) {
   auto model = make();
-  auto message = [&](TrainOptions options, const char* text) { EXPECT_THAT([&] { Trainer(model, std::move(options)).fit(examples_); }, ThrowsMessage<Error>(HasSubstr(text))); };
+  auto message = [&](TrainOptions options, const char* text) {
+    EXPECT_THAT([&] { Trainer(model, std::move(options)).fit(examples_); }, ThrowsMessage<Error>(HasSubstr(text)));
+  };
   message({.epochs = 0}, "epochs is 0, expected at least 1");
   message({.warm_up = 1.5}, "expected a share of the steps, 0 to 1");
   message({.resume = true}, "there is no output folder to go on from");
   auto frozen = make(R"("vanilla")");
-  EXPECT_THAT([&] { Trainer(frozen, {}).fit(examples_); }, ThrowsMessage<PlanError>(HasSubstr("there is nothing to train")));
+  EXPECT_THAT([&] { Trainer(frozen, {}).fit(examples_); },
+              ThrowsMessage<PlanError>(HasSubstr("there is nothing to train")));
 }
 
 }  // namespace
