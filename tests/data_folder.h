@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "tests/places.h"
+
 namespace vene_test {
 
 /// The folder of real tokenizers, checkpoints and texts: $VENE_DATA, or ../shared/data beside the checkout.
@@ -11,7 +13,7 @@ inline std::optional<std::filesystem::path> data_folder() {
   const char* named = std::getenv("VENE_DATA");
   const std::filesystem::path folder = named != nullptr
                                            ? std::filesystem::path(named)
-                                           : std::filesystem::path(VENE_SOURCE_DIR) / ".." / "shared" / "data";
+                                           : std::filesystem::path(vene_test::kSourceFolder) / ".." / "shared" / "data";
   if (!std::filesystem::is_directory(folder)) return std::nullopt;
   return folder;
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "helpers.h"
+#include "tests/places.h"
 #include "vene/io/files.h"
 #include "vene/io/torch_archive.h"
 #include "vene/vene.h"
@@ -147,7 +148,7 @@ TEST(Fuzz, Tokenizers) {
   std::vector<std::string> good;
   for (const char* name : {"added", "digits", "template"})
     good.push_back(
-        vene::io::read_file(std::string(VENE_SOURCE_DIR) + "/tests/golden/text/" + name + "/tokenizer.json"));
+        vene::io::read_file(std::string(vene_test::kSourceFolder) + "/tests/golden/text/" + name + "/tokenizer.json"));
   attack(
       400, [&] { return damage.json(good[damage.random()() % good.size()]); },
       [&](const std::string& text) {
@@ -182,7 +183,7 @@ const std::vector<std::string> kExperiments{
         "base": {"input_ids": [[0, 5, 6]], "attention_mask": [[0, 1, 1]]}, "unit_locations": {"base": [[[1]], [["last"]], [[0]]]}, "source_representations": {"0": [0.5]}, "collect_only": true})"};
 
 TEST(Fuzz, Experiments) {
-  const auto lm = vene::models::load(std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2");
+  const auto lm = vene::models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
   const torch::NoGradGuard no_grad;
   Damage damage(5);
   attack(

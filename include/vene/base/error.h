@@ -13,7 +13,9 @@ namespace vene {
 /// the nearest valid name. docs/errors.md lists them.
 class VENE_API Error : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  /// Control characters of what the message quotes are escaped, so that no file writes to a terminal through it, and
+  /// lines of more than 2,000 bytes lose their middle.
+  explicit Error(const std::string& message);
 };
 
 /// A config or experiment that does not say what it must. May hold several problems, one a line.

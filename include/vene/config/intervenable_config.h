@@ -26,29 +26,29 @@ struct VENE_API RepresentationConfig {
   std::string component = "block_output";  ///< a component name, or a path ending in ".input" / ".output"
   std::string unit = "pos";                ///< "pos", "h", "h.pos" or "t"
   std::int64_t max_number_of_units = 1;    ///< multiplies the width that learned interventions are built for
-  std::optional<std::int64_t> low_rank_dimension;
-  std::string intervention_type;  ///< a registered name; empty: IntervenableConfig::intervention_types decides
-  std::shared_ptr<Intervention> intervention;  ///< ready instance instead of a type; not part of the JSON
-  SubspacePartition subspace_partition;
-  std::optional<ConfigKey> group_key;              ///< representations of one group read one source
-  std::optional<ConfigKey> intervention_link_key;  ///< representations of one link share one intervention object
-  std::optional<ConfigKey> moe_key;                ///< kept for files of pyvene; no model here has a use for it
-  torch::Tensor source_representation;             ///< constant source
-  bool hidden_source_representation = false;       ///< the constant source is in the saved folder's tensors
-  std::optional<std::int64_t> latent_dim;
-  std::optional<When> when;  ///< passes of a generation in which it acts; empty: what the generation says
-  OptionValues options;      ///< further keys that the intervention type declares
+  std::optional<std::int64_t> low_rank_dimension{};
+  std::string intervention_type{};  ///< a registered name; empty: IntervenableConfig::intervention_types decides
+  std::shared_ptr<Intervention> intervention{};  ///< ready instance instead of a type; not part of the JSON
+  SubspacePartition subspace_partition{};
+  std::optional<ConfigKey> group_key{};              ///< representations of one group read one source
+  std::optional<ConfigKey> intervention_link_key{};  ///< representations of one link share one intervention object
+  std::optional<ConfigKey> moe_key{};                ///< kept for files of pyvene; no model here has a use for it
+  torch::Tensor source_representation{};             ///< constant source
+  bool hidden_source_representation = false;         ///< the constant source is in the saved folder's tensors
+  std::optional<std::int64_t> latent_dim{};
+  std::optional<When> when{};  ///< passes of a generation in which it acts; empty: what the generation says
+  OptionValues options{};      ///< further keys that the intervention type declares
 
   bool operator==(const RepresentationConfig& other) const;
 };
 
 /// Which model interventions were saved for.
 struct ModelFingerprint {
-  std::string architecture;  ///< "gpt2"
+  std::string architecture{};  ///< "gpt2"
   std::int64_t layers = 0;
   std::int64_t hidden_size = 0;
   std::int64_t vocabulary = 0;
-  std::string weights;  ///< a hash
+  std::string weights{};  ///< a hash
   bool operator==(const ModelFingerprint&) const = default;
 };
 
@@ -57,15 +57,15 @@ enum class Mode : std::uint8_t { kParallel, kSerial };
 /// What to do where, in order. The JSON is pyvene's IntervenableConfig; docs/config.md is generated from the same
 /// tables as the parser.
 struct VENE_API IntervenableConfig {
-  std::vector<RepresentationConfig> representations;
-  std::vector<std::string> intervention_types;  ///< one for all, or one a representation; empty: vanilla
+  std::vector<RepresentationConfig> representations{};
+  std::vector<std::string> intervention_types{};  ///< one for all, or one a representation; empty: vanilla
   Mode mode = Mode::kParallel;
-  std::string model_type;                ///< informative
-  std::vector<std::string> sorted_keys;  ///< informative; written by save
+  std::string model_type{};                ///< informative
+  std::vector<std::string> sorted_keys{};  ///< informative; written by save
   /// Per representation, written by save: how many leading columns are exchanged (empty: all).
-  std::vector<std::optional<std::int64_t>> intervention_dimensions;
-  std::vector<bool> intervention_constant_sources;
-  std::optional<ModelFingerprint> model_fingerprint;  ///< written by save
+  std::vector<std::optional<std::int64_t>> intervention_dimensions{};
+  std::vector<bool> intervention_constant_sources{};
+  std::optional<ModelFingerprint> model_fingerprint{};  ///< written by save
 
   /// A config object, a list of representations, or one representation. Throws ConfigError with every problem, a line
   /// each: its path in the JSON, what was expected, what came, the nearest valid name. Options that name files are

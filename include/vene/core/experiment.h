@@ -14,11 +14,11 @@ namespace vene {
 
 /// One experiment file: a config, the inputs and where to act. docs/experiment.md describes the JSON.
 struct Experiment {
-  IntervenableConfig config;
-  std::string config_folder;  ///< set when "config" names a saved folder
-  RunRequest request;
-  std::optional<GenerateOptions>
-      generate;  ///< set: the experiment generates; request.generation says when interventions act
+  IntervenableConfig config{};
+  std::string config_folder{};  ///< set when "config" names a saved folder
+  RunRequest request{};
+  /// Set: the experiment generates; request.generation says when interventions act
+  std::optional<GenerateOptions> generate{};
 };
 
 /// @param folder  relative paths in the experiment are looked up from here

@@ -30,6 +30,10 @@ class VENE_API IntervenableModelImpl : public torch::nn::Module {
   /// For many runs of one shape: compile once, `run(plan, base, sources)` often.
   Plan compile(const RunRequest& request) const;
 
+  // Writing to and reading from LibTorch's own archives stay what they are.
+  using torch::nn::Module::load;
+  using torch::nn::Module::save;
+
   /// Writes config.json and, where interventions have tensors, interventions.safetensors into a folder; each file
   /// atomically. Parts of the model that train with them (`enable_model_gradients`) go into model_parts.safetensors.
   /// Throws ConfigError for interventions that cannot be saved (lambdas), IoError.

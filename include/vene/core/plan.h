@@ -28,48 +28,48 @@ enum class SourceSteps : std::uint8_t {
 struct Generation {
   /// When interventions act whose representation does not say. Empty: `prompt` for those with locations, `both` for
   /// those without.
-  std::optional<When> when;
+  std::optional<When> when{};
   SourceSteps source_steps = SourceSteps::kPrompt;
 };
 
 /// What one run is asked to do: inputs, places, constants.
 struct RunRequest {
-  models::Batch base;
+  models::Batch base{};
   /// One a group (representations without group keys are each their own group), empty entries for groups that get no
   /// source; or a single one for every group. Interventions whose entry is empty are left out.
-  std::vector<std::optional<models::Batch>> sources;
-  Locations locations;
+  std::vector<std::optional<models::Batch>> sources{};
+  Locations locations{};
   /// One a representation, empty entries for the whole width; or a single one for all.
-  std::vector<std::optional<SubspaceIds>> subspaces;
+  std::vector<std::optional<SubspaceIds>> subspaces{};
   /// Values to use in a source run's stead, one a representation, undefined entries for none; or a single one for all:
   /// [width], [units, width] or [batch, units, width]. Gradients flow into them.
-  std::vector<torch::Tensor> source_representations;
+  std::vector<torch::Tensor> source_representations{};
   bool original = false;      ///< also run the model without interventions
   bool collect_only = false;  ///< end the run after the last collected value: no output of the intervened model
   const text::Tokenizer* tokenizer = nullptr;  ///< for positions given as text, and the texts of a generation
-  std::optional<Generation> generation;        ///< set: a plan for `generate`, whose prompts are `base`
+  std::optional<Generation> generation{};      ///< set: a plan for `generate`, whose prompts are `base`
 };
 
 /// A value read by an intervention that collects.
 struct Collected {
-  std::string key;  ///< representation_keys(config)[representation]
-  std::size_t representation;
-  torch::Tensor value;  ///< [batch, units..., width], owned
-  torch::Tensor valid;  ///< bool [batch, units...] where rows have different counts, else undefined
+  std::string key{};  ///< representation_keys(config)[representation]
+  std::size_t representation = 0;
+  torch::Tensor value{};  ///< [batch, units..., width], owned
+  torch::Tensor valid{};  ///< bool [batch, units...] where rows have different counts, else undefined
 };
 
 /// How often each write or read of a run fired.
 struct FireReport {
-  std::string key;
-  std::string site;
-  std::int64_t count;
+  std::string key{};
+  std::string site{};
+  std::int64_t count = 0;
 };
 
-struct Result {
-  std::optional<models::Output> original;
-  models::Output intervened;         ///< empty tensors with collect_only
-  std::vector<Collected> collected;  ///< in the order of the config's representations
-  std::vector<FireReport> fired;
+struct VENE_API Result {
+  std::optional<models::Output> original{};
+  models::Output intervened{};         ///< empty tensors with collect_only
+  std::vector<Collected> collected{};  ///< in the order of the config's representations
+  std::vector<FireReport> fired{};
 
   /// The collected value of a key; PlanError with the nearest keys.
   const torch::Tensor& collected_value(std::string_view key) const;
@@ -78,13 +78,14 @@ struct Result {
 /// Where a base pass over a staged model may begin: the state before block `stage`, for models that were run up to
 /// there already.
 struct StartState {
-  models::StageState state;
+  models::StageState state{};
   std::int64_t stage = 0;
 };
 
 struct RunOptions {
-  std::optional<StartState> start;  ///< base pass only
-  torch::Tensor logit_positions;  ///< [n] or [batch, n] positions to compute logits for; undefined: all (staged models)
+  std::optional<StartState> start{};  ///< base pass only
+  /// [n] or [batch, n] positions to compute logits for; undefined: all (staged models)
+  torch::Tensor logit_positions{};
 };
 
 namespace detail {

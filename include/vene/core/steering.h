@@ -14,9 +14,9 @@ namespace vene {
 
 struct SteerOptions {
   double scale = 1;
-  std::vector<std::int64_t> layers;        ///< which of the vector's layers; empty: all of them
+  std::vector<std::int64_t> layers{};      ///< which of the vector's layers; empty: all of them
   std::string component = "block_output";  ///< what a control vector's directions are added to
-  std::optional<When> when;                ///< passes of a generation; empty: what the generation says
+  std::optional<When> when{};              ///< passes of a generation; empty: what the generation says
 };
 
 /// Adds one addition a layer to a config. At a component that is one place of the whole model (embedding, final_norm, a

@@ -18,11 +18,12 @@ class HookScope;
 /// What a hook sees of one firing. It lives for that firing only.
 struct HookContext {
   HookScope& scope;
-  SiteId site;
-  Phase phase;
-  std::int64_t call;                       ///< 0, 1, 2 ... in this scope: a GRU cell's time step, a decoding step
-  std::span<torch::Tensor* const> inputs;  ///< the tensors among the module's arguments, in order; empty at a HookPoint
-  std::span<torch::Tensor* const> outputs;  ///< the tensors of its result, in order; empty in phase input
+  SiteId site{};
+  Phase phase{};
+  std::int64_t call = 0;  ///< 0, 1, 2 ... in this scope: a GRU cell's time step, a decoding step
+  /// The tensors among the module's arguments, in order; empty at a HookPoint
+  std::span<torch::Tensor* const> inputs{};
+  std::span<torch::Tensor* const> outputs{};  ///< the tensors of its result, in order; empty in phase input
 
   /// The value that the phase is about: the first input or the first output. Replace it by assignment, never in place.
   torch::Tensor& value() const { return phase == Phase::kInput ? *inputs[0] : *outputs[0]; }
@@ -43,7 +44,7 @@ class VENE_API HookTable {
   static constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
   struct Place {
     std::vector<Hook> hooks[2];  // by phase
-    std::string label;
+    std::string label{};
   };
   std::vector<std::uint32_t> slots_;  // site id -> index into places_
   std::vector<Place> places_;

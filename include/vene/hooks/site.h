@@ -24,12 +24,12 @@ enum class CallOrder : std::uint8_t {
 
 /// One named place in a model.
 struct Site {
-  std::string component;    ///< "block_output"; empty for a place that has a path only
+  std::string component{};  ///< "block_output"; empty for a place that has a path only
   std::int64_t layer = -1;  ///< -1 for places outside the layers: embedding, final_norm, logits
-  std::string path;         ///< "transformer.h.3.output": module path and ".input" or ".output"
+  std::string path{};       ///< "transformer.h.3.output": module path and ".input" or ".output"
   SiteId id = 0;
   Phase phase = Phase::kOutput;
-  std::vector<Axis> axes;     ///< of the value; the last is the feature (or key) axis; empty: unknown (a bare path)
+  std::vector<Axis> axes{};   ///< of the value; the last is the feature (or key) axis; empty: unknown (a bare path)
   std::int64_t width = 0;     ///< size of the last axis (of one head where a head axis is packed); 0: unknown
   std::int64_t heads = 0;     ///< size of the head axis; 0 without one
   bool packed_heads = false;  ///< the tensor holds [..., heads * width]; the head axis is to be split off

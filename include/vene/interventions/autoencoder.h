@@ -41,17 +41,17 @@ class VENE_API Autoencoder : public LatentInterchange {
   void restore(const NamedTensors& state, const std::string& where) override;
   torch::Tensor pyvene_dimension(std::int64_t value_width) const override;
 
-  torch::Tensor encoder_weight, encoder_bias, decoder_weight,
-      decoder_bias;  ///< [latents, width], [latents], [width, latents], [width]
+  /// [latents, width], [latents], [width, latents], [width]
+  torch::Tensor encoder_weight, encoder_bias, decoder_weight, decoder_bias;
 };
 
 /// The tensors of a published sparse autoencoder.
 struct SaeWeights {
-  torch::Tensor encoder;       ///< W_enc [width, latents]
-  torch::Tensor decoder;       ///< W_dec [latents, width]
-  torch::Tensor encoder_bias;  ///< b_enc [latents]
-  torch::Tensor decoder_bias;  ///< b_dec [width]
-  torch::Tensor threshold;     ///< threshold [latents]; zeros where the file has none (a ReLU autoencoder)
+  torch::Tensor encoder{};       ///< W_enc [width, latents]
+  torch::Tensor decoder{};       ///< W_dec [latents, width]
+  torch::Tensor encoder_bias{};  ///< b_enc [latents]
+  torch::Tensor decoder_bias{};  ///< b_dec [width]
+  torch::Tensor threshold{};     ///< threshold [latents]; zeros where the file has none (a ReLU autoencoder)
 };
 
 /// Reads W_enc, W_dec, b_enc, b_dec and threshold from a .safetensors or .npz file. IoError names what is missing or

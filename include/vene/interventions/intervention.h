@@ -32,11 +32,11 @@ using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 /// What an intervention is built from: the fields of its RepresentationConfig that concern it.
 struct InterventionSettings {
   std::int64_t width = 0;  ///< size of the feature axis times max_number_of_units; 0: not known before the run
-  std::optional<std::int64_t> low_rank_dimension;
-  std::optional<std::int64_t> latent_dim;
-  SubspacePartition subspace_partition;
-  torch::Tensor source_representation;  ///< constant source; undefined: none
-  OptionValues options;                 ///< complete: defaults filled in, types checked
+  std::optional<std::int64_t> low_rank_dimension{};
+  std::optional<std::int64_t> latent_dim{};
+  SubspacePartition subspace_partition{};
+  torch::Tensor source_representation{};  ///< constant source; undefined: none
+  OptionValues options{};                 ///< complete: defaults filled in, types checked
 };
 
 /// What happens to the values gathered at a site. A module, so that parameters and buffers move, save and train with
@@ -87,7 +87,7 @@ class VENE_API Intervention : public torch::nn::Module {
 /// The firing that an intervention serves: for those that act by step, or keep something from step to step.
 struct Firing {
   std::int64_t call = 0;      ///< of the site in this run: 0, 1, 2 ... (time steps, decoding steps)
-  torch::Tensor rows;         ///< int64, the rows of the batch that base holds; undefined: all of them
+  torch::Tensor rows{};       ///< int64, the rows of the batch that base holds; undefined: all of them
   std::any* state = nullptr;  ///< this representation's own; empty when a run begins, kept until it ends
 };
 /// Of this thread, inside Intervention::forward. PlanError outside a run.

@@ -20,11 +20,11 @@ enum class OptionType : std::uint8_t { kBool, kInteger, kNumber, kString, kTenso
 
 /// Describes one option: from it come the parser, the errors, the docs page and `vene schema`.
 struct OptionInfo {
-  std::string name;
+  std::string name{};
   OptionType type = OptionType::kNumber;
-  std::optional<OptionValue> default_value;  ///< empty: the option must be given
-  std::string doc;                           ///< one sentence
-  bool is_path = false;                      ///< a text that names a file, looked up from the folder of the config
+  std::optional<OptionValue> default_value{};  ///< empty: the option must be given
+  std::string doc{};                           ///< one sentence
+  bool is_path = false;                        ///< a text that names a file, looked up from the folder of the config
 };
 
 /// "number", "integer" ...

@@ -14,11 +14,11 @@ namespace vene {
 
 /// One kind of intervention as configs know it.
 struct InterventionInfo {
-  std::string name;                 ///< "vanilla"
-  std::string doc;                  ///< one sentence
-  std::vector<OptionInfo> options;  ///< beyond RepresentationConfig's own fields
-  std::function<std::shared_ptr<Intervention>(const InterventionSettings&)> build;
-  std::vector<std::string> aliases;  ///< pyvene's class name, "VanillaIntervention"
+  std::string name{};                 ///< "vanilla"
+  std::string doc{};                  ///< one sentence
+  std::vector<OptionInfo> options{};  ///< beyond RepresentationConfig's own fields
+  std::function<std::shared_ptr<Intervention>(const InterventionSettings&)> build{};
+  std::vector<std::string> aliases{};  ///< pyvene's class name, "VanillaIntervention"
 };
 
 /// Names to interventions. `standard()` holds the built-in ones and whatever a program adds to it.

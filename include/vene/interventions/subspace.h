@@ -18,14 +18,14 @@ using SubspacePartition = std::vector<SubspacePart>;
 /// The ids given for one intervention: columns, or parts where the intervention has a partition. One list for every
 /// row, or one list a row.
 struct SubspaceIds {
-  std::vector<std::vector<std::int64_t>> rows;  ///< size 1: the same for every row
+  std::vector<std::vector<std::int64_t>> rows{};  ///< size 1: the same for every row
   bool operator==(const SubspaceIds&) const = default;
 };
 
 /// Columns that an intervention acts on, ready for use. Undefined columns: all of them.
 struct Subspace {
-  torch::Tensor columns;  ///< int64, [m] the same for every row, or [batch, m]
-  torch::Tensor valid;    ///< bool [batch, m] where rows have different counts, else undefined
+  torch::Tensor columns{};  ///< int64, [m] the same for every row, or [batch, m]
+  torch::Tensor valid{};    ///< bool [batch, m] where rows have different counts, else undefined
   bool all() const { return !columns.defined(); }
 };
 

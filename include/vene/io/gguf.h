@@ -13,8 +13,8 @@ namespace vene::io {
 /// Directions to add to the output of a model's blocks, as llama.cpp's --control-vector and repeng keep them in GGUF
 /// files: tensors "direction.<layer>" with "general.architecture" = "controlvector".
 struct ControlVector {
-  std::string model_hint;                            ///< the model's architecture, "gpt2"; may be empty
-  std::map<std::int64_t, torch::Tensor> directions;  ///< by layer: [width], float32, all of one width
+  std::string model_hint{};                            ///< the model's architecture, "gpt2"; may be empty
+  std::map<std::int64_t, torch::Tensor> directions{};  ///< by layer: [width], float32, all of one width
 };
 
 /// Reads a GGUF control vector (version 2 or 3, little-endian; F32 or F16 tensors). Nothing in the file is trusted:

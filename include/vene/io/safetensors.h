@@ -14,10 +14,10 @@
 namespace vene::io {
 
 struct TensorInfo {
-  std::string name;
-  torch::ScalarType dtype;
-  std::vector<std::int64_t> shape;
-  std::int64_t begin, end;  ///< byte range in the file's data section
+  std::string name{};
+  torch::ScalarType dtype{};
+  std::vector<std::int64_t> shape{};
+  std::int64_t begin = 0, end = 0;  ///< byte range in the file's data section
 };
 
 /// A safetensors file, mapped copy on write. Tensors are views into the mapping, which they keep alive: nothing is

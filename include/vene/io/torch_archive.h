@@ -13,10 +13,10 @@
 namespace vene::io {
 
 /// What a PyTorch zip archive (.bin, .pt) may hold here: tensors and plain containers, nothing that runs.
-struct ArchiveValue {
+struct VENE_API ArchiveValue {
   using List = std::vector<ArchiveValue>;                           ///< list, tuple or set
   using Dict = std::vector<std::pair<ArchiveValue, ArchiveValue>>;  ///< dict or OrderedDict, in order
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, torch::Tensor, List, Dict> value;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, torch::Tensor, List, Dict> value{};
 
   /// The entry of a dict under a string key, or nullptr.
   const ArchiveValue* find(std::string_view key) const;

@@ -17,7 +17,7 @@ struct VENE_API Selector {
   Kind kind = Kind::kIndex;
   std::int64_t begin = 0;       ///< the index (negative: from the end), the span's first, or how many (first, last)
   std::int64_t end = 0;         ///< the span's end, exclusive
-  std::string text;             ///< kToken: the text to find, with its leading space where it has one
+  std::string text{};           ///< kToken: the text to find, with its leading space where it has one
   std::int64_t occurrence = 0;  ///< kToken: 0 is the first match, -1 the last
   bool operator==(const Selector&) const = default;
 };
@@ -26,7 +26,7 @@ struct VENE_API Selector {
 using RowSelection = std::vector<Selector>;
 /// One axis: one selection for every row, or one a row.
 struct AxisSelection {
-  std::vector<RowSelection> rows;
+  std::vector<RowSelection> rows{};
   bool operator==(const AxisSelection&) const = default;
 };
 /// One intervention: an axis for "pos", "h" and "t", two (heads, then positions) for "h.pos". Empty: the whole value.
@@ -34,21 +34,21 @@ using UnitSelection = std::optional<std::vector<AxisSelection>>;
 
 /// One side (source or base) of one hop.
 struct SideSelection {
-  bool for_all = false;              ///< `units` has one entry, meant for every intervention
-  std::vector<UnitSelection> units;  ///< else one an intervention, in the order of the config
+  bool for_all = false;                ///< `units` has one entry, meant for every intervention
+  std::vector<UnitSelection> units{};  ///< else one an intervention, in the order of the config
   bool operator==(const SideSelection&) const = default;
 };
 
 struct HopSelection {
-  std::optional<SideSelection> source;  ///< empty: like base
-  SideSelection base;
+  std::optional<SideSelection> source{};  ///< empty: like base
+  SideSelection base{};
   bool operator==(const HopSelection&) const = default;
 };
 
 /// Where interventions read and write: one hop ("sources->base") in parallel mode, one a group in serial mode
 /// ("source_0->source_1", ..., "source_1->base"). Empty: the whole value everywhere.
 struct VENE_API Locations {
-  std::map<std::string, HopSelection> hops;
+  std::map<std::string, HopSelection> hops{};
 
   /// The JSON forms that docs/experiment.md describes: `{"base": BASE}`, `{"sources->base": int or [SRC, BASE]}`, one
   /// entry a hop in serial mode, or null. Throws ConfigError with the path of what is wrong.
@@ -60,7 +60,7 @@ struct VENE_API Locations {
 // --- makers ---------------------------------------------------------------------------------------
 /// What the makers below give: units of every row and every intervention. `+` joins: first(7) + last(7).
 struct VENE_API Positions {
-  RowSelection selection;
+  RowSelection selection{};
   Positions operator+(const Positions& other) const;
   operator Locations() const;  ///< the same positions in source and base  // NOLINT(google-explicit-constructor)
 };

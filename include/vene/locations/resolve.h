@@ -22,8 +22,8 @@ VENE_API Unit parse_unit(std::string_view name, const std::string& where);
 struct VENE_API RowTexts {
   std::int64_t rows = 0;
   std::int64_t positions = 0;                  ///< width of the batch, padding included
-  std::vector<std::int64_t> begin, end;        ///< each row's unpadded text, as columns of the batch
-  torch::Tensor input_ids;                     ///< [rows, positions] on the CPU, or undefined
+  std::vector<std::int64_t> begin{}, end{};    ///< each row's unpadded text, as columns of the batch
+  torch::Tensor input_ids{};                   ///< [rows, positions] on the CPU, or undefined
   const text::Tokenizer* tokenizer = nullptr;  ///< needed for {"token": ...}
 
   /// From a batch's ids and mask (either may be undefined).

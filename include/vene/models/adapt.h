@@ -14,17 +14,17 @@ namespace vene::models {
 
 /// A component name for a place in a user's own module.
 struct NamedSite {
-  std::string component;  ///< "block_output"
+  std::string component{};  ///< "block_output"
   std::int64_t layer = -1;
-  std::string path;                       ///< module path and ".input" or ".output", or "output" for the module itself
-  std::vector<Axis> axes;                 ///< of the value there; empty: guessed from its rank
+  std::string path{};                     ///< module path and ".input" or ".output", or "output" for the module itself
+  std::vector<Axis> axes{};               ///< of the value there; empty: guessed from its rank
   std::int64_t width = 0;                 ///< of the last axis; 0: not known before a run
   CallOrder calls = CallOrder::kUnknown;  ///< of a place that is called many times: what its calls run over
 };
 
 struct AdaptOptions {
   std::string architecture = "custom";
-  std::vector<NamedSite> sites;  ///< beyond the paths of every Hooked and HookPoint, which are sites anyway
+  std::vector<NamedSite> sites{};  ///< beyond the paths of every Hooked and HookPoint, which are sites anyway
 };
 
 /// A Model out of any module and a function that runs it.

@@ -14,11 +14,11 @@ namespace vene::models {
 
 /// What the attention of every layer of one `run` shares.
 struct AttentionContext {
-  torch::Tensor mask;  ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
-  torch::Tensor position_ids;      ///< [batch, pos]
+  torch::Tensor mask{};  ///< additive, as `attention_mask` makes it; undefined: nothing is hidden but by causality
+  torch::Tensor position_ids{};    ///< [batch, pos]
   KeyValueCache* cache = nullptr;  ///< read and extended
-  std::pair<torch::Tensor, torch::Tensor>
-      angles;               ///< cosines and sines of rotary positions; undefined where there are none
+  /// Cosines and sines of rotary positions; undefined where there are none
+  std::pair<torch::Tensor, torch::Tensor> angles{};
   std::int64_t wanted = 0;  ///< so many of the last positions are wanted of a block, which the others only give keys
                             ///< and values to; 0: all
 

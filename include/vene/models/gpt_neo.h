@@ -17,7 +17,7 @@ struct GPTNeoOptions {
   std::int64_t num_layers = 24;
   std::int64_t num_heads = 16;
   std::int64_t intermediate_size = 0;            ///< width of the MLP; 0: four times hidden_size
-  std::vector<std::string> attention_layers;     ///< "global" or "local", one a layer; empty: global and local by turns
+  std::vector<std::string> attention_layers{};   ///< "global" or "local", one a layer; empty: global and local by turns
   std::int64_t window_size = 256;                ///< a local layer sees this many positions, its own included
   std::string activation_function = "gelu_new";  ///< any name that nn::Activation knows
   double layer_norm_epsilon = 1e-5;

@@ -20,8 +20,8 @@ struct GPTNeoXOptions {
   std::string hidden_act = "gelu";  ///< any name that nn::Activation knows
   double layer_norm_eps = 1e-5;
   RotaryOptions rotary{.partial = 0.25};  ///< rotary_emb_base and rotary_pct
-  bool use_parallel_residual =
-      true;  ///< attention and MLP both read the block's input; false: the MLP reads what attention left
+  /// Attention and MLP both read the block's input; false: the MLP reads what attention left
+  bool use_parallel_residual = true;
   bool attention_bias = true;
   bool tie_word_embeddings = false;  ///< the head reads the embedding table
   bool language_model_head = true;   ///< false: ends in last_hidden_state, without logits

@@ -52,9 +52,9 @@ struct LlamaOptions {
   double attention_cap = 0;    ///< scores x become cap * tanh(x / cap); 0: not
   double logit_cap = 0;        ///< the same for logits
   double embedding_scale = 1;  ///< token embeddings are multiplied by it; inputs_embeds are not
-  std::vector<std::int64_t>
-      windows;  ///< how many positions a layer sees, its own included, 0 for all; empty: all layers see all
-  RotaryOptions rotary;
+  /// How many positions a layer sees, its own included, 0 for all; empty: all layers see all
+  std::vector<std::int64_t> windows{};
+  RotaryOptions rotary{};
   bool rotary_in_float32 = false;  ///< turn queries and keys in float32, whatever the model's type
 };
 

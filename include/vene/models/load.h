@@ -15,17 +15,17 @@
 namespace vene::models {
 
 struct LoadOptions {
-  std::optional<torch::ScalarType>
-      dtype;  ///< empty: what config.json says ("dtype" or "torch_dtype"), else the weights'
+  /// Empty: what config.json says ("dtype" or "torch_dtype"), else the weights'
+  std::optional<torch::ScalarType> dtype{};
   torch::Device device = torch::kCPU;
-  bool trainable = false;                        ///< whether parameters require gradients
-  std::function<void(const std::string&)> warn;  ///< told of NaNs and the like; default: a line on stderr
+  bool trainable = false;                          ///< whether parameters require gradients
+  std::function<void(const std::string&)> warn{};  ///< told of NaNs and the like; default: a line on stderr
 };
 
 /// A model and, where the folder has one, its tokenizer.
-struct LanguageModel {
-  std::shared_ptr<Model> model;
-  std::shared_ptr<const text::Tokenizer> tokenizer;  ///< null without tokenizer files
+struct VENE_API LanguageModel {
+  std::shared_ptr<Model> model{};
+  std::shared_ptr<const text::Tokenizer> tokenizer{};  ///< null without tokenizer files
 
   /// Token ids of one text, special tokens as the checkpoint's tokenizer adds them: a batch of one row.
   Batch encode(const std::string& text) const;
@@ -33,9 +33,9 @@ struct LanguageModel {
   Batch encode(const std::vector<std::string>& texts) const;
 
   struct TopToken {
-    std::int64_t id;
-    std::string text;
-    double probability;
+    std::int64_t id = 0;
+    std::string text{};
+    double probability = 0;
   };
   /// The k most probable tokens at a position (negative: from the end) of row 0 of logits [batch, pos, vocabulary].
   std::vector<TopToken> top_tokens(const torch::Tensor& logits, std::int64_t k, std::int64_t position = -1) const;
@@ -53,11 +53,11 @@ VENE_API void load_parameters(torch::nn::Module& module, const std::string& path
 
 /// What a checkpoint folder holds, found without running anything.
 struct CheckpointInfo {
-  std::string folder, architecture;
+  std::string folder{}, architecture{};
   std::int64_t parameters = 0, bytes = 0;
-  std::vector<std::string> dtypes;  ///< of its tensors
+  std::vector<std::string> dtypes{};  ///< of its tensors
   std::int64_t layers = 0, width = 0, vocabulary = 0, context = 0;
-  std::string tokenizer;    ///< its kind; empty: none
+  std::string tokenizer{};  ///< its kind; empty: none
   std::int64_t tokens = 0;  ///< of the tokenizer
 };
 VENE_API CheckpointInfo inspect(const std::string& folder);

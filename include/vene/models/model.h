@@ -17,11 +17,11 @@ namespace vene::models {
 /// What goes into a model. A language model takes `input_ids`, or `inputs_embeds` in their stead; a model on plain
 /// tensors takes `inputs_embeds`, and `extra` for further arguments.
 struct VENE_API Batch {
-  torch::Tensor input_ids;  ///< [batch, pos], int64
-  torch::Tensor
-      attention_mask;           ///< [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
-  torch::Tensor inputs_embeds;  ///< [batch, pos, d_model]
-  std::vector<torch::Tensor> extra;
+  torch::Tensor input_ids{};  ///< [batch, pos], int64
+  /// [batch, pos], 1 for a token and 0 for padding, at either end; undefined: all tokens
+  torch::Tensor attention_mask{};
+  torch::Tensor inputs_embeds{};  ///< [batch, pos, d_model]
+  std::vector<torch::Tensor> extra{};
 
   /// The tensor that says how many rows and positions there are.
   const torch::Tensor& primary() const { return input_ids.defined() ? input_ids : inputs_embeds; }
@@ -32,18 +32,18 @@ struct VENE_API Batch {
 
 /// What comes out of it.
 struct Output {
-  torch::Tensor logits;  ///< [batch, pos, vocabulary], or [batch, classes]; undefined for a model without a head
-  torch::Tensor last_hidden_state;  ///< [batch, pos, d_model], after the final norm
-  std::vector<torch::Tensor> extra;
+  torch::Tensor logits{};  ///< [batch, pos, vocabulary], or [batch, classes]; undefined for a model without a head
+  torch::Tensor last_hidden_state{};  ///< [batch, pos, d_model], after the final norm
+  std::vector<torch::Tensor> extra{};
   /// The logits, or without a head the last hidden state.
   const torch::Tensor& primary() const { return logits.defined() ? logits : last_hidden_state; }
 };
 
 /// Keys and values of the positions that a model has read, one pair a layer: [batch, key_value_heads, pos, d_head].
 struct VENE_API KeyValueCache {
-  std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
-  torch::Tensor
-      attention_mask;  ///< [batch, pos], boolean, of everything read so far; undefined while nothing is padded
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> layers{};
+  /// [batch, pos], boolean, of everything read so far; undefined while nothing is padded
+  torch::Tensor attention_mask{};
   /// Buffers are made with room for so many positions at once. 0: they start at what is read and double when full.
   std::int64_t reserve = 0;
   /// Positions read so far, padding included.
@@ -64,8 +64,8 @@ struct VENE_API KeyValueCache {
   // What `layers` and `attention_mask` are the beginnings of. A copy of a cache starts without them: two caches never
   // write into one buffer.
   struct Buffers {
-    std::vector<std::pair<torch::Tensor, torch::Tensor>> layers;
-    torch::Tensor mask;
+    std::vector<std::pair<torch::Tensor, torch::Tensor>> layers{};
+    torch::Tensor mask{};
     std::int64_t allocations = 0;
     Buffers() = default;
     Buffers(const Buffers&) {}
@@ -76,12 +76,12 @@ struct VENE_API KeyValueCache {
     torch::Tensor grown(const torch::Tensor& held, torch::Tensor& buffer, torch::Tensor more, std::int64_t dim,
                         std::int64_t reserve);
   };
-  Buffers buffers_;
+  Buffers buffers_{};
 };
 
 struct ForwardOptions {
-  KeyValueCache* cache = nullptr;           ///< read and extended; positions continue after what it holds
-  std::optional<std::int64_t> last_logits;  ///< logits of the last n positions only; empty: of all
+  KeyValueCache* cache = nullptr;             ///< read and extended; positions continue after what it holds
+  std::optional<std::int64_t> last_logits{};  ///< logits of the last n positions only; empty: of all
 };
 
 /// A model that can be run and looked into. Ports derive from it; `adapt` makes one of a user's own module.
@@ -112,9 +112,9 @@ class VENE_API Model : public torch::nn::Module {
 
 /// What flows between the stages of a model that can be cut.
 struct VENE_API StageState {
-  torch::Tensor hidden;          ///< [batch, pos, d_model]
-  torch::Tensor attention_mask;  ///< [batch, key pos], boolean, or undefined when nothing is padded
-  torch::Tensor position_ids;    ///< [batch, pos]
+  torch::Tensor hidden{};          ///< [batch, pos, d_model]
+  torch::Tensor attention_mask{};  ///< [batch, key pos], boolean, or undefined when nothing is padded
+  torch::Tensor position_ids{};    ///< [batch, pos]
   KeyValueCache* cache = nullptr;
   /// So many of the last positions are wanted after the last block; 0: all. A model may then leave the others out
   /// there, where no hook looks at them; `hidden` has the wanted positions only.

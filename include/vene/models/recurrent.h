@@ -23,7 +23,7 @@ namespace vene::models::nn {
 
 /// What one direction of one layer multiplies by; biases are undefined where the module has none.
 struct CellWeights {
-  torch::Tensor input, hidden, input_bias, hidden_bias;
+  torch::Tensor input{}, hidden{}, input_bias{}, hidden_bias{};
 };
 
 class VENE_API GRUStepImpl : public torch::nn::Module {

@@ -14,9 +14,9 @@ struct RopeStretch {
 /// Rotary positions: how fast each pair of a head's features turns.
 struct RotaryOptions {
   double theta = 10000;
-  double factor = 1;                   ///< linear scaling: positions are divided by it
-  double partial = 1;                  ///< the share of a head's features that turn; the rest pass unchanged
-  std::optional<RopeStretch> stretch;  ///< Llama 3's scaling
+  double factor = 1;                     ///< linear scaling: positions are divided by it
+  double partial = 1;                    ///< the share of a head's features that turn; the rest pass unchanged
+  std::optional<RopeStretch> stretch{};  ///< Llama 3's scaling
 };
 
 }  // namespace vene::models

@@ -15,38 +15,38 @@ namespace vene {
 
 /// Causal tracing (Meng et al. 2022, the first case study of the pyvene paper): where does a model keep a fact?
 struct CausalTraceOptions {
-  std::optional<std::string>
-      target;                   ///< the answer; empty: the clean run's most probable token. Its first token counts
-  std::string subject;          ///< the part of the prompt whose embeddings are noised; must occur in it
-  std::optional<double> noise;  ///< standard deviation of the noise; empty: three times that of the token embeddings
-  std::uint32_t seed = 1;       ///< of numpy's RandomState, whose randn(samples, subject tokens, width) is used
-  std::int64_t samples = 10;    ///< noise draws that results are averaged over
+  /// The answer; empty: the clean run's most probable token. Its first token counts
+  std::optional<std::string> target{};
+  std::string subject{};          ///< the part of the prompt whose embeddings are noised; must occur in it
+  std::optional<double> noise{};  ///< standard deviation of the noise; empty: three times that of the token embeddings
+  std::uint32_t seed = 1;         ///< of numpy's RandomState, whose randn(samples, subject tokens, width) is used
+  std::int64_t samples = 10;      ///< noise draws that results are averaged over
   std::vector<std::string> streams{"block_output", "mlp_activation", "attention_output"};
   std::int64_t window = 10;  ///< layers restored together, for streams other than block_output
-  std::function<bool(std::size_t done, std::size_t all)> progress;  ///< false stops
-  std::int64_t rows_per_batch = 0;                                  ///< 0: chosen by memory
+  std::function<bool(std::size_t done, std::size_t all)> progress{};  ///< false stops
+  std::int64_t rows_per_batch = 0;                                    ///< 0: chosen by memory
 };
 
 struct CausalTrace {
   struct Stream {
-    std::string component;
-    std::int64_t window;        ///< 1 for block_output
-    torch::Tensor probability;  ///< [layers, positions], float64: of the target after restoring there
+    std::string component{};
+    std::int64_t window = 0;      ///< 1 for block_output
+    torch::Tensor probability{};  ///< [layers, positions], float64: of the target after restoring there
   };
-  std::string model;  ///< where it came from; for whoever loaded it to say
-  std::string dtype;  ///< of its weights, such as "float32"
-  std::string prompt, subject;
-  std::vector<std::int64_t> token_ids;
-  std::vector<std::string> tokens;  ///< UTF-8; bytes of a character that is cut in two are U+FFFD
-  std::vector<std::int64_t> subject_positions;
+  std::string model{};  ///< where it came from; for whoever loaded it to say
+  std::string dtype{};  ///< of its weights, such as "float32"
+  std::string prompt{}, subject{};
+  std::vector<std::int64_t> token_ids{};
+  std::vector<std::string> tokens{};  ///< UTF-8; bytes of a character that is cut in two are U+FFFD
+  std::vector<std::int64_t> subject_positions{};
   std::int64_t target_id = 0;
-  std::string target;
+  std::string target{};
   double noise = 0;
   double clean = 0;      ///< probability of the target in the clean run
   double corrupted = 0;  ///< and with the subject noised, averaged over the samples
   std::uint32_t seed = 1;
   std::int64_t samples = 0;
-  std::vector<Stream> streams;
+  std::vector<Stream> streams{};
 };
 
 VENE_API CausalTrace causal_trace(const models::LanguageModel& model, const std::string& prompt,

@@ -16,46 +16,46 @@ namespace vene {
 /// What one cell of a sweep does at one representation of the sweep's config.
 struct CellWrite {
   std::size_t representation = 0;
-  std::vector<std::int64_t> positions;         ///< within the text of the base row
-  std::vector<std::int64_t> heads;             ///< for unit "h.pos"
-  std::vector<std::int64_t> source_positions;  ///< in the source; empty: the same as `positions`
+  std::vector<std::int64_t> positions{};         ///< within the text of the base row
+  std::vector<std::int64_t> heads{};             ///< for unit "h.pos"
+  std::vector<std::int64_t> source_positions{};  ///< in the source; empty: the same as `positions`
 };
 
 /// One run of a sweep: some writes on one row of the base.
 struct Cell {
   std::int64_t base_row = 0;
-  std::vector<CellWrite> writes;
+  std::vector<CellWrite> writes{};
 };
 
 /// Many small interventions on few prompts.
 struct Sweep {
-  IntervenableConfig config;            ///< every representation that a cell may use; units "pos" and "h.pos"
-  models::Batch base;                   ///< [rows, pos]
-  std::optional<models::Batch> source;  ///< one row, read by every representation that needs a source
+  IntervenableConfig config{};            ///< every representation that a cell may use; units "pos" and "h.pos"
+  models::Batch base{};                   ///< [rows, pos]
+  std::optional<models::Batch> source{};  ///< one row, read by every representation that needs a source
   /// Interventions that act in every cell, such as noise on the embeddings, and the constants they add: one a
   /// representation of `background`, [rows of base, units, width].
-  IntervenableConfig background;
-  std::vector<torch::Tensor> background_sources;
-  Locations background_locations;
-  std::vector<Cell> cells;
+  IntervenableConfig background{};
+  std::vector<torch::Tensor> background_sources{};
+  Locations background_locations{};
+  std::vector<Cell> cells{};
   /// Positions that `metric` reads; the logits are computed there only. Empty: the last.
-  std::vector<std::int64_t> logit_positions;
+  std::vector<std::int64_t> logit_positions{};
 };
 
 struct SweepOptions {
   std::int64_t rows_per_batch = 0;                ///< 0: as many as `memory` allows, 128 at most
   std::int64_t memory = std::int64_t{512} << 20;  ///< bytes that a batch's activations may take
   /// Told how many cells are done; returns false to stop, and `run_sweep` throws PlanError.
-  std::function<bool(std::size_t done, std::size_t all)> progress;
+  std::function<bool(std::size_t done, std::size_t all)> progress{};
 };
 
 /// What the metric makes of the logits [rows, positions, vocabulary] of some cells: [rows] or [rows, values].
 using SweepMetric = std::function<torch::Tensor(const torch::Tensor& logits)>;
 
 struct SweepResult {
-  torch::Tensor values;      ///< the metric of each cell, [cells] or [cells, values], on the CPU
-  torch::Tensor background;  ///< the metric of each base row with the background alone
-  torch::Tensor source;      ///< the metric of the source run; undefined without a source
+  torch::Tensor values{};      ///< the metric of each cell, [cells] or [cells, values], on the CPU
+  torch::Tensor background{};  ///< the metric of each base row with the background alone
+  torch::Tensor source{};      ///< the metric of the source run; undefined without a source
 };
 
 /// Runs every cell as a row of wide batches over a staged model: the source once, what lies below a cell's first write

@@ -14,9 +14,9 @@ namespace vene::text {
 
 /// One token of an encoded text.
 struct Token {
-  std::int64_t id;
-  std::string text;         ///< what it stands for, as UTF-8 where its bytes are that (" Lily", not "ĠLily")
-  std::int64_t begin, end;  ///< byte offsets into the encoded text; equal for tokens that were added
+  std::int64_t id = 0;
+  std::string text{};               ///< what it stands for, as UTF-8 where its bytes are that (" Lily", not "ĠLily")
+  std::int64_t begin = 0, end = 0;  ///< byte offsets into the encoded text; equal for tokens that were added
 };
 
 /// Text to token ids and back. Immutable: one tokenizer serves any number of threads.

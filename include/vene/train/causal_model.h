@@ -24,12 +24,12 @@ class VENE_API CausalModel {
   using Accepts = std::function<bool(const Setting&)>;
 
   struct Variable {
-    std::string name;
-    std::vector<Value> values;         ///< what it can be
-    std::vector<std::string> parents;  ///< none: an input
+    std::string name{};
+    std::vector<Value> values{};         ///< what it can be
+    std::vector<std::string> parents{};  ///< none: an input
     /// From the parents' values, in their order. An input's (without arguments) is its default; without one the first
     /// of `values`.
-    std::function<Value(const std::vector<Value>&)> function;
+    std::function<Value(const std::vector<Value>&)> function{};
   };
 
   /// Throws ConfigError for a name given twice, an unknown parent, a circle, or a variable without function or values.
@@ -57,10 +57,10 @@ class VENE_API CausalModel {
   std::set<std::string> sample_intervention(Random& random) const;
 
   struct Counterfactual {
-    Setting base;                            ///< inputs
-    std::map<std::string, Setting> sources;  ///< inputs, by variable that takes its value from there
-    Setting labels;                          ///< outputs of the interchange
-    Setting base_labels;                     ///< outputs of the base alone
+    Setting base{};                            ///< inputs
+    std::map<std::string, Setting> sources{};  ///< inputs, by variable that takes its value from there
+    Setting labels{};                          ///< outputs of the interchange
+    Setting base_labels{};                     ///< outputs of the base alone
   };
   using InputSampler = std::function<Setting(Random&)>;
   using InterventionSampler = std::function<std::set<std::string>(Random&)>;

@@ -20,27 +20,27 @@ struct Label {
 
 /// One training example: what to run, where to intervene, and what should come out.
 struct Example {
-  models::Batch base;                                 ///< one row
-  std::vector<std::optional<models::Batch>> sources;  ///< as in RunRequest, one row each
-  Locations locations;                                ///< for one row, or for every row
-  std::vector<std::optional<SubspaceIds>> subspaces;  ///< as in RunRequest, one row each
-  std::vector<Label> labels;
-  std::optional<std::int64_t> rival;  ///< the token that `logit_difference` sets the first label against
-  std::vector<Label>
-      task_labels;   ///< what the model should put without the intervention, for `TrainOptions::task_weight`
-  std::string name;  ///< in messages; empty: its number
+  models::Batch base{};                                 ///< one row
+  std::vector<std::optional<models::Batch>> sources{};  ///< as in RunRequest, one row each
+  Locations locations{};                                ///< for one row, or for every row
+  std::vector<std::optional<SubspaceIds>> subspaces{};  ///< as in RunRequest, one row each
+  std::vector<Label> labels{};
+  std::optional<std::int64_t> rival{};  ///< the token that `logit_difference` sets the first label against
+  /// What the model should put without the intervention, for `TrainOptions::task_weight`
+  std::vector<Label> task_labels{};
+  std::string name{};                          ///< in messages; empty: its number
   const text::Tokenizer* tokenizer = nullptr;  ///< for positions given as text
 };
 
 /// Examples joined to one run.
 struct ExampleBatch {
-  std::vector<std::size_t> rows;  ///< which examples
-  RunRequest request;
-  torch::Tensor positions;       ///< [rows, labels] columns of the batch
-  torch::Tensor tokens;          ///< [rows, labels]
-  torch::Tensor rivals;          ///< [rows], or undefined
-  torch::Tensor task_positions;  ///< [rows, task labels], or undefined, as `positions` and `tokens`
-  torch::Tensor task_tokens;
+  std::vector<std::size_t> rows{};  ///< which examples
+  RunRequest request{};
+  torch::Tensor positions{};       ///< [rows, labels] columns of the batch
+  torch::Tensor tokens{};          ///< [rows, labels]
+  torch::Tensor rivals{};          ///< [rows], or undefined
+  torch::Tensor task_positions{};  ///< [rows, task labels], or undefined, as `positions` and `tokens`
+  torch::Tensor task_tokens{};
 };
 
 /// Joins examples of one shape. PlanError, naming the example, where they do not go together.

@@ -19,12 +19,12 @@ namespace vene {
 /// "[name] walked because", " he" after the ones, " she" after the others.
 struct VENE_API LocateTask {
   struct Class {
-    std::string name;
-    std::string answer;  ///< one token, with its leading space
-    std::vector<std::string> names;
+    std::string name{};
+    std::string answer{};  ///< one token, with its leading space
+    std::vector<std::string> names{};
   };
-  std::string text;  ///< has "[name]" once
-  std::vector<Class> classes;
+  std::string text{};  ///< has "[name]" once
+  std::vector<Class> classes{};
 
   /// {"template": text, "classes": {class: [name, ...], ...}, "answers": {class: answer, ...}}. Throws ConfigError with
   /// the key.
@@ -34,11 +34,11 @@ struct VENE_API LocateTask {
 
 struct LocateOptions {
   std::string component = "block_output";
-  std::optional<std::int64_t>
-      head;  ///< of a component that is cut into heads ("head_attention_value_output"), which is looked into
-  std::vector<std::int64_t> layers;  ///< empty: all
-  std::vector<std::int64_t>
-      columns;               ///< of the grid, as `LocateResult::tokens` counts them; empty: all. Others stay NaN
+  /// Of a component that is cut into heads ("head_attention_value_output"), which is looked into
+  std::optional<std::int64_t> head{};
+  std::vector<std::int64_t> layers{};  ///< empty: all
+  /// Of the grid, as `LocateResult::tokens` counts them; empty: all. Others stay NaN
+  std::vector<std::int64_t> columns{};
   std::int64_t steps = 150;  ///< of Adam, with a learning rate that falls to 0 linearly
   double rate = 0.05;
   std::int64_t batch = 16;     ///< pairs a step
@@ -46,39 +46,39 @@ struct LocateOptions {
   double test_share = 0.3;     ///< of each class's names; at least one name on either side
   bool keep_mistaken = false;  ///< also names after which the model puts another class's answer
   std::uint64_t seed = 1;      ///< of the split, the pairs, their order, and the directions' start
-  std::function<bool(std::size_t done, std::size_t all)>
-      progress;  ///< steps times cells; false stops, with a PlanError
+  /// Steps times cells; false stops, with a PlanError
+  std::function<bool(std::size_t done, std::size_t all)> progress{};
 };
 
 /// The grid of layers x positions. Positions are the tokens before the name, the name's last token, and the tokens
 /// after it.
 struct LocateResult {
   struct Class {
-    std::string name, answer;
+    std::string name{}, answer{};
     std::int64_t answer_id = 0;
-    std::vector<std::string> train, test;  ///< names used
-    std::vector<std::string> unaligned;    ///< dropped: other tokens around them than around most names
-    std::vector<std::string>
-        mistaken;  ///< the model gives another class's answer after them; dropped unless `keep_mistaken`
+    std::vector<std::string> train{}, test{};  ///< names used
+    std::vector<std::string> unaligned{};      ///< dropped: other tokens around them than around most names
+    /// The model gives another class's answer after them; dropped unless `keep_mistaken`
+    std::vector<std::string> mistaken;
   };
-  std::string model;  ///< where it came from; for whoever loaded it to say
-  std::string dtype;  ///< of its weights
-  LocateTask task;
-  LocateOptions options;
-  std::vector<Class> classes;
-  std::vector<std::int64_t> layers;  ///< -1 for a component outside the layers
-  std::vector<std::string> tokens;   ///< a column each; "[name]" is the name's last
+  std::string model{};  ///< where it came from; for whoever loaded it to say
+  std::string dtype{};  ///< of its weights
+  LocateTask task{};
+  LocateOptions options{};
+  std::vector<Class> classes{};
+  std::vector<std::int64_t> layers{};  ///< -1 for a component outside the layers
+  std::vector<std::string> tokens{};   ///< a column each; "[name]" is the name's last
   std::int64_t name_column = 0;
   std::int64_t train_pairs = 0, test_pairs = 0;
-  double clean_accuracy =
-      0;  ///< share of the names that could be aligned after which the model puts their class's answer
+  /// Share of the names that could be aligned after which the model puts their class's answer
+  double clean_accuracy = 0;
   /// [layers, columns], float64: share of the test pairs in which the answer of the source's class beats the other
   /// classes', after an interchange along the cell's one trained direction.
-  torch::Tensor iia;
+  torch::Tensor iia{};
   /// [layers, columns], float64: accuracy on test names of a logistic regression from the value at the cell.
-  torch::Tensor probe;
+  torch::Tensor probe{};
   /// [columns, width] a layer, rows of length one; zeros before the name, where there is nothing to train.
-  std::vector<torch::Tensor> directions;
+  std::vector<torch::Tensor> directions{};
 };
 
 /// Where does a model keep the class of a name? For each layer and position, trains a one-dimensional interchange

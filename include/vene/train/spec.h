@@ -12,12 +12,12 @@ namespace vene::train {
 
 /// One training, as a file says it. docs/training.md describes the JSON.
 struct TrainSpec {
-  IntervenableConfig config;
-  std::string config_folder;  ///< set when "config" names a saved folder
-  std::vector<Example> examples, validation, test;
-  TrainOptions options;
-  bool train_model = false;              ///< the model trains along,
-  std::vector<std::string> model_parts;  ///< these parts of it; empty: all of it
+  IntervenableConfig config{};
+  std::string config_folder{};  ///< set when "config" names a saved folder
+  std::vector<Example> examples{}, validation{}, test{};
+  TrainOptions options{};
+  bool train_model = false;                ///< the model trains along,
+  std::vector<std::string> model_parts{};  ///< these parts of it; empty: all of it
 };
 
 /// @param folder  relative paths in the spec are looked up from here

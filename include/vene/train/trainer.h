@@ -32,12 +32,12 @@ struct StepRecord {
 /// An evaluation after an epoch.
 struct EpochRecord {
   std::int64_t epoch = 0;
-  Metrics validation;
+  Metrics validation{};
 };
 
 struct Progress {
   const StepRecord& latest;
-  std::int64_t steps;  ///< in all
+  std::int64_t steps = 0;  ///< in all
 };
 
 struct TrainOptions {
@@ -52,20 +52,20 @@ struct TrainOptions {
   double warm_up = 0;  ///< share of the steps over which the learning rate rises linearly from 0
   double clip = 0;     ///< largest norm of the gradient; 0: any
   /// Temperature of the interventions that have one: from the first to the second, linearly over the steps.
-  std::optional<std::pair<double, double>> temperature;
+  std::optional<std::pair<double, double>> temperature{};
   std::uint64_t seed = 0;  ///< of the order of the examples
-  std::int64_t patience =
-      0;  ///< epochs without a lower validation loss before training ends, the best state kept; 0: never
+  /// Epochs without a lower validation loss before training ends, the best state kept; 0: never
+  std::int64_t patience = 0;
   /// What to minimise, of logits [rows, labels, vocabulary] at the labels of a batch, a scalar: a mean over its rows.
   /// Without one: cross entropy.
-  std::function<torch::Tensor(const torch::Tensor& logits, const ExampleBatch& batch)> loss;
+  std::function<torch::Tensor(const torch::Tensor& logits, const ExampleBatch& batch)> loss{};
   /// Joint training: how much the cross entropy of the model's own run, without interventions, at the examples' task
   /// labels counts beside that loss. Only where the model trains along, and every example has task labels. 0: not at
   /// all.
   double task_weight = 0;
   /// Told after each step; returns false to stop there.
-  std::function<bool(const Progress&)> progress;
-  std::string output;  ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
+  std::function<bool(const Progress&)> progress{};
+  std::string output{};  ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
   std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: one at the end of each epoch
   bool resume = false;                ///< go on from the output's checkpoint, where there is one
   /// Bytes of memory that values below the interventions may be kept in, to be computed once an example instead of once
@@ -75,8 +75,8 @@ struct TrainOptions {
 };
 
 struct TrainReport {
-  std::vector<StepRecord> steps;
-  std::vector<EpochRecord> epochs;
+  std::vector<StepRecord> steps{};
+  std::vector<EpochRecord> epochs{};
   bool cancelled = false;      ///< by `progress`
   bool stopped_early = false;  ///< out of patience
 };

@@ -10,8 +10,8 @@ namespace vene {
 
 /// One line over numbers, such as a loss over steps.
 struct Curve {
-  std::string title, x_label, y_label;
-  std::vector<double> x, y;
+  std::string title{}, x_label{}, y_label{};
+  std::vector<double> x{}, y{};
 };
 
 /// Draws a curve with gnuplot as .png or .svg, written atomically. Throws IoError when gnuplot is missing or fails.

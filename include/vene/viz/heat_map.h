@@ -13,15 +13,15 @@ namespace vene {
 
 /// A matrix as a picture: rows from top to bottom, columns from left to right.
 struct HeatMap {
-  std::string title;
-  torch::Tensor values;           ///< [rows, columns]; NaN is left white
-  std::vector<std::string> rows;  ///< a label each
-  std::vector<std::string> columns;
-  std::string x_label;
-  std::string colour_label;       ///< what a value is, beside the colour bar
+  std::string title{};
+  torch::Tensor values{};           ///< [rows, columns]; NaN is left white
+  std::vector<std::string> rows{};  ///< a label each
+  std::vector<std::string> columns{};
+  std::string x_label{};
+  std::string colour_label{};     ///< what a value is, beside the colour bar
   std::string colour = "purple";  ///< "purple", "green", "red", "blue": from white to that
-  std::optional<std::pair<double, double>>
-      range;  ///< of the values white and full colour stand for; empty: the lowest and the highest
+  /// Of the values white and full colour stand for; empty: the lowest and the highest
+  std::optional<std::pair<double, double>> range{};
 };
 
 /// Draws heat maps side by side under one title with gnuplot (a program, found on PATH), as .png and .svg files by the

@@ -8,6 +8,8 @@
 #include <map>
 #include <regex>
 
+#include "tests/places.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -38,7 +40,7 @@ bool may_include(const std::string& from, const std::string& to, const std::stri
 }
 
 TEST(LayersTest, FilesIncludeTheirOwnLayerOrLowerOnes) {
-  const fs::path root = VENE_SOURCE_DIR;
+  const fs::path root = vene_test::kSourceFolder;
   const std::regex include(R"re(^\s*#include "((?:vene|src|models)/[^"]+)")re");
   int checked = 0;
   for (const char* top : {"include/vene", "src", "models"}) {
@@ -71,7 +73,7 @@ TEST(LayersTest, FilesIncludeTheirOwnLayerOrLowerOnes) {
 }
 
 TEST(LayersTest, PublicHeadersDoNotBringInTheJsonLibrary) {
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(VENE_SOURCE_DIR) / "include")) {
+  for (const auto& entry : fs::recursive_directory_iterator(fs::path(vene_test::kSourceFolder) / "include")) {
     if (entry.path().extension() != ".h" || entry.path().filename() == "json.h") continue;
     std::ifstream file(entry.path());
     const std::string text((std::istreambuf_iterator<char>(file)), {});
@@ -81,7 +83,7 @@ TEST(LayersTest, PublicHeadersDoNotBringInTheJsonLibrary) {
 
 TEST(LayersTest, EverySourceNamesItsLicence) {
   for (const char* top : {"include", "src", "models", "tests", "examples", "benchmarks"}) {
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(VENE_SOURCE_DIR) / top)) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(vene_test::kSourceFolder) / top)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".h" && extension != ".cpp") continue;
       std::ifstream file(entry.path());

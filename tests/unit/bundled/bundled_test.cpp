@@ -10,11 +10,12 @@
 
 #include "language_corpus/facts.h"
 #include "language_models/measure.h"
+#include "tests/places.h"
 #include "vene/vene.h"
 
 namespace {
 
-const std::string folder = std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2";
+const std::string folder = std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2";
 
 const vene::models::LanguageModel& bundled() {
   static const vene::models::LanguageModel model = vene::models::load(folder);
@@ -70,7 +71,7 @@ TEST(BundledModel, FollowsAnInterchange) {
 // The program at the head of the README is examples/interchange.cpp, letter for letter.
 TEST(Readme, ShowsTheExampleAsItIs) {
   const auto read = [](const std::string& path) {
-    std::ifstream file(std::string(VENE_SOURCE_DIR) + "/" + path);
+    std::ifstream file(std::string(vene_test::kSourceFolder) + "/" + path);
     std::stringstream text;
     text << file.rdbuf();
     return text.str();
@@ -82,7 +83,7 @@ TEST(Readme, ShowsTheExampleAsItIs) {
 }
 
 TEST(Docs, ConfigPageIsWhatTheSchemaCommandPrints) {
-  std::ifstream file(std::string(VENE_SOURCE_DIR) + "/docs/config.md");
+  std::ifstream file(std::string(vene_test::kSourceFolder) + "/docs/config.md");
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_EQ(text.str(), vene::config_reference() + "\n")

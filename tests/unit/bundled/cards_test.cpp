@@ -11,11 +11,12 @@
 
 #include "language_corpus/facts.h"
 #include "language_models/measure.h"
+#include "tests/places.h"
 #include "vene/vene.h"
 
 namespace {
 
-const std::string kAssets = std::string(VENE_SOURCE_DIR) + "/assets";
+const std::string kAssets = std::string(vene_test::kSourceFolder) + "/assets";
 
 // The table of a card: kind -> known of all. "| landmark -> city | ... | 2,065 of 2,065 |" is landmark_city.
 std::map<std::string, language_models::Count> stated(const std::string& folder) {

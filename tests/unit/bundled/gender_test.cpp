@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "language_corpus/facts.h"
+#include "tests/places.h"
 #include "vene/vene.h"
 
 namespace {
@@ -16,7 +17,7 @@ namespace {
 class Gender : public testing::Test {
  protected:
   void SetUp() override {
-    const std::string folder = std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt-neox";
+    const std::string folder = std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt-neox";
     lm = vene::models::load(folder);
     task = nlohmann::json::parse(std::ifstream(folder + "/gender.json"));
     for (const auto& [pronoun, names] : task.at("classes").items())

@@ -13,15 +13,17 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/places.h"
+
 namespace vene_test {
 
 namespace fs = std::filesystem;
 
 std::string program_path(const std::string& name) {
-  return std::string(VENE_BINARY_DIR) + "/bin/" + name;
+  return std::string(vene_test::kBinaryFolder) + "/bin/" + name;
 }
 std::string source_path(const std::string& name) {
-  return std::string(VENE_SOURCE_DIR) + "/" + name;
+  return std::string(vene_test::kSourceFolder) + "/" + name;
 }
 
 const std::string& bundled_model() {
@@ -67,7 +69,7 @@ Outcome run_program(const std::string& program, const std::vector<std::string>& 
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  const std::string folder = surroundings.folder.empty() ? VENE_SOURCE_DIR : surroundings.folder;
+  const std::string folder = surroundings.folder.empty() ? vene_test::kSourceFolder : surroundings.folder;
   const pid_t child = fork();
   if (child < 0) throw std::runtime_error("cannot start a process");
   if (child == 0) {
@@ -100,7 +102,7 @@ Outcome vene_command(const std::vector<std::string>& arguments, const Surroundin
 Outcome shell(const std::string& line, const Surroundings& surroundings) {
   Surroundings with_path = surroundings;
   const char* path = std::getenv("PATH");
-  with_path.environment["PATH"] = std::string(VENE_BINARY_DIR) + "/bin:" + (path == nullptr ? "" : path);
+  with_path.environment["PATH"] = std::string(vene_test::kBinaryFolder) + "/bin:" + (path == nullptr ? "" : path);
   return run_program("/bin/sh", {"-c", line}, with_path);
 }
 

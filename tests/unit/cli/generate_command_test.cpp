@@ -11,6 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/places.h"
 #include "tests/test_folder.h"
 #include "vene/io/files.h"
 #include "vene/vene.h"
@@ -23,7 +24,7 @@ using testing::Not;
 using testing::StartsWith;
 namespace fs = std::filesystem;
 
-const std::string kModel = std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2";
+const std::string kModel = std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2";
 const std::string kPrompt = "The Space Needle is in downtown";
 
 struct Ran {
@@ -36,7 +37,8 @@ class GenerateCommand : public testing::Test {
   std::string path(const std::string& name) const { return folder_ / name; }
   std::string write(const std::string& name, const std::string& text) const { return folder_.write(name, text); }
   Ran vene(const std::string& arguments) const {
-    const std::string command = std::string(VENE_BINARY_DIR) + "/bin/vene " + arguments + " 2>" + path("stderr");
+    const std::string command =
+        std::string(vene_test::kBinaryFolder) + "/bin/vene " + arguments + " 2>" + path("stderr");
     FILE* pipe = popen(command.c_str(), "r");
     Ran ran{0, {}, {}};
     char buffer[4096];
@@ -216,7 +218,8 @@ TEST_F(GenerateCommand, TheCommandLineSaysWhenAlsoOverARepresentationAndASavedFo
 }
 
 TEST_F(GenerateCommand, SteersARecurrentModelAtEveryStep) {
-  const std::string gru = "generate -m " VENE_SOURCE_DIR "/assets/landmarks-gru -p '" + kPrompt + "' -n 6";
+  const std::string gru =
+      std::string("generate -m ") + vene_test::kSourceFolder + "/assets/landmarks-gru -p '" + kPrompt + "' -n 6";
   EXPECT_THAT(vene(gru).out, HasSubstr("Seattle"));
   const Ran steered = vene(gru + " --steer-token ' Rome:2' --component cell_output");
   EXPECT_EQ(steered.status, 0) << steered.complaint;

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "test_folder.h"
+#include "tests/places.h"
 #include "vene/io/safetensors.h"
 
 namespace {
@@ -26,7 +27,7 @@ using Values = std::map<std::string, torch::Tensor>;
 class Verify : public testing::Test {
  protected:
   static std::string golden(const std::string& name) {
-    return std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + name;
+    return std::string(vene_test::kSourceFolder) + "/tests/golden/models/" + name;
   }
   static std::string text_of(const fs::path& path) {
     std::stringstream text;
@@ -40,8 +41,8 @@ class Verify : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   }
   int verify(const std::string& name, const std::string& reference, const std::string& more = "") {
-    return shell(std::string(VENE_BINARY_DIR) + "/bin/vene verify -m " + golden(name) + " --reference " + reference +
-                 " " + more);
+    return shell(std::string(vene_test::kBinaryFolder) + "/bin/vene verify -m " + golden(name) + " --reference " +
+                 reference + " " + more);
   }
   // The folder's own reference after a change.
   std::string changed(const std::string& name, const std::function<void(Values&)>& change) {
@@ -161,7 +162,7 @@ TEST_F(Verify, SaysWhatIsWrongWithAReference) {
             1);
   EXPECT_THAT(err, HasSubstr("there is no value to compare with"));
   EXPECT_EQ(verify("gpt2_tied", "nowhere.safetensors"), 1);
-  EXPECT_EQ(shell(std::string(VENE_BINARY_DIR) + "/bin/vene verify -m " + golden("gpt2_tied")), 2);
+  EXPECT_EQ(shell(std::string(vene_test::kBinaryFolder) + "/bin/vene verify -m " + golden("gpt2_tied")), 2);
   EXPECT_THAT(err, HasSubstr("--reference is required"));
 }
 
@@ -171,8 +172,8 @@ TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
   for (const std::string name : {"bert_untied", "esm_rotary", "esm_absolute", "gpt2_tied", "gpt_neo_tied",
                                  "gpt_neox_headless", "gemma2_capped"}) {
     const std::string reference = folder / "acts.safetensors";
-    ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + golden(name) +
-                    " -o " + reference),
+    ASSERT_EQ(shell(std::string(python) + " " + vene_test::kSourceFolder + "/scripts/reference_activations.py " +
+                    golden(name) + " -o " + reference),
               0)
         << err;
     EXPECT_EQ(verify(name, reference), 0) << name << ": " << err;
@@ -180,7 +181,7 @@ TEST_F(Verify, AgreesWithTheFileThatTheScriptMakes) {
     if (name != "gpt2_tied") continue;
     for (const std::string type : {"bfloat16", "float16"}) {
       const std::string more = " --round " + type;
-      ASSERT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " +
+      ASSERT_EQ(shell(std::string(python) + " " + vene_test::kSourceFolder + "/scripts/reference_activations.py " +
                       golden(name) + " -o " + reference + more),
                 0)
           << err;
@@ -194,8 +195,8 @@ TEST_F(Verify, TheScriptSaysInOneLineWhatIsWrong) {
   const char* python = std::getenv("VENE_PYTHON");
   if (python == nullptr) GTEST_SKIP() << "VENE_PYTHON names no Python that has transformers";
   const auto says = [&](const std::string& arguments, const std::string& what) {
-    EXPECT_EQ(shell(std::string(python) + " " + VENE_SOURCE_DIR + "/scripts/reference_activations.py " + arguments +
-                    " -o " + (folder / "acts.safetensors")),
+    EXPECT_EQ(shell(std::string(python) + " " + vene_test::kSourceFolder + "/scripts/reference_activations.py " +
+                    arguments + " -o " + (folder / "acts.safetensors")),
               1);
     EXPECT_THAT(err, HasSubstr(what));
     EXPECT_THAT(err, Not(HasSubstr("Traceback")));

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/places.h"
 #include "tests/unit/core/generate_helpers.h"
 #include "vene/core/experiment.h"
 
@@ -15,7 +16,7 @@ using nlohmann::json;
 using Rows = std::vector<std::vector<std::int64_t>>;
 
 TEST(GenerateGolden, SaysTokenByTokenWhatPyveneSays) {
-  const std::string folder = std::string(VENE_SOURCE_DIR) + "/tests/golden/generation";
+  const std::string folder = std::string(vene_test::kSourceFolder) + "/tests/golden/generation";
   const models::LanguageModel lm = models::load(folder);
   const json golden = json::parse(std::ifstream(folder + "/cases.json"));
   const torch::Tensor word = lm.model->token_embedding()[golden["word"].get<std::int64_t>()];

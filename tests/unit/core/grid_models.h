@@ -5,12 +5,13 @@
 #include <map>
 #include <string>
 
+#include "tests/places.h"
 #include "vene/core/experiment.h"
 
 namespace vene_test {
 
 inline std::filesystem::path grid_folder() {
-  return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "pyvene";
+  return std::filesystem::path(vene_test::kSourceFolder) / "tests" / "golden" / "pyvene";
 }
 
 /// "gpt2", "gpt2_headless", "llama" or another folder there, loaded once.

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "tests/places.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/hooks/hook_point.h"
@@ -30,7 +31,8 @@ void expect_close(const Tensor& a, const Tensor& b) {
 }
 
 TEST(MlpClassifier, FollowsAnInterchangeOfSomeUnitsOfABlock) {
-  const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/mlp_classifier").model;
+  const auto model =
+      vene::models::load(std::string(vene_test::kSourceFolder) + "/tests/golden/models/mlp_classifier").model;
   torch::manual_seed(1);
   const Batch base = vectors({torch::randn({3, 1, 12})}), source = vectors({torch::randn({3, 1, 12})});
   vene::IntervenableModel patched(
@@ -58,7 +60,8 @@ TEST(MlpClassifier, FollowsAnInterchangeOfSomeUnitsOfABlock) {
 class Encoder : public testing::TestWithParam<std::string> {};
 
 TEST_P(Encoder, FollowsAnInterchangeAtAPositionOfEveryRow) {
-  const auto model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/tests/golden/models/" + GetParam()).model;
+  const auto model =
+      vene::models::load(std::string(vene_test::kSourceFolder) + "/tests/golden/models/" + GetParam()).model;
   const torch::NoGradGuard no_grad;
   const auto rows = [](std::vector<std::int64_t> first, std::vector<std::int64_t> second,
                        std::vector<std::int64_t> mask) {

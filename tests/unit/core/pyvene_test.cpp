@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "tests/places.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/interventions/rotated.h"
@@ -25,7 +26,7 @@ using testing::ThrowsMessage;
 using torch::Tensor;
 using Json = nlohmann::json;
 
-const fs::path kGolden = fs::path(VENE_SOURCE_DIR) / "tests/golden/train";
+const fs::path kGolden = fs::path(vene_test::kSourceFolder) / "tests/golden/train";
 
 const std::shared_ptr<models::Model>& model() {
   static const std::shared_ptr<models::Model> kModel = models::load((kGolden / "../models/gpt2_tied").string()).model;

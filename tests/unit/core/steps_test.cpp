@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/places.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/io/safetensors.h"
@@ -24,7 +25,8 @@ using testing::HasSubstr;
 using testing::ThrowsMessage;
 using torch::Tensor;
 
-const std::filesystem::path kFolder = std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "recurrent";
+const std::filesystem::path kFolder =
+    std::filesystem::path(vene_test::kSourceFolder) / "tests" / "golden" / "recurrent";
 
 std::map<std::string, Tensor> read_values(const std::string& file) {
   std::map<std::string, Tensor> values;

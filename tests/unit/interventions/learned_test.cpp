@@ -4,6 +4,7 @@
 #include <torch/utils.h>
 
 #include "tests/gradcheck.h"
+#include "tests/places.h"
 #include "tests/unit/interventions/build.h"
 #include "vene/base/error.h"
 #include "vene/interventions/autoencoder.h"
@@ -20,7 +21,7 @@ using testing::ThrowsMessage;
 using torch::Tensor;
 using namespace vene_test;
 
-const std::string kGolden = std::string(VENE_SOURCE_DIR) + "/tests/golden/train/";
+const std::string kGolden = std::string(vene_test::kSourceFolder) + "/tests/golden/train/";
 
 std::map<std::string, Tensor> tensors(const std::string& file) {
   const io::NamedTensors all = io::read_tensors(kGolden + file);

@@ -7,6 +7,7 @@
 #include <torch/utils.h>
 
 #include "tests/gradcheck.h"
+#include "tests/places.h"
 #include "tests/unit/interventions/build.h"
 #include "vene/base/error.h"
 #include "vene/interventions/rotated.h"
@@ -67,7 +68,7 @@ TEST(RotationTest, AFreshRotationIsItsStartUnderEveryMap) {
 
 TEST(RotationTest, StartsArePyvenesForTheSameSeed) {
   const io::NamedTensors golden =
-      io::read_tensors(std::string(VENE_SOURCE_DIR) + "/tests/golden/train/starts.safetensors");
+      io::read_tensors(std::string(vene_test::kSourceFolder) + "/tests/golden/train/starts.safetensors");
   for (std::int64_t rank : {8, 3}) {
     const auto found = std::find_if(golden.begin(), golden.end(),
                                     [&](const auto& entry) { return entry.first == "weight." + std::to_string(rank); });

@@ -4,12 +4,14 @@
 #include <cstring>
 #include <filesystem>
 
+#include "tests/places.h"
+
 namespace vene_test {
 
 namespace fs = std::filesystem;
 
 std::string golden_file(const std::string& name) {
-  return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "io" / name).string();
+  return (fs::path(vene_test::kSourceFolder) / "tests" / "golden" / "io" / name).string();
 }
 
 std::string safetensors_bytes(const std::string& header, std::size_t data_size) {

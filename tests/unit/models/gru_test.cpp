@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "helpers.h"
+#include "tests/places.h"
 #include "tests/test_folder.h"
 #include "vene/models/load.h"
 
@@ -21,7 +22,7 @@ using vene::models::GRUHead;
 using vene::models::GRUOptions;
 
 std::filesystem::path folder_of(const std::string& name) {
-  return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "recurrent" / name;
+  return std::filesystem::path(vene_test::kSourceFolder) / "tests" / "golden" / "recurrent" / name;
 }
 
 std::shared_ptr<GRU> loaded(const std::string& name) {

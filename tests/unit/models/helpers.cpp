@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/places.h"
 #include "vene/io/safetensors.h"
 #include "vene/models/load.h"
 
@@ -14,7 +15,7 @@ using vene::models::GPT2;
 using vene::models::GPT2Options;
 
 std::filesystem::path golden_folder(const std::string& name) {
-  return std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "models" / name;
+  return std::filesystem::path(vene_test::kSourceFolder) / "tests" / "golden" / "models" / name;
 }
 
 NamedValues read_values(const std::filesystem::path& file) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "helpers.h"
+#include "tests/places.h"
 #include "vene/models/load.h"
 
 namespace {
@@ -13,7 +14,8 @@ using vene::models::Batch;
 using vene::models::LanguageModel;
 
 const LanguageModel& bundled() {
-  static const LanguageModel model = vene::models::load(std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2");
+  static const LanguageModel model =
+      vene::models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
   return model;
 }
 

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "helpers.h"
+#include "tests/places.h"
 #include "vene/models/load.h"
 #include "vene/models/recurrent.h"
 
@@ -100,7 +101,8 @@ TEST(Unrolled, TakesASingleSequenceAsTorchDoes) {
 }
 
 TEST(Unrolled, LoadsAStateDictOfTorchsModules) {
-  const std::filesystem::path folder = std::filesystem::path(VENE_SOURCE_DIR) / "tests" / "golden" / "recurrent";
+  const std::filesystem::path folder =
+      std::filesystem::path(vene_test::kSourceFolder) / "tests" / "golden" / "recurrent";
   const NamedValues reference = read_values(folder / "steps.safetensors");
   UnrolledGRU gru(torch::nn::GRUOptions(5, 4).num_layers(2).bidirectional(true).batch_first(true));
   UnrolledRNN rnn(torch::nn::RNNOptions(5, 4).num_layers(2).bidirectional(true).batch_first(true));

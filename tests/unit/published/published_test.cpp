@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/data_folder.h"
+#include "tests/places.h"
 #include "tests/unit/published/probes.h"
 #include "vene/core/experiment.h"
 
@@ -21,7 +22,7 @@ using vene::models::LanguageModel;
 
 const std::vector<json>& cases() {
   static const std::vector<json> kCases =
-      json::parse(std::ifstream(std::string(VENE_SOURCE_DIR) + "/tests/golden/published/values.json"))
+      json::parse(std::ifstream(std::string(vene_test::kSourceFolder) + "/tests/golden/published/values.json"))
           .get<std::vector<json>>();
   return kCases;
 }
@@ -101,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(Case, PublishedValues, testing::Range<std::size_t>(0, c
 
 // The comparison can fail: a model of another mind differs in each of them.
 TEST(PublishedValuesAlone, AreNotThoseOfAnotherModel) {
-  const LanguageModel other = vene::models::load(std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2");
+  const LanguageModel other = vene::models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
   for (const json& one : cases()) {
     if (one.contains("probe")) continue;
     json shortened = one;  // to the layers that the other model has
@@ -117,7 +118,7 @@ TEST(PublishedValuesAlone, AreNotThoseOfAnotherModel) {
 
 TEST(PublishedProbes, AreNotThoseOfAnotherModel) {
   VENE_REQUIRE_DATA(data);
-  const LanguageModel other = vene::models::load(std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2");
+  const LanguageModel other = vene::models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
   for (const json& one : cases()) {
     if (!one.contains("probe")) continue;
     EXPECT_THAT(vene_test::probe_differences(other, one.at("probe"), *data / "names" / "gendered_names.json"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "helpers.h"
 
+#include "tests/places.h"
+
 namespace vene_test {
 
 namespace fs = std::filesystem;
@@ -70,10 +72,10 @@ void expect_places(const std::vector<vene::text::Token>& tokens, const std::stri
 }
 
 std::string asset_folder() {
-  return (fs::path(VENE_SOURCE_DIR) / "assets" / "landmarks-gpt2").string();
+  return (fs::path(vene_test::kSourceFolder) / "assets" / "landmarks-gpt2").string();
 }
 std::string golden_folder(const std::string& name) {
-  return (fs::path(VENE_SOURCE_DIR) / "tests" / "golden" / "text" / name).string();
+  return (fs::path(vene_test::kSourceFolder) / "tests" / "golden" / "text" / name).string();
 }
 
 }  // namespace vene_test

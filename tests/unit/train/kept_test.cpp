@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "full_disk.h"
+#include "tests/places.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/io/safetensors.h"
@@ -44,8 +45,8 @@ class KeptTest : public testing::Test {
   pid_t start(std::int64_t first, std::int64_t count) const {
     int ends[2];
     EXPECT_EQ(::pipe(ends), 0);
-    const std::string program = std::string(VENE_BINARY_DIR) + "/bin/save_endlessly", from = std::to_string(first),
-                      many = std::to_string(count);
+    const std::string program = std::string(vene_test::kBinaryFolder) + "/bin/save_endlessly",
+                      from = std::to_string(first), many = std::to_string(count);
     const pid_t child = ::fork();
     if (child == 0) {
       ::dup2(ends[1], STDOUT_FILENO);

@@ -11,6 +11,7 @@
 
 #include "src/train/probe.h"
 #include "tests/data_folder.h"
+#include "tests/places.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 
@@ -23,12 +24,13 @@ using testing::ThrowsMessage;
 using torch::Tensor;
 
 const models::LanguageModel& bundled() {
-  static const models::LanguageModel model = models::load(std::string(VENE_SOURCE_DIR) + "/assets/landmarks-gpt2");
+  static const models::LanguageModel model =
+      models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
   return model;
 }
 
 LocateTask gender() {
-  return LocateTask::load(std::string(VENE_SOURCE_DIR) + "/examples/tasks/gender.json");
+  return LocateTask::load(std::string(vene_test::kSourceFolder) + "/examples/tasks/gender.json");
 }
 
 // The same with the first names of each class only.
