@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Everything, in one include. The narrower headers compile faster.
+/// Everything but the ports (vene/models/gpt2.h and so on, for a program that builds a model by hand), in one include.
+/// The narrower headers compile faster.
 #pragma once
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/base/version.h"
 #include "vene/config/intervenable_config.h"
 #include "vene/core/experiment.h"
@@ -13,12 +15,20 @@
 #include "vene/hooks/hook_scope.h"
 #include "vene/hooks/hooked.h"
 #include "vene/interventions/autoencoder.h"
+#include "vene/interventions/numpy_random.h"
 #include "vene/interventions/pca.h"
 #include "vene/interventions/registry.h"
 #include "vene/interventions/rotated.h"
+#include "vene/io/files.h"
 #include "vene/io/gguf.h"
+#include "vene/io/npz.h"
+#include "vene/io/program.h"
 #include "vene/io/safetensors.h"
+#include "vene/io/stage_folder.h"
+#include "vene/io/torch_archive.h"
+#include "vene/locations/gather.h"
 #include "vene/locations/locations.h"
+#include "vene/locations/resolve.h"
 #include "vene/models/adapt.h"
 #include "vene/models/load.h"
 #include "vene/sweep/causal_trace.h"
@@ -26,6 +36,8 @@
 #include "vene/text/tokenizer.h"
 #include "vene/train/causal_model.h"
 #include "vene/train/locate.h"
+#include "vene/train/spec.h"
 #include "vene/train/trainer.h"
+#include "vene/viz/curve.h"
 #include "vene/viz/locate_maps.h"
 #include "vene/viz/trace_maps.h"

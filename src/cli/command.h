@@ -67,5 +67,7 @@ void add_verify(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_push(CLI::App& app);
 void add_pull(CLI::App& app);
+void add_completion(CLI::App& app);
+void add_man(CLI::App& app);
 
 }  // namespace vene::cli

@@ -103,6 +103,8 @@ int main(int count, char** arguments) {
   vene::cli::add_inspect(app);
   vene::cli::add_push(app);
   vene::cli::add_pull(app);
+  vene::cli::add_completion(app);
+  vene::cli::add_man(app);
   try {
     app.parse(count, arguments);
   } catch (const CLI::CallForHelp&) {

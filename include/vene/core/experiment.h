@@ -53,13 +53,13 @@ VENE_API GenerateResult generate_experiment(const Experiment& experiment, const 
                                             const InterventionRegistry& registry = InterventionRegistry::standard());
 
 /// What `vene run` writes for a generation: original.ids, intervened.ids (int64, prompts included, padded at the right
-/// with -1), collected.<i>.<step>, and collected.<i>.0.valid where prompts are ragged.
+/// with -1), collected.N.STEP, and collected.N.0.valid where prompts are ragged.
 VENE_API io::NamedTensors result_tensors(const GenerateResult& result);
 /// And its texts as JSON: {"prompts": [...], "original": [...], "intervened": [...]}; empty without a tokenizer.
 VENE_API std::string result_texts(const GenerateResult& result, const models::LanguageModel& model);
 
-/// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.<i>, and
-/// collected.<i>.valid for ragged ones.
+/// What `vene run` writes: original.logits, intervened.logits (or .last_hidden_state), collected.N, and
+/// collected.N.valid for ragged ones.
 VENE_API io::NamedTensors result_tensors(const Result& result);
 
 }  // namespace vene

@@ -25,7 +25,7 @@ class VENE_API UnitIndex {
   /// @param unit    kPos, kHead or kHeadPos
   /// @param first   heads for kHead and kHeadPos, positions for kPos
   /// @param second  positions for kHeadPos
-  /// @param value_rows  rows of the value read; 1 where `first`'s rows all read the same row of a single source
+  /// @param rows    rows of the value read; 1 where `first`'s rows all read the same row of a single source
   UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, Unit unit, const AxisIndices& first,
             const AxisIndices& second, std::int64_t rows, torch::Device device, const std::string& where);
 
