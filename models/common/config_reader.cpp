@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/common/config_reader.h"
 
-#include <nlohmann/json.hpp>
+#include <cmath>
 #include <set>
 
-#include "src/base/json_problem.h"
+#include "src/base/json.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
 namespace vene::models {
 
+using detail::Json;
+
 struct ConfigReader::Data {
-  nlohmann::json json;
+  Json json;
   mutable std::set<std::string> read;  // fields that were asked for
 
-  const nlohmann::json* ask(const std::string& field) const {
+  const Json* ask(const std::string& field) const {
     read.insert(field);
     const auto found = json.find(field);
     return found != json.end() && !found->is_null() ? &*found : nullptr;
@@ -23,12 +25,12 @@ struct ConfigReader::Data {
 
 namespace {
 
-std::string short_text(const nlohmann::json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(0, 60);
+std::string short_text(const Json& value) {
+  return detail::json_text(value, 60);
 }
 
 [[noreturn]] void wrong(const std::string& where, const std::string& field, const std::string& expected,
-                        const nlohmann::json* came) {
+                        const Json* came) {
   if (came == nullptr) throw ModelError(where + ": field '" + field + "' is missing");
   throw ModelError(where + ": field '" + field + "': expected " + expected + ", got " + short_text(*came));
 }
@@ -37,11 +39,8 @@ std::string short_text(const nlohmann::json& value) {
 
 ConfigReader ConfigReader::read(const std::string& path) {
   auto data = std::make_shared<Data>();
-  try {
-    data->json = nlohmann::json::parse(io::read_file(path));
-  } catch (const nlohmann::json::exception& error) {
-    throw ModelError(path + ": " + json_problem(error.what()));
-  }
+  // Python's json writes Infinity into some of them.
+  data->json = detail::read_json<ModelError>(io::read_file(path), path, detail::NonFinite::kRead);
   if (!data->json.is_object()) throw ModelError(path + ": expected a JSON object");
   ConfigReader reader;
   reader.data_ = std::move(data);
@@ -60,7 +59,7 @@ bool ConfigReader::is_null(const std::string& field) const {
 }
 
 std::int64_t ConfigReader::integer(const std::string& field) const {
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
   if (value == nullptr || !value->is_number_integer() || std::abs(value->get<double>()) > static_cast<double>(kMost)) {
     wrong(where_, field, "an integer", value);
@@ -73,8 +72,9 @@ std::int64_t ConfigReader::integer(const std::string& field, std::int64_t otherw
 }
 
 double ConfigReader::number(const std::string& field) const {
-  const nlohmann::json* value = data_->ask(field);
-  if (value == nullptr || !value->is_number()) wrong(where_, field, "a number", value);
+  const Json* value = data_->ask(field);
+  if (value == nullptr || !value->is_number() || !std::isfinite(value->get<double>()))
+    wrong(where_, field, "a number", value);
   return value->get<double>();
 }
 
@@ -89,14 +89,14 @@ double ConfigReader::positive(const std::string& field) const {
 }
 
 bool ConfigReader::boolean(const std::string& field, bool otherwise) const {
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   if (value == nullptr) return otherwise;
   if (!value->is_boolean()) wrong(where_, field, "true or false", value);
   return value->get<bool>();
 }
 
 std::string ConfigReader::text(const std::string& field) const {
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   if (value == nullptr || !value->is_string()) wrong(where_, field, "a text", value);
   return value->get<std::string>();
 }
@@ -106,7 +106,7 @@ std::string ConfigReader::text(const std::string& field, const std::string& othe
 }
 
 std::optional<ConfigReader> ConfigReader::object(const std::string& field) const {
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   if (value == nullptr) return std::nullopt;
   if (!value->is_object()) wrong(where_, field, "an object", value);
   ConfigReader reader;
@@ -117,7 +117,7 @@ std::optional<ConfigReader> ConfigReader::object(const std::string& field) const
 
 std::vector<std::string> ConfigReader::texts(const std::string& field) const {
   std::vector<std::string> list;
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   if (value == nullptr) return list;
   if (!value->is_array()) wrong(where_, field, "a list of texts", value);
   for (const auto& entry : *value) {
@@ -129,7 +129,7 @@ std::vector<std::string> ConfigReader::texts(const std::string& field) const {
 
 std::vector<std::string> ConfigReader::repeated_texts(const std::string& field) const {
   std::vector<std::string> list;
-  const nlohmann::json* value = data_->ask(field);
+  const Json* value = data_->ask(field);
   if (value == nullptr) return list;
   constexpr const char* kExpected = "a list of [texts, times]";
   constexpr std::size_t kMost = 100000;

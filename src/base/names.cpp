@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "src/base/readable.h"
+
 namespace vene {
 namespace {
 
@@ -29,7 +31,10 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::vector<std::string> nearest_names(std::string_view name, const std::vector<std::string>& candidates,
                                        std::size_t most) {
   std::vector<std::pair<std::size_t, std::string>> near;
+  constexpr std::size_t kLongest = 256;  // of a name that somebody wrote; the distance takes time with the square of it
+  if (name.size() > kLongest) return {};
   for (const std::string& candidate : candidates) {
+    if (candidate.size() > kLongest) continue;
     std::size_t distance = edit_distance(name, candidate);
     // A name that lies wholly inside another ("mlp_out" in "mlp_output") is near whatever its length.
     const bool inside = name.size() >= 3 &&
@@ -51,7 +56,8 @@ std::string name_hint(std::string_view name, const std::vector<std::string>& can
   const std::vector<std::string> near = nearest_names(name, candidates);
   if (near.empty()) {
     constexpr std::size_t kShown = 24;
-    std::vector<std::string> shown(candidates.begin(), candidates.begin() + std::min(kShown, candidates.size()));
+    std::vector<std::string> shown;
+    for (std::size_t i = 0; i < std::min(kShown, candidates.size()); ++i) shown.push_back(shortened(candidates[i]));
     if (shown.size() < candidates.size()) shown.push_back("...");
     return "; known: " + join(shown);
   }

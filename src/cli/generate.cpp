@@ -6,11 +6,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "src/base/json_problem.h"
+#include "src/base/at_place.h"
 #include "src/cli/command.h"
 #include "src/cli/steer.h"
+#include "src/core/parse_experiment.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/experiment.h"
@@ -45,27 +45,21 @@ struct FromFile {
 // An experiment, a config, or the folder of a saved one; `prompts` take the place of its base.
 FromFile read_config(const std::string& path, const std::vector<std::string>& prompts,
                      const models::LanguageModel& lm) {
-  nlohmann::json json;
+  detail::Json json;
   std::string folder = fs::path(path).parent_path().string();
   if (fs::is_directory(path)) {
     json["config"] = fs::absolute(path).string();
   } else {
-    try {
-      json = nlohmann::json::parse(io::read_file(path));
-    } catch (const nlohmann::json::exception& error) {
-      throw ConfigError(path + ": " + json_problem(error.what()));
-    }
-    if (!json.is_object() || !json.contains("config")) json = {{"config", json}};
+    json = detail::read_json<ConfigError>(io::read_file(path), path);
+    if (!json.is_object() || !json.contains("config")) json = {{"config", std::move(json)}};
   }
   if (!prompts.empty()) json["base"] = {{"text", prompts}};
   if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
-  try {
-    const bool limited =
-        json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
-    return {parse_experiment(json.dump(), lm, folder.empty() ? "." : folder), limited};
-  } catch (const ConfigError& error) {
-    throw ConfigError(path + ": " + error.what());
-  }
+  const bool limited =
+      json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
+  return detail::at_place(path, [&] {
+    return FromFile{detail::parse_experiment(json, lm, folder.empty() ? "." : folder), limited};
+  });
 }
 
 // A prompt of a file, without the newline at its end.

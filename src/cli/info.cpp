@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "src/base/json.h"
 #include "src/cli/command.h"
 #include "src/cli/saved.h"
 #include "vene/base/names.h"
@@ -22,7 +23,7 @@ void print_info(const std::string& folder, bool json) {
     entry["tokenizer"] = info.tokenizer.empty()
                              ? nlohmann::ordered_json()
                              : nlohmann::ordered_json{{"kind", info.tokenizer}, {"tokens", info.tokens}};
-    std::printf("%s\n", entry.dump(2).c_str());
+    std::printf("%s\n", detail::written_json(entry).c_str());
     return;
   }
   auto line = [](const char* name, const std::string& value) { std::printf("%-14s %s\n", name, value.c_str()); };

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
-
 #include "src/cli/command.h"
 #include "src/cli/saved.h"
+#include "src/config/parse.h"
 #include "vene/base/names.h"
 
 namespace vene::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = detail::OrderedJson;
 
 std::string dtype_text(torch::ScalarType dtype) {
   std::string text = c10::toString(dtype);
@@ -34,7 +33,7 @@ Json tensors_json(const std::vector<SavedTensor>& tensors) {
 }
 
 Json as_json(const SavedFolder& saved) {
-  const Json config = Json::parse(saved.config.to_json());
+  const Json config = detail::config_json(saved.config);
   Json json{
       {"format", saved.pyvene ? "pyvene" : "vene"}, {"format_version", saved.format_version}, {"mode", config["mode"]}};
   json["vene_version"] = saved.vene_version.empty() ? Json() : Json(saved.vene_version);
@@ -114,7 +113,7 @@ void add_inspect(CLI::App& app) {
   command->footer("Example: vene inspect tests/golden/pyvene/saved_constants");
   command->callback([folder, json] {
     const SavedFolder saved = inspect_saved(*folder);
-    *json ? void(std::printf("%s\n", as_json(saved).dump(2).c_str())) : print(saved);
+    *json ? void(std::printf("%s\n", detail::written_json(as_json(saved)).c_str())) : print(saved);
   });
 }
 

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "src/base/at_place.h"
+#include "src/base/json.h"
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
 #include "vene/base/error.h"
@@ -46,12 +48,8 @@ std::vector<Prepared> prepare(const std::vector<std::string>& paths, const model
           path +
           ": its interventions were trained together with parts of the model, which they bring along; run it alone");
     }
-    try {
-      Plan plan = plan_experiment(experiment, lm);
-      prepared.push_back({path, name, std::move(experiment), std::move(plan)});
-    } catch (const Error& error) {
-      throw ConfigError(path + ": " + error.what());
-    }
+    Plan plan = detail::at_place(path, [&] { return plan_experiment(experiment, lm); });
+    prepared.push_back({path, name, std::move(experiment), std::move(plan)});
   }
   return prepared;
 }
@@ -72,16 +70,14 @@ struct Outcome {
 
 Outcome run_one(const Prepared& entry, const models::LanguageModel& lm) {
   const RunRequest& request = entry.experiment.request;
-  try {
+  return detail::at_place(entry.path, [&]() -> Outcome {
     if (entry.experiment.generate) {
       const GenerateResult result = generate(entry.plan, request.base, request.sources, *entry.experiment.generate);
       return {result_tensors(result), result_texts(result, lm), result.fired};
     }
     const Result result = run(entry.plan, request.base, request.sources);
     return {result_tensors(result), "", result.fired};
-  } catch (const Error& error) {
-    throw PlanError(entry.path + ": " + error.what());
-  }
+  });
 }
 
 void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
@@ -96,7 +92,7 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
                   entry.plan.describe().c_str());
     }
   }
-  if (as_json) std::printf("%s\n", plans.dump(2).c_str());
+  if (as_json) std::printf("%s\n", detail::written_json(plans).c_str());
 }
 
 void run_experiments(const Options& options) {
@@ -133,7 +129,7 @@ void run_experiments(const Options& options) {
     }
   }
   out.commit();
-  std::fputs(options.json ? (summary.dump(2) + "\n").c_str() : lines.c_str(), stdout);
+  std::fputs(options.json ? (detail::written_json(summary) + "\n").c_str() : lines.c_str(), stdout);
 }
 
 }  // namespace

@@ -4,18 +4,20 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
 
+#include "src/base/readable.h"
+#include "src/config/parse.h"
+#include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
 
 namespace vene::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = detail::OrderedJson;
 
 std::vector<std::string> fields_of(const std::string& line) {
   std::vector<std::string> fields;
@@ -34,15 +36,21 @@ using Metrics = std::vector<std::pair<std::string, std::string>>;
 
 void add_numbers(const Json& json, const std::string& prefix, Metrics& metrics) {
   for (const auto& [name, value] : json.items()) {
-    if (value.is_number()) metrics.emplace_back(prefix + name, number_text(value.get<double>()));
-    if (value.is_object()) add_numbers(value, prefix + name + ".", metrics);
+    if (value.is_number()) metrics.emplace_back(prefix + shortened(name), number_text(value.get<double>()));
+    if (value.is_object()) add_numbers(value, prefix + shortened(name) + ".", metrics);
   }
 }
 
 // metrics.json: the numbers of an object, and of those within it ("test.accuracy").
-Metrics of_json(const std::string& text) {
+Metrics of_json(const std::string& path) {
+  constexpr std::int64_t kMostBytes = 256 * 1024;  // objects in the order of their text are searched from their start
+  const std::string text = io::read_file(path);
+  if (text.size() > kMostBytes)
+    throw IoError(path + ": has " + std::to_string(text.size()) + " bytes, expected a few numbers");
+  std::string problem;
+  const Json json = detail::read_ordered_json(text, problem);
+  if (!problem.empty()) throw IoError(path + ": " + problem);
   Metrics metrics;
-  const Json json = Json::parse(text, nullptr, false);
   if (json.is_object()) add_numbers(json, "", metrics);
   return metrics;
 }
@@ -75,7 +83,7 @@ std::string cell(const std::string& text) {
 void write_metrics(std::ostringstream& card, const SavedFolder& saved) {
   Metrics of_object, of_training;
   for (const SavedFile& file : saved.files) {
-    if (file.name == "metrics.json") of_object = of_json(io::read_file(file.path));
+    if (file.name == "metrics.json") of_object = of_json(file.path);
     if (file.name == "log.csv") of_training = of_log(io::read_file(file.path));
   }
   const Metrics& metrics = of_object.empty() ? of_training : of_object;
@@ -135,7 +143,7 @@ std::string example_experiment(const SavedFolder& saved, const std::string& fold
   }
   experiment["unit_locations"] = locations;
   if (directions && groups.size() == saved.representations.size()) experiment["subspaces"] = subspaces;
-  return experiment.dump();
+  return detail::written_json(experiment, -1);
 }
 
 void write_loading(std::ostringstream& card, const SavedFolder& saved, const std::string& name,
@@ -200,9 +208,9 @@ std::string options_text(const SavedFolder& saved, std::size_t representation) {
                                                     "hidden_source_representation",
                                                     "source_representation"};
   std::vector<std::string> options;
-  const Json config = Json::parse(saved.config.to_json());
+  const Json config = detail::config_json(saved.config);
   for (const auto& [name, value] : config["representations"][representation].items()) {
-    if (!kSaidElsewhere.contains(name)) options.push_back(name + " " + value.dump());
+    if (!kSaidElsewhere.contains(name)) options.push_back(name + " " + detail::written_json(value, -1));
   }
   const auto& dimensions = saved.config.intervention_dimensions;
   if (representation < dimensions.size() && dimensions[representation])

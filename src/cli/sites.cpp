@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 
+#include "src/base/json.h"
 #include "src/cli/command.h"
 #include "vene/base/names.h"
 
@@ -57,7 +58,7 @@ void list_sites(const Options& options) {
       entry["heads"] = site.heads;
       all.push_back(entry);
     }
-    std::printf("%s\n", all.dump(2).c_str());
+    std::printf("%s\n", detail::written_json(all).c_str());
     return;
   }
   std::printf("%-30s %5s  %-46s %s\n", "component", "layer", "path", "shape");

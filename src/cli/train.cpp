@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "src/base/json.h"
 #include "src/cli/command.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
@@ -104,7 +105,7 @@ void train_command(const Options& options) {
   model->save(saved);
   // Beside the interventions too, where `vene push` finds it for the model card.
   for (const fs::path& folder : {out, fs::path(saved)})
-    io::write_file((folder / "metrics.json").string(), metrics.dump(2) + "\n");
+    io::write_file((folder / "metrics.json").string(), detail::written_json(metrics) + "\n");
   bool picture = !options.no_picture;
   if (picture && !gnuplot_available()) {
     std::fputs(
@@ -114,7 +115,7 @@ void train_command(const Options& options) {
   }
   if (picture) draw_loss(out / "loss.png", report);
   if (options.json) {
-    std::fputs((metrics.dump(2) + "\n").c_str(), stdout);
+    std::fputs((detail::written_json(metrics) + "\n").c_str(), stdout);
     return;
   }
   std::printf("%zu steps%s; loss %.4f at first, %.4f at last\n", report.steps.size(),

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "src/base/json.h"
 #include "src/cli/command.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -234,7 +235,7 @@ void verify(const Options& options, bool tolerance_given) {
                                   {"worst", {{"site", worst->name}, {"error", worst->error}}}};
     for (const Compared& entry : compared) report["errors"][entry.name] = entry.error;
     if (greedy >= 0) report["greedy"] = {{"equal", greedy}, {"tokens", tokens}};
-    std::printf("%s\n", report.dump(2).c_str());
+    std::printf("%s\n", detail::written_json(report).c_str());
   } else {
     options.sites ? print_sites(compared, tolerance) : print_table(compared, tolerance);
     if (greedy >= 0)

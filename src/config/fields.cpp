@@ -9,27 +9,21 @@
 namespace vene::detail {
 namespace {
 
-using Json = nlohmann::json;
-
 Json type(const char* name) {
   return {{"type", name}};
 }
 
-std::optional<std::int64_t> integer(const Json& value, const std::string& path, std::int64_t least,
-                                    Problems& problems) {
-  if (value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() <= INT64_MAX) &&
-      value.get<std::int64_t>() >= least) {
-    return value.get<std::int64_t>();
-  }
-  problems.expected(path, "an integer of at least " + std::to_string(least), value);
-  return std::nullopt;
+// A part that is spelt [begin, end] may not name more columns than any model has, nor may all parts together.
+constexpr std::int64_t kMostColumns = std::int64_t{1} << 24;
+
+std::int64_t integer(const JsonReader& value, std::int64_t least) {
+  return value.integer("an integer of at least " + std::to_string(least), least);
 }
 
-std::optional<ConfigKey> key(const Json& value, const std::string& path, Problems& problems) {
-  if (value.is_number_integer()) return ConfigKey(value.get<std::int64_t>());
-  if (value.is_string()) return ConfigKey(value.get<std::string>());
-  problems.expected(path, "an integer or a name", value);
-  return std::nullopt;
+ConfigKey key(const JsonReader& value) {
+  if (value.is_integer()) return value.integer();
+  if (value.json().is_string()) return value.text();
+  value.expected("an integer or a name");
 }
 
 Json key_json(const std::optional<ConfigKey>& key) {
@@ -42,32 +36,40 @@ Json optional_json(const std::optional<T>& value) {
   return value ? Json(*value) : Json();
 }
 
-void read_partition(const Json& value, const std::string& path, RepresentationConfig& into, Problems& problems) {
-  if (!value.is_array() || value.empty())
-    return problems.expected(path, "a list of parts, each [begin, end] or a list of columns", value);
-  SubspacePartition partition;
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    const std::string here = path + "[" + std::to_string(i) + "]";
-    const bool outright = value[i].is_object() && value[i].size() == 1 && value[i].contains("columns");
-    const Json& columns = outright ? value[i]["columns"] : value[i];
-    if (!columns.is_array() || columns.empty() ||
-        !std::all_of(columns.begin(), columns.end(), [](const Json& c) { return c.is_number_integer(); })) {
-      problems.expected(here, "[begin, end], a list of columns, or {\"columns\": [...]}", value[i]);
-      continue;
+SubspacePart read_part(JsonReader value, std::int64_t room) {
+  const bool outright = value.json().is_object() && value.json().size() == 1 && value.has("columns");
+  const JsonReader columns = outright ? value.at("columns") : value;
+  if (!columns.json().is_array() || columns.json().empty() ||
+      !std::all_of(columns.json().begin(), columns.json().end(), [](const Json& c) { return c.is_number_integer(); }))
+    value.expected("[begin, end], a list of columns, or {\"columns\": [...]}");
+  SubspacePart part = columns.integers("a list of columns", "a column");
+  if (!outright && part.size() == 2) {
+    const auto [begin, end] = std::pair(part[0], part[1]);
+    if (begin < 0 || end <= begin || end > kMostColumns)
+      value.expected("a range [begin, end] with begin < end (two columns are {\"columns\": [a, b]})");
+    if (end - begin > room) {
+      value.fail("the parts up to here name more than " + std::to_string(kMostColumns) +
+                 " columns, which no model has");
     }
-    std::vector<std::int64_t> part = columns.get<std::vector<std::int64_t>>();
-    if (!outright && part.size() == 2) {
-      const auto [begin, end] = std::pair(part[0], part[1]);
-      if (begin < 0 || end <= begin || end > (std::int64_t{1} << 24)) {
-        problems.expected(here, "a range [begin, end] with begin < end (two columns are {\"columns\": [a, b]})",
-                          value[i]);
-        continue;
-      }
-      part.clear();
-      for (std::int64_t column = begin; column < end; ++column) part.push_back(column);
-    }
-    partition.push_back(std::move(part));
+    part.clear();
+    for (std::int64_t column = begin; column < end; ++column) part.push_back(column);
   }
+  return part;
+}
+
+void read_partition(const JsonReader& value, RepresentationConfig& into) {
+  const std::string expected = "a list of parts, each [begin, end] or a list of columns";
+  if (value.json().empty()) value.expected(expected);
+  SubspacePartition partition;
+  Problems problems;
+  std::int64_t room = kMostColumns;
+  for (const JsonReader& part : value.each(expected)) {
+    problems.collect([&] {
+      partition.push_back(read_part(part, room));
+      room -= static_cast<std::int64_t>(partition.back().size());
+    });
+  }
+  problems.raise();
   into.subspace_partition = std::move(partition);
 }
 
@@ -105,57 +107,44 @@ std::vector<FieldInfo> make_fields() {
                     {{"type", "integer"}, {"minimum", 0}},
                     "0",
                     "Which layer; counted from 0.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      if (const auto n = integer(v, p, 0, problems)) r.layer = *n;
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.layer = integer(v, 0); },
                     [](const RepresentationConfig& r) { return Json(r.layer); }});
-  fields.push_back({"component", type("string"), "\"block_output\"",
-                    "A component name of the model (`vene sites`), or a module path ending in `.input` or `.output`.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      if (!v.is_string() || v.get<std::string>().empty())
-                        return problems.expected(p, "a component name or path", v);
-                      r.component = v.get<std::string>();
-                    },
-                    [](const RepresentationConfig& r) { return Json(r.component); }});
+  fields.push_back(
+      {"component", type("string"), "\"block_output\"",
+       "A component name of the model (`vene sites`), or a module path ending in `.input` or `.output`.",
+       [](const JsonReader& v, RepresentationConfig& r) { r.component = v.some_text("a component name or path"); },
+       [](const RepresentationConfig& r) { return Json(r.component); }});
   fields.push_back({"unit",
                     {{"enum", {"pos", "h", "h.pos", "t"}}},
                     "\"pos\"",
                     "What locations pick: positions, heads, heads at positions, or time steps.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
+                    [](const JsonReader& v, RepresentationConfig& r) {
                       const std::vector<std::string> units{"pos", "h", "h.pos", "t"};
-                      if (!v.is_string()) return problems.expected(p, "a unit: pos, h, h.pos or t", v);
-                      const std::string unit = v.get<std::string>();
-                      if (std::find(units.begin(), units.end(), unit) == units.end())
-                        return problems.add(p, "unknown unit '" + unit + "'" + name_hint(unit, units));
-                      r.unit = unit;
+                      (void)v.text("a unit: pos, h, h.pos or t");
+                      r.unit = units[v.one_of("unit", units)];
                     },
                     [](const RepresentationConfig& r) { return Json(r.unit); }});
   fields.push_back({"max_number_of_units",
                     {{"type", "integer"}, {"minimum", 1}},
                     "1",
                     "Multiplies the width that learned interventions are built for.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      if (const auto n = integer(v, p, 1, problems)) r.max_number_of_units = *n;
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.max_number_of_units = integer(v, 1); },
                     [](const RepresentationConfig& r) { return Json(r.max_number_of_units); }});
   fields.push_back({"low_rank_dimension", count_schema, "null", "Rank of a low-rank rotation.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      r.low_rank_dimension = integer(v, p, 1, problems);
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.low_rank_dimension = integer(v, 1); },
                     [](const RepresentationConfig& r) { return optional_json(r.low_rank_dimension); }});
   // intervention_type is read by the parser, which knows the registry; it stands here for its place in positional
   // lists.
   fields.push_back(
       {"intervention_type", type("string"), "the config's, else \"vanilla\"",
        "What is done: a registered intervention.",
-       [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-         if (!v.is_string()) return problems.expected(p, "the name of an intervention", v);
-         r.intervention_type = v.get<std::string>();
+       [](const JsonReader& v, RepresentationConfig& r) {
+         r.intervention_type = v.text("the name of an intervention");
        },
        [](const RepresentationConfig& r) { return r.intervention_type.empty() ? Json() : Json(r.intervention_type); }});
   fields.push_back({"intervention", type("null"), "null", "A ready instance; set from C++ only.",
-                    [](const Json&, const std::string& p, RepresentationConfig&, Problems& problems) {
-                      problems.add(p, "a ready instance cannot be given in JSON; name its type in intervention_type");
+                    [](const JsonReader& v, RepresentationConfig&) {
+                      v.fail("a ready instance cannot be given in JSON; name its type in intervention_type");
                     },
                     [](const RepresentationConfig&) { return Json(); }});
   fields.push_back({"subspace_partition", partition_schema(), "null",
@@ -163,33 +152,21 @@ std::vector<FieldInfo> make_fields() {
                     "`{\"columns\": [a, b]}` says so outright.",
                     read_partition, write_partition});
   fields.push_back({"group_key", key_schema, "null", "Representations with the same key read one source.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      r.group_key = key(v, p, problems);
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.group_key = key(v); },
                     [](const RepresentationConfig& r) { return key_json(r.group_key); }});
   fields.push_back({"intervention_link_key", key_schema, "null",
                     "Representations with the same key share one intervention and its parameters.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      r.intervention_link_key = key(v, p, problems);
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.intervention_link_key = key(v); },
                     [](const RepresentationConfig& r) { return key_json(r.intervention_link_key); }});
   fields.push_back({"moe_key", key_schema, "null", "Kept for pyvene's files.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      r.moe_key = key(v, p, problems);
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.moe_key = key(v); },
                     [](const RepresentationConfig& r) { return key_json(r.moe_key); }});
   fields.push_back(
       {"source_representation",
        {{"type", {"array", "number", "null"}}},
        "null",
        "A constant source: a nested list of numbers, `[width]`, `[units, width]` or `[batch, units, width]`.",
-       [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-         try {
-           r.source_representation = tensor_from_json(v, p);
-         } catch (const ConfigError& error) {
-           problems.add("", error.what());
-         }
-       },
+       [](const JsonReader& v, RepresentationConfig& r) { r.source_representation = tensor_from_json(v); },
        [](const RepresentationConfig& r) {
          return r.source_representation.defined() ? tensor_to_json(r.source_representation) : Json();
        }});
@@ -198,39 +175,20 @@ std::vector<FieldInfo> make_fields() {
        {{"type", {"boolean", "null"}}},
        "false",
        "The constant source is in the saved folder's tensors; written by save.",
-       [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-         if (!v.is_boolean()) return problems.expected(p, "true or false", v);
-         r.hidden_source_representation = v.get<bool>();
-       },
+       [](const JsonReader& v, RepresentationConfig& r) { r.hidden_source_representation = v.boolean(); },
        [](const RepresentationConfig& r) { return r.hidden_source_representation ? Json(true) : Json(); }});
   fields.push_back({"latent_dim", count_schema, "null", "Latent size of an autoencoder.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      r.latent_dim = integer(v, p, 1, problems);
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.latent_dim = integer(v, 1); },
                     [](const RepresentationConfig& r) { return optional_json(r.latent_dim); }});
   // Not pyvene's, so never part of a positional list.
   fields.push_back({"when", when_schema(), "null",
                     "In which passes of a generation it acts: `prompt`, `decode`, `both`, or `{\"steps\": [...]}`.",
-                    [](const Json& v, const std::string& p, RepresentationConfig& r, Problems& problems) {
-                      try {
-                        r.when = when_from_json(v, p);
-                      } catch (const ConfigError& error) {
-                        problems.add("", error.what());
-                      }
-                    },
+                    [](const JsonReader& v, RepresentationConfig& r) { r.when = when_from_json(v); },
                     [](const RepresentationConfig& r) { return r.when ? when_to_json(*r.when) : Json(); }});
   return fields;
 }
 
 }  // namespace
-
-void Problems::expected(const std::string& path, const std::string& expected, const Json& came) {
-  add(path, "expected " + expected + ", got " + json_text(came));
-}
-
-void Problems::raise() const {
-  if (any()) throw ConfigError(join(lines_, "\n"));
-}
 
 Json tensor_to_json(const torch::Tensor& tensor) {
   const torch::Tensor value = tensor.detach().to(torch::kCPU, torch::kFloat64).contiguous();

@@ -1,71 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/config/json_value.h"
 
-#include <set>
-
-#include "src/base/json_problem.h"
-#include "vene/base/error.h"
-#include "vene/base/names.h"
-
 namespace vene::detail {
 namespace {
 
-using Json = nlohmann::json;
+// Where the walk is; spelt out for a problem only, as there are as many places as numbers.
+std::string place(std::string path, const std::vector<std::size_t>& at) {
+  for (const std::size_t i : at) path = item(path, i);
+  return path;
+}
 
-void collect_numbers(const Json& value, const std::string& path, std::size_t depth,
+void collect_numbers(const Json& value, const std::string& path, std::vector<std::size_t>& at,
                      const std::vector<std::int64_t>& shape, std::vector<double>& numbers) {
-  if (depth == shape.size()) {
-    if (!value.is_number()) throw ConfigError(path + ": expected a number, got " + json_text(value));
+  if (at.size() == shape.size()) {
+    if (!value.is_number()) JsonReader(value, place(path, at)).expected("a number");
     numbers.push_back(value.get<double>());
     return;
   }
-  if (!value.is_array() || static_cast<std::int64_t>(value.size()) != shape[depth]) {
-    throw ConfigError(path + ": expected a list of " + std::to_string(shape[depth]) + " as its neighbours are, got " +
-                      json_text(value));
+  const std::int64_t count = shape[at.size()];
+  if (!value.is_array() || static_cast<std::int64_t>(value.size()) != count)
+    JsonReader(value, place(path, at)).expected("a list of " + std::to_string(count) + " as its neighbours are");
+  at.push_back(0);
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    at.back() = i;
+    collect_numbers(value[i], path, at, shape, numbers);
   }
-  for (std::size_t i = 0; i < value.size(); ++i)
-    collect_numbers(value[i], path + "[" + std::to_string(i) + "]", depth + 1, shape, numbers);
+  at.pop_back();
 }
 
 }  // namespace
 
-Json parse_json(std::string_view text) {
-  constexpr int kDeepest = 64;
-  std::vector<std::set<std::string>> open;  // keys seen in each open object
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kDeepest) throw ConfigError("JSON nested deeper than " + std::to_string(kDeepest));
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end) open.pop_back();
-    if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) {
-      throw ConfigError("key '" + parsed.get<std::string>() + "' is given twice in one object");
-    }
-    return true;
-  };
-  try {
-    return Json::parse(text, watch);
-  } catch (const Json::exception& error) {
-    throw ConfigError(json_problem(error.what()));
-  }
-}
-
-std::string json_text(const Json& value) {
-  constexpr std::size_t kLongest = 80;
-  std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
-  return text;
-}
-
-torch::Tensor tensor_from_json(const Json& value, const std::string& path) {
+torch::Tensor tensor_from_json(const JsonReader& value) {
   constexpr std::size_t kMostDimensions = 6;
   std::vector<std::int64_t> shape;
-  for (const Json* level = &value; level->is_array(); level = &level->front()) {
-    if (level->empty()) throw ConfigError(path + ": expected numbers, got an empty list");
+  for (const Json* level = &value.json(); level->is_array(); level = &level->front()) {
+    if (level->empty()) value.fail("expected numbers, got an empty list");
     shape.push_back(static_cast<std::int64_t>(level->size()));
     if (shape.size() > kMostDimensions)
-      throw ConfigError(path + ": expected lists at most " + std::to_string(kMostDimensions) + " deep");
+      value.fail("expected lists at most " + std::to_string(kMostDimensions) + " deep");
   }
   std::vector<double> numbers;
-  collect_numbers(value, path, 0, shape, numbers);
+  std::vector<std::size_t> at;
+  collect_numbers(value.json(), value.path(), at, shape, numbers);
   return torch::tensor(numbers, torch::kFloat64).to(torch::kFloat32).view(shape);
 }
 

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "src/config/parse.h"
+
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
+#include "src/base/at_place.h"
+#include "src/base/readable.h"
 #include "src/config/fields.h"
 #include "src/config/json_value.h"
+#include "src/interventions/field_names.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/base/version.h"
@@ -13,13 +19,24 @@ namespace vene {
 namespace {
 
 using detail::FieldInfo;
-using detail::json_text;
+using detail::item;
+using detail::Json;
+using detail::JsonReader;
+using detail::OrderedJson;
 using detail::Problems;
 using detail::representation_fields;
-using Json = nlohmann::json;
 
 // Of the config files that this version writes and reads.
 constexpr std::int64_t kFormatVersion = 1;
+
+// That the partitions of one config may name together; no model has as many.
+constexpr std::int64_t kMostColumns = std::int64_t{1} << 24;
+
+// Keys of pyvene up to 0.0.6, and what they are called since.
+const std::vector<std::pair<std::string, std::string>> kOldestKeys{
+    {"intervenable_representations", "representations"},
+    {"intervenable_interventions_type", "intervention_types"},
+    {"intervenable_model_type", "model_type"}};
 
 // pyvene's tuples had eight entries up to 0.0.6, later thirteen, and fourteen now.
 constexpr std::size_t kPositionalFields = 14;
@@ -32,96 +49,83 @@ const std::vector<std::string> kOldestFields{"layer",
                                              "group_key",
                                              "intervention_link_key"};
 
-void read_option(const OptionInfo& option, const Json& value, const std::string& path, RepresentationConfig& into,
-                 Problems& problems) {
-  auto bad = [&] { problems.expected(path, option_type_name(option.type), value); };
+OptionValue read_option(const OptionInfo& option, const JsonReader& value) {
+  const std::string expected = option_type_name(option.type);
   switch (option.type) {
     case OptionType::kBool:
-      if (!value.is_boolean()) return bad();
-      into.options[option.name] = value.get<bool>();
-      return;
+      if (!value.json().is_boolean()) value.expected(expected);
+      return value.boolean();
     case OptionType::kInteger:
-      if (!value.is_number_integer()) return bad();
-      into.options[option.name] = value.get<std::int64_t>();
-      return;
+      return value.integer(expected);
     case OptionType::kNumber:
-      if (!value.is_number()) return bad();
-      into.options[option.name] = value.get<double>();
-      return;
+      return value.number(expected);
     case OptionType::kString:
-      if (!value.is_string()) return bad();
-      into.options[option.name] = value.get<std::string>();
-      return;
+      return value.text(expected);
     case OptionType::kTensor:
-      try {
-        into.options[option.name] = detail::tensor_from_json(value, path);
-      } catch (const ConfigError& error) {
-        problems.add("", error.what());
-      }
+      break;
   }
+  return detail::tensor_from_json(value);
 }
 
-// A positional list of pyvene as an object with field names.
-Json named_fields(const Json& list, const std::string& path, Problems& problems) {
-  std::vector<std::string> names;
-  for (const FieldInfo& field : representation_fields()) names.push_back(field.name);
-  names.resize(kPositionalFields);
-  if (list.size() == kOldestFields.size()) {
+// A positional list of pyvene as an object with field names; null where it is none.
+Json named_fields(const JsonReader& list, Problems& problems) {
+  std::vector<std::string> names(detail::kFieldNames.begin(), detail::kFieldNames.begin() + kPositionalFields);
+  const std::size_t count = list.json().size();
+  if (count == kOldestFields.size()) {
     names = kOldestFields;
-  } else if (list.size() != names.size() && list.size() != names.size() - 1) {
-    problems.add(path, "a positional representation has 8, 13 or 14 entries, got " + std::to_string(list.size()));
+  } else if (count != names.size() && count != names.size() - 1) {
+    problems.add(list.path(), "a positional representation has 8, 13 or 14 entries, got " + std::to_string(count));
     return nullptr;
   }
   Json object = Json::object();
-  for (std::size_t i = 0; i < list.size(); ++i) object[names[i]] = list[i];
+  for (std::size_t i = 0; i < count; ++i) object[names[i]] = list.json()[i];
   return object;
 }
 
+void read_options(JsonReader& given, const InterventionInfo& info, RepresentationConfig& into, Problems& problems) {
+  for (const OptionInfo& option : info.options) {
+    if (const auto value = given.given(option.name)) {
+      problems.collect([&] { into.options[option.name] = read_option(option, *value); });
+    } else if (!option.default_value) {
+      problems.add(given.path(),
+                   "intervention '" + info.name + "' needs the option '" + option.name + "': " + option.doc);
+    }
+  }
+  std::vector<std::string> known;
+  for (const FieldInfo& field : representation_fields()) known.push_back(field.name);
+  for (const OptionInfo& option : info.options) known.push_back(option.name);
+  for (const auto& [key, value] : given.json().items()) {
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      problems.add(given.path(), "unknown field '" + shortened(key) + "'" + name_hint(key, known));
+  }
+}
+
 // `type` is what the config says for this representation; the representation's own wins.
-RepresentationConfig read_representation(Json json, const std::string& path, const std::string& type,
-                                         const InterventionRegistry& registry, Problems& problems) {
+RepresentationConfig read_representation(JsonReader json, const std::string& type, const InterventionRegistry& registry,
+                                         Problems& problems) {
   RepresentationConfig representation;
-  if (json.is_array()) json = named_fields(json, path, problems);
-  if (json.is_null()) return representation;
-  if (!json.is_object()) {
-    problems.expected(path, "a representation: an object such as {\"layer\": 0, \"component\": \"block_output\"}",
-                      json);
+  const Json named = json.json().is_array() ? named_fields(json, problems) : Json();
+  JsonReader given(json.json().is_array() ? named : json.json(), json.path());
+  if (given.json().is_null()) return representation;
+  if (!given.json().is_object()) {
+    problems.collect(
+        [&] { given.expected("a representation: an object such as {\"layer\": 0, \"component\": \"block_output\"}"); });
     return representation;
   }
-  const auto& fields = representation_fields();
-  for (const FieldInfo& field : fields) {
-    const auto found = json.find(field.name);
-    if (found != json.end() && !found->is_null()) field.read(*found, path + "." + field.name, representation, problems);
+  for (const FieldInfo& field : representation_fields()) {
+    if (const auto value = given.find(field.name)) problems.collect([&] { field.read(*value, representation); });
   }
   const std::string chosen = !representation.intervention_type.empty() ? representation.intervention_type
                              : type.empty()                            ? "vanilla"
                                                                        : type;
   const InterventionInfo* info = registry.find(chosen);
-  if (info == nullptr) {
-    // A type given for the whole config is reported where it stands.
-    if (!representation.intervention_type.empty()) {
-      problems.add(path + ".intervention_type",
-                   "unknown intervention type '" + chosen + "'" + name_hint(chosen, registry.names()));
-    }
+  if (info != nullptr) {
+    if (!representation.intervention_type.empty()) representation.intervention_type = info->name;
+    read_options(given, *info, representation, problems);
   } else if (!representation.intervention_type.empty()) {
-    representation.intervention_type = info->name;
-  }
-  std::vector<std::string> known;
-  for (const FieldInfo& field : fields) known.push_back(field.name);
-  const std::vector<OptionInfo> options = info != nullptr ? info->options : std::vector<OptionInfo>{};
-  for (const OptionInfo& option : options) known.push_back(option.name);
-  for (const auto& [key, value] : json.items()) {
-    const auto option =
-        std::find_if(options.begin(), options.end(), [&, &name = key](const OptionInfo& o) { return o.name == name; });
-    if (option != options.end()) {
-      read_option(*option, value, path + "." + key, representation, problems);
-    } else if (std::find(known.begin(), known.end(), key) == known.end() && info != nullptr) {
-      problems.add(path, "unknown field '" + key + "'" + name_hint(key, known));
-    }
-  }
-  for (const OptionInfo& option : options) {
-    if (!option.default_value && !json.contains(option.name))
-      problems.add(path, "intervention '" + info->name + "' needs the option '" + option.name + "': " + option.doc);
+    // A type given for the whole config is reported where it stands.
+    problems.add(given.path() + ".intervention_type",
+                 "unknown intervention type '" + shortened(chosen) + "'" + name_hint(chosen, registry.names()));
   }
   return representation;
 }
@@ -142,46 +146,52 @@ const std::vector<std::string>& config_keys() {
   return kKeys;
 }
 
-// The config of pyvene up to 0.0.6 under the keys that it has had since.
-void rename_oldest_keys(Json& json, Problems& problems) {
-  if (!json.is_object() || !json.contains("intervenable_representations")) return;
-  const std::pair<const char*, const char*> names[]{{"intervenable_representations", "representations"},
-                                                    {"intervenable_interventions_type", "intervention_types"},
-                                                    {"intervenable_model_type", "model_type"}};
-  for (const auto& [old, name] : names) {
-    const auto found = json.find(old);
-    if (found == json.end()) continue;
-    if (json.contains(name))
-      problems.add(old,
-                   std::string("stands beside '") + name + "', which is its name in newer files; give one of them");
-    json[name] = *found;
-    json.erase(old);
+// A member of the config, null too, under its name or the one that it had in pyvene up to 0.0.6.
+std::optional<JsonReader> member(JsonReader& config, const std::string& name) {
+  std::optional<JsonReader> found = config.given(name);
+  for (const auto& [old, current] : kOldestKeys) {
+    if (found || current != name || !config.has("intervenable_representations")) continue;
+    found = config.given(old);
   }
-  // Ready instances, which no file holds.
-  json.erase("intervenable_interventions");
+  return found;
 }
 
-void read_types(const Json& json, std::size_t count, const InterventionRegistry& registry, IntervenableConfig& config,
-                Problems& problems) {
-  const std::string path = "intervention_types";
-  if (json.is_null()) return;
-  const Json list = json.is_array() ? json : Json::array({json});
-  if (json.is_array() && list.size() != count) {
-    problems.add(path, "expected one for all, or one a representation (" + std::to_string(count) + "), got " +
-                           std::to_string(list.size()));
-    return;
+void check_keys(const JsonReader& config, Problems& problems) {
+  const bool oldest = config.has("intervenable_representations");
+  std::vector<std::string> known = config_keys();
+  for (const auto& [old, name] : kOldestKeys) {
+    if (!oldest) break;
+    known.push_back(old);
+    if (config.has(old) && config.has(name))
+      problems.add(old, "stands beside '" + name + "', which is its name in newer files; give one of them");
   }
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string here = json.is_array() ? path + "[" + std::to_string(i) + "]" : path;
-    if (!list[i].is_string()) {
-      problems.expected(here, "the name of an intervention", list[i]);
-      continue;
+  for (const auto& [key, value] : config.json().items()) {
+    // Ready instances, which no file holds.
+    if (oldest && key == "intervenable_interventions") continue;
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      problems.add("", "unknown key '" + shortened(key) + "'" + name_hint(key, config_keys()));
+  }
+}
+
+void read_types(const JsonReader& given, std::size_t count, const InterventionRegistry& registry,
+                IntervenableConfig& config, Problems& problems) {
+  if (given.json().is_null()) return;
+  std::vector<JsonReader> list{given};
+  if (given.json().is_array()) {
+    list = given.each("a list");
+    if (list.size() != count) {
+      return problems.add(given.path(), "expected one for all, or one a representation (" + std::to_string(count) +
+                                            "), got " + std::to_string(list.size()));
     }
-    const std::string name = list[i].get<std::string>();
-    const InterventionInfo* info = registry.find(name);
-    if (info == nullptr)
-      problems.add(here, "unknown intervention type '" + name + "'" + name_hint(name, registry.names()));
-    config.intervention_types.push_back(info != nullptr ? info->name : name);
+  }
+  for (const JsonReader& entry : list) {
+    problems.collect([&] {
+      const std::string name = entry.text("the name of an intervention");
+      const InterventionInfo* info = registry.find(name);
+      config.intervention_types.push_back(info != nullptr ? info->name : name);
+      if (info == nullptr)
+        entry.fail("unknown intervention type '" + shortened(name) + "'" + name_hint(name, registry.names()));
+    });
   }
 }
 
@@ -197,35 +207,33 @@ void check_groups(const IntervenableConfig& config, Problems& problems) {
   if (with == 0) return;
   if (with != config.representations.size())
     return problems.add("representations", "either every representation has a group_key or none has");
-  std::vector<ConfigKey> seen;
+  std::set<ConfigKey> seen;
+  const ConfigKey* latest = nullptr;
   for (std::size_t i = 0; i < config.representations.size(); ++i) {
     const ConfigKey& key = *config.representations[i].group_key;
-    if (!seen.empty() && key == seen.back()) continue;
+    if (latest != nullptr && key == *latest) continue;
     const std::string path = "representations[" + std::to_string(i) + "].group_key";
-    if (std::find(seen.begin(), seen.end(), key) != seen.end())
-      return problems.add(path, "representations of one group must stand together");
-    if (!seen.empty() && key.index() == 0 && seen.back().index() == 0 && std::get<0>(key) < std::get<0>(seen.back())) {
+    if (!seen.insert(key).second) return problems.add(path, "representations of one group must stand together");
+    if (latest != nullptr && key.index() == 0 && latest->index() == 0 && std::get<0>(key) < std::get<0>(*latest)) {
       return problems.add(path, "group keys must ascend, as sources are given in their order");
     }
-    seen.push_back(key);
+    latest = &key;
   }
 }
 
-void read_fingerprint(const Json& json, IntervenableConfig& config, Problems& problems) {
-  const auto found = json.find("model_fingerprint");
-  if (found == json.end() || found->is_null()) return;
-  auto is = [&](const char* key, bool (Json::*test)() const noexcept) {
-    return found->contains(key) && ((*found)[key].*test)();
-  };
-  if (!found->is_object() || !is("architecture", &Json::is_string) || !is("weights", &Json::is_string) ||
-      !is("layers", &Json::is_number_integer) || !is("hidden_size", &Json::is_number_integer) ||
-      !is("vocabulary", &Json::is_number_integer)) {
-    return problems.expected(
-        "model_fingerprint",
-        "an object with architecture, layers, hidden_size, vocabulary and weights, as save writes it", *found);
+void read_fingerprint(JsonReader& config, IntervenableConfig& into, Problems& problems) {
+  std::optional<JsonReader> print = config.find("model_fingerprint");
+  if (!print) return;
+  const auto text = [&](const char* key) { return print->has(key) && print->at(key).json().is_string(); };
+  const auto count = [&](const char* key) { return print->has(key) && print->at(key).is_integer(); };
+  if (!text("architecture") || !text("weights") || !count("layers") || !count("hidden_size") || !count("vocabulary")) {
+    return problems.collect([&] {
+      print->expected("an object with architecture, layers, hidden_size, vocabulary and weights, as save writes it");
+    });
   }
-  config.model_fingerprint = ModelFingerprint{(*found)["architecture"], (*found)["layers"], (*found)["hidden_size"],
-                                              (*found)["vocabulary"], (*found)["weights"]};
+  into.model_fingerprint = ModelFingerprint{print->at("architecture").text(), print->at("layers").integer(),
+                                            print->at("hidden_size").integer(), print->at("vocabulary").integer(),
+                                            print->at("weights").text()};
 }
 
 void look_up_files(IntervenableConfig& config, const InterventionRegistry& registry, const std::string& folder) {
@@ -244,155 +252,174 @@ void look_up_files(IntervenableConfig& config, const InterventionRegistry& regis
   }
 }
 
+// A list with one entry a representation.
 template <class Read>
-void read_list(const Json& root, const char* key, std::size_t count, Problems& problems, Read read) {
-  const auto found = root.find(key);
-  if (found == root.end() || found->is_null()) return;
-  if (!found->is_array() || found->size() != count)
-    return problems.expected(key, "a list with one entry a representation (" + std::to_string(count) + ")", *found);
-  for (std::size_t i = 0; i < count; ++i) read((*found)[i], std::string(key) + "[" + std::to_string(i) + "]");
+void read_list(JsonReader& config, const char* key, std::size_t count, Problems& problems, Read read) {
+  const std::optional<JsonReader> list = config.find(key);
+  if (!list) return;
+  const std::string expected = "a list with one entry a representation (" + std::to_string(count) + ")";
+  problems.collect([&] {
+    const std::vector<JsonReader> entries = list->each(expected);
+    if (entries.size() != count) list->expected(expected);
+    for (const JsonReader& entry : entries) problems.collect([&] { read(entry); });
+  });
+}
+
+// pyvene lists the latents of an autoencoder here; the tensors of its folder hold that list too.
+std::optional<std::int64_t> read_dimension(const JsonReader& entry, const IntervenableConfig& config,
+                                           std::size_t index) {
+  const std::string& own = config.representations[index].intervention_type;
+  const std::string type = own.empty() ? type_for(config.intervention_types, index) : own;
+  const bool latents =
+      type == "autoencoder" && entry.json().is_array() &&
+      std::all_of(entry.json().begin(), entry.json().end(), [](const Json& one) { return one.is_number_integer(); });
+  if (latents && config.sorted_keys.empty())
+    entry.expected("a positive integer or null (latents are named in the representation's option 'latents')");
+  if (entry.json().is_null() || latents) return std::nullopt;
+  return entry.integer("a positive integer or null", 1);
+}
+
+void read_members(JsonReader& json, IntervenableConfig& config, Problems& problems) {
+  if (const auto mode = json.find("mode")) {
+    problems.collect([&] {
+      (void)mode->text("\"parallel\" or \"serial\"");
+      config.mode = mode->one_of("mode", {"parallel", "serial"}) == 1 ? Mode::kSerial : Mode::kParallel;
+    });
+  }
+  if (const auto type = member(json, "model_type"); type && !type->json().is_null())
+    problems.collect([&] { config.model_type = type->text(); });
+  const std::size_t count = config.representations.size();
+  read_list(json, "sorted_keys", count, problems,
+            [&](const JsonReader& entry) { config.sorted_keys.push_back(entry.text("a representation's key")); });
+  std::size_t index = 0;
+  read_list(json, "intervention_dimensions", count, problems, [&](const JsonReader& entry) {
+    config.intervention_dimensions.push_back(read_dimension(entry, config, index++));
+  });
+  read_list(json, "intervention_constant_sources", count, problems,
+            [&](const JsonReader& entry) { config.intervention_constant_sources.push_back(entry.boolean()); });
+}
+
+// A file of a later version may mean anything: nothing else of it is reported.
+void check_version(JsonReader& json, Problems& problems) {
+  const auto version = json.given("format_version");
+  if (!version) return;
+  problems.collect([&] { (void)version->integer(); });
+  if (!version->is_integer() || version->integer() <= kFormatVersion) return;
+  problems.add("format_version", "this file has version " + std::to_string(version->integer()) + ", this vene (" +
+                                     build_info().version + ") reads up to " + std::to_string(kFormatVersion));
+  problems.raise();
+}
+
+std::int64_t columns_of(const SubspacePartition& partition) {
+  std::int64_t columns = 0;
+  for (const SubspacePart& part : partition) columns += static_cast<std::int64_t>(part.size());
+  return columns;
+}
+
+void read_representations(const std::vector<JsonReader>& list, const InterventionRegistry& registry,
+                          IntervenableConfig& config, Problems& problems) {
+  std::int64_t columns = 0;
+  config.representations.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    config.representations.push_back(
+        read_representation(list[i], type_for(config.intervention_types, i), registry, problems));
+    columns += columns_of(config.representations.back().subspace_partition);
+    if (columns > kMostColumns) {
+      problems.add(list[i].path() + ".subspace_partition", "the parts up to here name " + std::to_string(columns) +
+                                                               " columns, expected at most " +
+                                                               std::to_string(kMostColumns) + " in one config");
+      problems.raise();
+    }
+  }
+}
+
+// Whether an object is a config, and no lone representation.
+bool is_config(const Json& json) {
+  return std::any_of(json.items().begin(), json.items().end(), [](const auto& entry) {
+    return std::find(config_keys().begin(), config_keys().end(), entry.key()) != config_keys().end() ||
+           entry.key() == "intervenable_representations";
+  });
 }
 
 }  // namespace
 
-IntervenableConfig IntervenableConfig::parse(std::string_view text, const InterventionRegistry& registry,
-                                             const std::string& folder) {
-  Json json = detail::parse_json(text);
+IntervenableConfig detail::parse_config(const Json& json, const InterventionRegistry& registry,
+                                        const std::string& folder) {
   Problems problems;
   IntervenableConfig config;
-  // Shorthands: a list of representations, or one.
-  const bool lone_positional = json.is_array() && !json.empty() && json.front().is_number();
-  if (lone_positional) json = Json::array({json});
-  if (json.is_array()) json = Json{{"representations", json}};
-  if (json.is_object() && !json.contains("representations") && !json.contains("intervenable_representations")) {
-    const auto& keys = config_keys();
-    const bool is_config = std::any_of(json.items().begin(), json.items().end(), [&](const auto& item) {
-      return std::find(keys.begin(), keys.end(), item.key()) != keys.end();
-    });
-    if (is_config) {
-      problems.add("", "'representations' is missing");
-      problems.raise();
-    }
-    json = Json{{"representations", Json::array({json})}};
+  JsonReader root = JsonReader::root(json, "");
+  const std::string path = "representations";
+  std::vector<JsonReader> list;
+  if (json.is_object() && is_config(json)) {
+    const std::optional<JsonReader> given = member(root, path);
+    if (!given) root.fail("'representations' is missing");
+    check_keys(root, problems);
+    check_version(root, problems);
+    if (given->json().is_array()) list = given->each("a list");
+    if (given->json().is_object()) list.emplace_back(given->json(), item(path, 0));
+    if (list.empty()) JsonReader(given->json(), path).expected("at least one representation");
+    for (std::size_t i = 0; i < list.size(); ++i) list[i] = JsonReader(list[i].json(), item(path, i));
+    if (const auto types = member(root, "intervention_types"))
+      read_types(JsonReader(types->json(), "intervention_types"), list.size(), registry, config, problems);
+  } else if (json.is_array() && !json.empty() && !json.front().is_number()) {
+    list = JsonReader(json, path).each("a list");
+  } else if (json.is_object() || (json.is_array() && !json.empty())) {
+    list.emplace_back(json, item(path, 0));  // a lone one, an object or positional
+  } else if (json.is_array()) {
+    JsonReader(json, path).expected("at least one representation");
+  } else {
+    JsonReader(json, "config")
+        .expected("an object with \"representations\", a list of representations, or one representation");
   }
-  if (!json.is_object()) {
-    problems.expected("config", "an object with \"representations\", a list of representations, or one representation",
-                      json);
-    problems.raise();
+  read_representations(list, registry, config, problems);
+  if (is_config(json)) {
+    read_members(root, config, problems);
+    read_fingerprint(root, config, problems);
   }
-  rename_oldest_keys(json, problems);
-  for (const auto& [key, value] : json.items()) {
-    if (std::find(config_keys().begin(), config_keys().end(), key) == config_keys().end())
-      problems.add("", "unknown key '" + key + "'" + name_hint(key, config_keys()));
-  }
-  if (const auto found = json.find("format_version"); found != json.end()) {
-    if (!found->is_number_integer()) {
-      problems.expected("format_version", "an integer", *found);
-    } else if (found->get<std::int64_t>() > kFormatVersion) {
-      problems.add("format_version", "this file has version " + std::to_string(found->get<std::int64_t>()) +
-                                         ", this vene (" + build_info().version + ") reads up to " +
-                                         std::to_string(kFormatVersion));
-      problems.raise();
-    }
-  }
-  Json representations = json["representations"];
-  if (representations.is_object()) representations = Json::array({representations});
-  if (!representations.is_array() || representations.empty()) {
-    problems.expected("representations", "at least one representation", representations);
-    problems.raise();
-  }
-  if (json.contains("intervention_types"))
-    read_types(json["intervention_types"], representations.size(), registry, config, problems);
-  for (std::size_t i = 0; i < representations.size(); ++i) {
-    const std::string type = type_for(config.intervention_types, i);
-    config.representations.push_back(read_representation(
-        representations[i], "representations[" + std::to_string(i) + "]", type, registry, problems));
-  }
-  if (const auto found = json.find("mode"); found != json.end() && !found->is_null()) {
-    if (!found->is_string()) {
-      problems.expected("mode", "\"parallel\" or \"serial\"", *found);
-    } else if (*found == "serial") {
-      config.mode = Mode::kSerial;
-    } else if (*found != "parallel") {
-      problems.add("mode", "unknown mode '" + found->get<std::string>() + "'" +
-                               name_hint(found->get<std::string>(), {"parallel", "serial"}));
-    }
-  }
-  if (const auto found = json.find("model_type"); found != json.end() && !found->is_null()) {
-    found->is_string() ? void(config.model_type = found->get<std::string>())
-                       : problems.expected("model_type", "a text", *found);
-  }
-  const std::size_t count = config.representations.size();
-  read_list(json, "sorted_keys", count, problems, [&](const Json& entry, const std::string& path) {
-    entry.is_string() ? config.sorted_keys.push_back(entry.get<std::string>())
-                      : problems.expected(path, "a representation's key", entry);
-  });
-  std::size_t index = 0;
-  read_list(json, "intervention_dimensions", count, problems, [&](const Json& entry, const std::string& path) {
-    // pyvene lists the latents of an autoencoder here; the tensors of its folder hold that list too.
-    const std::string& own = config.representations[index].intervention_type;
-    const std::string type = own.empty() ? type_for(config.intervention_types, index) : own;
-    ++index;
-    const bool latents =
-        type == "autoencoder" && entry.is_array() &&
-        std::all_of(entry.begin(), entry.end(), [](const Json& latent) { return latent.is_number_integer(); });
-    if (latents && config.sorted_keys.empty()) {
-      problems.expected(path, "a positive integer or null (latents are named in the representation's option 'latents')",
-                        entry);
-    } else if (entry.is_null() || latents) {
-      config.intervention_dimensions.emplace_back();
-    } else if (entry.is_number_integer() && entry.get<std::int64_t>() > 0) {
-      config.intervention_dimensions.emplace_back(entry.get<std::int64_t>());
-    } else {
-      problems.expected(path, "a positive integer or null", entry);
-    }
-  });
-  read_list(json, "intervention_constant_sources", count, problems, [&](const Json& entry, const std::string& path) {
-    entry.is_boolean() ? config.intervention_constant_sources.push_back(entry.get<bool>())
-                       : problems.expected(path, "true or false", entry);
-  });
   look_up_files(config, registry, folder);
-  read_fingerprint(json, config, problems);
   check_groups(config, problems);
   problems.raise();
   return config;
 }
 
+IntervenableConfig IntervenableConfig::parse(std::string_view text, const InterventionRegistry& registry,
+                                             const std::string& folder) {
+  return detail::parse_config(detail::read_json<ConfigError>(text, ""), registry, folder);
+}
+
 IntervenableConfig IntervenableConfig::load(const std::string& path, const InterventionRegistry& registry) {
   const std::string file =
       std::filesystem::is_directory(path) ? (std::filesystem::path(path) / "config.json").string() : path;
-  try {
-    return parse(io::read_file(file), registry, std::filesystem::path(file).parent_path().string());
-  } catch (const ConfigError& error) {
-    throw ConfigError(file + ": " + error.what());
-  }
+  const std::string text = io::read_file(file);
+  return detail::at_place(file,
+                          [&] { return parse(text, registry, std::filesystem::path(file).parent_path().string()); });
 }
 
-std::string IntervenableConfig::to_json(int indent) const {
-  nlohmann::ordered_json json;
+detail::OrderedJson detail::config_json(const IntervenableConfig& config) {
+  OrderedJson json;
   json["vene_version"] = build_info().version;
   json["format_version"] = kFormatVersion;
-  if (!model_type.empty()) json["model_type"] = model_type;
-  json["mode"] = mode == Mode::kSerial ? "serial" : "parallel";
-  if (intervention_types.size() == 1) {
-    json["intervention_types"] = intervention_types[0];
-  } else if (!intervention_types.empty()) {
-    json["intervention_types"] = intervention_types;
+  if (!config.model_type.empty()) json["model_type"] = config.model_type;
+  json["mode"] = config.mode == Mode::kSerial ? "serial" : "parallel";
+  if (config.intervention_types.size() == 1) {
+    json["intervention_types"] = config.intervention_types[0];
+  } else if (!config.intervention_types.empty()) {
+    json["intervention_types"] = config.intervention_types;
   }
-  json["representations"] = nlohmann::ordered_json::array();
-  for (std::size_t i = 0; i < representations.size(); ++i) {
-    const RepresentationConfig& representation = representations[i];
+  json["representations"] = OrderedJson::array();
+  for (std::size_t i = 0; i < config.representations.size(); ++i) {
+    const RepresentationConfig& representation = config.representations[i];
     if (representation.intervention) {
       throw ConfigError("representations[" + std::to_string(i) +
                         "]: a ready intervention (a lambda, say) cannot be written as JSON; register it under a name");
     }
-    nlohmann::ordered_json entry;
+    OrderedJson entry;
     for (const FieldInfo& field : representation_fields()) {
-      if (Json value = field.write(representation); !value.is_null()) entry[field.name] = nlohmann::ordered_json(value);
+      if (Json value = field.write(representation); !value.is_null()) entry[field.name] = OrderedJson(value);
     }
     for (const auto& [name, value] : representation.options) {
       entry[name] = std::visit(
-          [](const auto& held) -> nlohmann::ordered_json {
+          [](const auto& held) -> OrderedJson {
             if constexpr (std::is_same_v<std::decay_t<decltype(held)>, torch::Tensor>) {
               return detail::tensor_to_json(held);
             } else {
@@ -403,22 +430,26 @@ std::string IntervenableConfig::to_json(int indent) const {
     }
     json["representations"].push_back(entry);
   }
-  if (!sorted_keys.empty()) json["sorted_keys"] = sorted_keys;
-  if (!intervention_dimensions.empty()) {
-    for (const auto& dimension : intervention_dimensions)
-      json["intervention_dimensions"].push_back(dimension ? nlohmann::ordered_json(*dimension)
-                                                          : nlohmann::ordered_json());
+  if (!config.sorted_keys.empty()) json["sorted_keys"] = config.sorted_keys;
+  if (!config.intervention_dimensions.empty()) {
+    for (const auto& dimension : config.intervention_dimensions)
+      json["intervention_dimensions"].push_back(dimension ? OrderedJson(*dimension) : OrderedJson());
   }
-  if (!intervention_constant_sources.empty()) json["intervention_constant_sources"] = intervention_constant_sources;
-  if (model_fingerprint) {
-    const ModelFingerprint& print = *model_fingerprint;
+  if (!config.intervention_constant_sources.empty())
+    json["intervention_constant_sources"] = config.intervention_constant_sources;
+  if (config.model_fingerprint) {
+    const ModelFingerprint& print = *config.model_fingerprint;
     json["model_fingerprint"] = {{"architecture", print.architecture},
                                  {"layers", print.layers},
                                  {"hidden_size", print.hidden_size},
                                  {"vocabulary", print.vocabulary},
                                  {"weights", print.weights}};
   }
-  return json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return json;
+}
+
+std::string IntervenableConfig::to_json(int indent) const {
+  return detail::written_json(detail::config_json(*this), indent);
 }
 
 }  // namespace vene

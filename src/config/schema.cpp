@@ -93,7 +93,7 @@ std::string config_schema(const InterventionRegistry& registry) {
   Json schema{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "vene IntervenableConfig"}};
   schema["anyOf"] = Json::array({config, many, one});
   schema["$defs"]["representation"] = representation;
-  return schema.dump(2);
+  return detail::written_json(schema);
 }
 
 std::string config_reference(const InterventionRegistry& registry) {
@@ -120,7 +120,7 @@ std::string config_reference(const InterventionRegistry& registry) {
       const OptionInfo& option = info->options[i];
       page << (i > 0 ? "; " : "") << "`" << option.name << "` (" << option_type_name(option.type);
       const Json schema = option_schema(option);
-      if (schema.contains("default")) page << ", default " << schema["default"].dump();
+      if (schema.contains("default")) page << ", default " << detail::written_json(schema["default"], -1);
       page << "): " << option.doc;
     }
     page << " |\n";

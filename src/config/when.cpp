@@ -2,9 +2,9 @@
 #include "src/config/when.h"
 
 #include <algorithm>
-#include <optional>
+#include <array>
+#include <span>
 
-#include "src/config/json_value.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -68,52 +68,43 @@ std::string When::text() const {
 namespace detail {
 namespace {
 
-using Json = nlohmann::json;
+std::int64_t step(const JsonReader& value) {
+  return value.integer("a step, an integer of at least 0", 0, std::int64_t{1} << 40);
+}
 
-std::int64_t step(const Json& value, const std::string& path) {
-  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 || value.get<std::int64_t>() > std::int64_t{1} << 40)
-    throw ConfigError(path + ": expected a step, an integer of at least 0, got " + json_text(value));
-  return value.get<std::int64_t>();
+When range_of(JsonReader entry) {
+  if (!entry.json().is_object() || entry.json().size() != 1 || !entry.has("span")) {
+    const std::int64_t begin = step(entry);
+    return When::steps(begin, begin + 1);
+  }
+  const JsonReader span = entry.at("span");
+  const std::vector<JsonReader> ends = span.each("[begin, end]");
+  if (ends.size() != 2) span.expected("[begin, end]");
+  const std::int64_t begin = step(ends[0]), end = ends[1].json().is_null() ? When::kForever : step(ends[1]);
+  if (end <= begin) span.expected("begin < end");
+  return When::steps(begin, end);
+}
+
+// By halves, as each union sorts: a long list takes no time that grows with its square.
+When union_of(std::span<const JsonReader> entries) {
+  if (entries.size() == 1) return range_of(entries[0]);
+  const std::size_t half = entries.size() / 2;
+  return union_of(entries.first(half)) + union_of(entries.subspan(half));
 }
 
 }  // namespace
 
-When when_from_json(const Json& value, const std::string& path) {
-  if (value.is_string()) {
-    const auto name = value.get<std::string>();
-    if (name == "prompt") return When::prompt();
-    if (name == "decode") return When::decode();
-    if (name == "both") return When::both();
-    throw ConfigError(path + ": unknown time '" + name + "'" + name_hint(name, {"prompt", "decode", "both"}) +
-                      " (or {\"steps\": [...]})");
+When when_from_json(JsonReader value) {
+  if (value.json().is_string()) {
+    const std::array<When, 3> times{When::prompt(), When::decode(), When::both()};
+    return times[value.one_of("time", {"prompt", "decode", "both"}, " (or {\"steps\": [...]})")];
   }
-  if (!value.is_object() || value.size() != 1 || !value.contains("steps")) {
-    throw ConfigError(path + ": expected \"prompt\", \"decode\", \"both\" or {\"steps\": [...]}, got " +
-                      json_text(value));
-  }
-  const Json& list = value["steps"];
-  if (!list.is_array() || list.empty())
-    throw ConfigError(path + ".steps: expected a list of steps, got " + json_text(list));
-  std::optional<When> when;
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string here = path + ".steps[" + std::to_string(i) + "]";
-    const Json& entry = list[i];
-    std::int64_t begin = 0, end = 0;
-    if (entry.is_object() && entry.size() == 1 && entry.contains("span")) {
-      const Json& span = entry["span"];
-      if (!span.is_array() || span.size() != 2)
-        throw ConfigError(here + ".span: expected [begin, end], got " + json_text(span));
-      begin = step(span[0], here + ".span[0]");
-      end = span[1].is_null() ? When::kForever : step(span[1], here + ".span[1]");
-      if (end <= begin) throw ConfigError(here + ".span: expected begin < end, got " + json_text(span));
-    } else {
-      begin = step(entry, here);
-      end = begin + 1;
-    }
-    const When range = When::steps(begin, end);
-    when = when ? *when + range : range;
-  }
-  return *when;
+  if (!value.json().is_object() || value.json().size() != 1 || !value.has("steps"))
+    value.expected("\"prompt\", \"decode\", \"both\" or {\"steps\": [...]}");
+  const JsonReader list = value.at("steps");
+  const std::vector<JsonReader> entries = list.each("a list of steps");
+  if (entries.empty()) list.expected("a list of steps");
+  return union_of(entries);
 }
 
 Json when_to_json(const When& when) {

@@ -4,8 +4,10 @@
 #include <c10/util/safe_numerics.h>
 
 #include <algorithm>
+#include <map>
 #include <new>
 
+#include "src/base/at_place.h"
 #include "src/core/plan_data.h"
 #include "vene/base/error.h"
 
@@ -84,6 +86,8 @@ std::shared_ptr<Intervention> build(const InterventionInfo& info, const Interven
     return info.build(settings);
   } catch (const std::bad_alloc&) {
     throw ConfigError(problem);
+  } catch (const Error& error) {
+    detail::rethrow_at(where, error);
   } catch (const c10::Error& error) {
     if (!is_out_of_memory(error.what_without_backtrace())) throw;
     throw ConfigError(problem);
@@ -124,15 +128,13 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
                                                                const models::Model& model,
                                                                const InterventionRegistry& registry) {
   std::vector<std::shared_ptr<Intervention>> interventions;
-  std::vector<std::pair<ConfigKey, std::size_t>> linked;
+  std::map<ConfigKey, std::size_t> linked;
   for (std::size_t i = 0; i < config.representations.size(); ++i) {
     const RepresentationConfig& representation = config.representations[i];
     const Site& site = detail::site_of(config, i, model);
     const std::int64_t width = width_of(site, representation, name_of(i));
     if (representation.intervention_link_key) {
-      const auto found = std::find_if(linked.begin(), linked.end(), [&](const auto& link) {
-        return link.first == *representation.intervention_link_key;
-      });
+      const auto found = linked.find(*representation.intervention_link_key);
       if (found != linked.end()) {
         const std::shared_ptr<Intervention>& shared = interventions[found->second];
         std::string field = differing_field(config, found->second, i, registry);
@@ -144,7 +146,7 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
         interventions.push_back(shared);
         continue;
       }
-      linked.emplace_back(*representation.intervention_link_key, i);
+      linked.emplace(*representation.intervention_link_key, i);
     }
     std::shared_ptr<Intervention> built = representation.intervention;
     if (!built) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 
+#include "src/base/at_place.h"
 #include "src/core/plan_data.h"
 #include "vene/base/error.h"
 
@@ -33,7 +35,7 @@ void set_subspaces(PlanData& plan, const RunRequest& request) {
 }  // namespace
 
 std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups) {
-  std::vector<ConfigKey> seen;
+  std::map<ConfigKey, std::size_t> seen;
   std::vector<std::size_t> group;
   for (std::size_t i = 0; i < config.representations.size(); ++i) {
     const auto& key = config.representations[i].group_key;
@@ -41,21 +43,17 @@ std::vector<std::size_t> group_of_representations(const IntervenableConfig& conf
       group.push_back(i);
       continue;
     }
-    const auto found = std::find(seen.begin(), seen.end(), *key);
-    group.push_back(static_cast<std::size_t>(found - seen.begin()));
-    if (found == seen.end()) seen.push_back(*key);
+    group.push_back(seen.emplace(*key, seen.size()).first->second);
   }
   groups = seen.empty() ? config.representations.size() : seen.size();
   return group;
 }
 
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
-  try {
-    return model.sites().find(config.representations[representation].component,
-                              config.representations[representation].layer);
-  } catch (const PlanError& error) {
-    throw PlanError("representations[" + std::to_string(representation) + "]: " + error.what());
-  }
+  const RepresentationConfig& at = config.representations[representation];
+  if (const Site* site = model.sites().try_find(at.component, at.layer)) return *site;
+  return at_place("representations[" + std::to_string(representation) + "]",
+                  [&]() -> const Site& { return model.sites().find(at.component, at.layer); });
 }
 
 }  // namespace detail

@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "src/base/at_place.h"
+#include "src/base/readable.h"
 #include "src/config/json_value.h"
 #include "src/core/experiment_json.h"
 #include "src/core/generate_json.h"
+#include "src/core/parse_experiment.h"
 #include "src/core/sampling.h"
+#include "src/locations/parse.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
@@ -16,20 +19,10 @@
 namespace vene {
 namespace {
 
-using Json = nlohmann::json;
-using detail::item;
-using detail::json_text;
-using detail::only_keys;
+using detail::Json;
+using detail::JsonReader;
 using detail::read_batch;
-using detail::read_subspaces;
 using detail::tensor_from_json;
-
-bool boolean(const Json& root, const char* key, bool otherwise) {
-  if (!root.contains(key)) return otherwise;
-  if (!root[key].is_boolean())
-    throw ConfigError(std::string(key) + ": expected true or false, got " + json_text(root[key]));
-  return root[key].get<bool>();
-}
 
 // A representation by its key or its index.
 std::size_t representation_index(const std::string& name, const std::vector<std::string>& keys,
@@ -38,88 +31,68 @@ std::size_t representation_index(const std::string& name, const std::vector<std:
   if (found != keys.end()) return static_cast<std::size_t>(found - keys.begin());
   if (!name.empty() && name.size() < 7 &&
       std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); })) {
-    const std::size_t index = std::stoul(name);
+    const auto index = static_cast<std::size_t>(std::stoul(name));  // at most six digits
     if (index < keys.size()) return index;
     throw ConfigError(path + ": no representation " + name + "; there are " + std::to_string(keys.size()));
   }
-  throw ConfigError(path + ": no representation '" + name + "'" + name_hint(name, keys));
+  throw ConfigError(path + ": no representation '" + shortened(name) + "'" + name_hint(name, keys));
 }
 
-std::vector<torch::Tensor> read_source_representations(const Json& json, const IntervenableConfig& config,
+std::vector<torch::Tensor> read_source_representations(JsonReader json, const IntervenableConfig& config,
                                                        const std::string& folder) {
-  const std::string path = "source_representations";
-  if (json.is_null()) return {};
-  if (!json.is_object()) return {tensor_from_json(json, path)};
+  if (!json.json().is_object()) return {tensor_from_json(json)};
   const std::vector<std::string> keys = representation_keys(config);
   std::vector<torch::Tensor> values(keys.size());
-  if (json.contains("file")) {
-    only_keys(json, path, {"file"});
-    if (!json["file"].is_string()) throw ConfigError(path + ".file: expected a path, got " + json_text(json["file"]));
-    const std::filesystem::path file = std::filesystem::path(folder) / json["file"].get<std::string>();
+  if (json.has("file")) {
+    json.refuse_others({"file"});
+    const std::filesystem::path file = std::filesystem::path(folder) / json.at("file").text("a path");
     for (const auto& [name, tensor] : io::read_tensors(file.string()))
-      values[representation_index(name, keys, path + " (" + file.string() + ")")] = tensor;
+      values[representation_index(name, keys, json.path() + " (" + file.string() + ")")] = tensor;
   } else {
-    for (const auto& [name, value] : json.items())
-      values[representation_index(name, keys, path)] = tensor_from_json(value, path + "." + name);
+    for (const auto& [name, value] : json.json().items())
+      values[representation_index(name, keys, json.path())] = tensor_from_json(json.at(name));
   }
   // A lone representation keeps its place: one entry would mean "for all".
   return values;
 }
 
+void read_generation(const JsonReader& json, const models::LanguageModel& model, Experiment& experiment) {
+  RunRequest& request = experiment.request;
+  request.generation.emplace();
+  experiment.generate = detail::read_generate(json, *request.generation);
+  detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
+  if (request.generation->source_steps == SourceSteps::kSame &&
+      std::none_of(request.sources.begin(), request.sources.end(),
+                   [](const auto& source) { return source.has_value(); }))
+    json.fail("source_steps: \"same\" is for a source that generates too, and the experiment has none");
+}
+
 }  // namespace
 
-Experiment parse_experiment(std::string_view text, const models::LanguageModel& model, const std::string& folder,
-                            const InterventionRegistry& registry) {
-  Json json;
-  try {
-    json = detail::parse_json(text);
-  } catch (const ConfigError& error) {
-    throw ConfigError(std::string("experiment: ") + error.what());
-  }
-  only_keys(json, "experiment",
-            {"config", "base", "sources", "unit_locations", "subspaces", "source_representations",
-             "output_original_output", "collect_only", "generate", "description"});
-  for (const char* needed : {"config", "base"}) {
-    if (!json.contains(needed)) throw ConfigError(std::string("experiment: '") + needed + "' is missing");
-  }
+Experiment detail::parse_experiment(const Json& json, const models::LanguageModel& model, const std::string& folder,
+                                    const InterventionRegistry& registry) {
+  JsonReader root = JsonReader::root(json, "experiment");
+  root.expect_object("");
+  root.refuse_others({"config", "base", "sources", "unit_locations", "subspaces", "source_representations",
+                      "output_original_output", "collect_only", "generate", "description"});
+  const JsonReader config = root.at("config"), base = root.at("base");
   Experiment experiment;
-  if (json["config"].is_string()) {
-    experiment.config_folder = (std::filesystem::path(folder) / json["config"].get<std::string>()).string();
-    experiment.config = IntervenableConfig::load(experiment.config_folder, registry);
-  } else {
-    experiment.config = IntervenableConfig::parse(json["config"].dump(), registry, folder);
-  }
+  experiment.config = read_config(config, registry, folder, experiment.config_folder);
   RunRequest& request = experiment.request;
-  request.base = read_batch(json["base"], "base", model);
-  if (json.contains("sources") && !json["sources"].is_null()) {
-    const Json& sources = json["sources"];
-    if (!sources.is_array())
-      throw ConfigError("sources: expected a list of inputs or nulls, got " + json_text(sources));
-    for (std::size_t i = 0; i < sources.size(); ++i) {
-      request.sources.push_back(
-          sources[i].is_null() ? std::nullopt : std::optional(read_batch(sources[i], item("sources", i), model)));
-    }
+  request.base = read_batch(base, model);
+  if (const auto sources = root.find("sources")) {
+    for (const JsonReader& source : sources->each("a list of inputs or nulls"))
+      request.sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read_batch(source, model)));
   }
-  if (json.contains("unit_locations")) request.locations = Locations::parse(json["unit_locations"].dump());
-  if (json.contains("subspaces")) request.subspaces = read_subspaces(json["subspaces"], "subspaces");
-  if (json.contains("source_representations")) {
-    request.source_representations =
-        read_source_representations(json["source_representations"], experiment.config, folder);
-  }
-  request.original = boolean(json, "output_original_output", true);
-  request.collect_only = boolean(json, "collect_only", false);
+  if (const auto locations = root.find("unit_locations")) request.locations = parse_locations(locations->json());
+  if (const auto subspaces = root.find("subspaces")) request.subspaces = read_subspaces(*subspaces);
+  if (const auto values = root.find("source_representations"))
+    request.source_representations = read_source_representations(*values, experiment.config, folder);
+  request.original = true;
+  root.read("output_original_output", request.original);
+  root.read("collect_only", request.collect_only);
   request.tokenizer = model.tokenizer.get();
-  if (json.contains("generate") && !json["generate"].is_null()) {
-    request.generation.emplace();
-    experiment.generate = detail::read_generate(json["generate"], "generate", *request.generation);
-    detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
-    if (request.generation->source_steps == SourceSteps::kSame &&
-        std::none_of(request.sources.begin(), request.sources.end(),
-                     [](const auto& source) { return source.has_value(); })) {
-      throw ConfigError(
-          "generate.source_steps: \"same\" is for a source that generates too, and the experiment has none");
-    }
-  }
+  if (const auto generate = root.find("generate")) read_generation(*generate, model, experiment);
   const torch::Device device = model.model->device();
   request.base = request.base.to(device);
   for (auto& source : request.sources) {
@@ -128,17 +101,16 @@ Experiment parse_experiment(std::string_view text, const models::LanguageModel& 
   return experiment;
 }
 
+Experiment parse_experiment(std::string_view text, const models::LanguageModel& model, const std::string& folder,
+                            const InterventionRegistry& registry) {
+  return detail::parse_experiment(detail::read_json<ConfigError>(text, "experiment"), model, folder, registry);
+}
+
 Experiment load_experiment(const std::string& path, const models::LanguageModel& model,
                            const InterventionRegistry& registry) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
   const std::string text = io::read_file(path);
-  try {
-    return parse_experiment(text, model, folder.empty() ? "." : folder, registry);
-  } catch (const IoError& error) {
-    throw IoError(path + ": " + error.what());
-  } catch (const Error& error) {
-    throw ConfigError(path + ": " + error.what());
-  }
+  return detail::at_place(path, [&] { return parse_experiment(text, model, folder.empty() ? "." : folder, registry); });
 }
 
 Plan plan_experiment(const Experiment& experiment, const models::LanguageModel& model,

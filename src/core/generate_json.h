@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The "generate" object of an experiment. Private to core.
 #pragma once
-#include <nlohmann/json.hpp>
-#include <string>
-
+#include "src/base/json_reader.h"
 #include "vene/core/generate.h"
 
 namespace vene::detail {
 
 /// Throws ConfigError with the path of what is wrong. `into` takes what the plan must know: when, source_steps.
-GenerateOptions read_generate(const nlohmann::json& json, const std::string& path, Generation& into);
+GenerateOptions read_generate(JsonReader json, Generation& into);
 
 }  // namespace vene::detail

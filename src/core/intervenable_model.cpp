@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/core/intervenable_model.h"
 
+#include <unordered_set>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -12,11 +14,10 @@ IntervenableModelImpl::IntervenableModelImpl(IntervenableConfig config, std::sha
       model_(std::move(model)),
       keys_(representation_keys(config_)),
       interventions_(build_interventions(config_, *model_, registry)) {
+  std::unordered_set<const Intervention*> seen;
   for (std::size_t i = 0; i < interventions_.size(); ++i) {
     // A linked intervention is one module, whichever representations share it.
-    const bool shared = std::find(interventions_.begin(), interventions_.begin() + static_cast<std::ptrdiff_t>(i),
-                                  interventions_[i]) != interventions_.begin() + static_cast<std::ptrdiff_t>(i);
-    if (!shared) register_module(keys_[i], interventions_[i]);
+    if (seen.insert(interventions_[i].get()).second) register_module(keys_[i], interventions_[i]);
     interventions_[i]->to(model_->device());
   }
 }

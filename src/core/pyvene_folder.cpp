@@ -7,6 +7,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "src/base/json.h"
 #include "src/core/plan_data.h"
 #include "vene/base/error.h"
 #include "vene/interventions/autoencoder.h"
@@ -167,7 +168,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
   for (const auto& [key, tensors] : archives) {
     write(archive_name(key), [&](const std::string& path) { io::write_state_dict(path, tensors); });
   }
-  write("config.json", [&](const std::string& path) { io::write_file(path, config.dump(2) + "\n"); });
+  write("config.json", [&](const std::string& path) { io::write_file(path, detail::written_json(config) + "\n"); });
   for (const std::string& name : names) stage.move(name);
 }
 

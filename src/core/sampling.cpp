@@ -6,23 +6,18 @@
 #include <numeric>
 #include <sstream>
 
+#include "src/core/generate_options.h"
 #include "vene/base/error.h"
 
 namespace vene::detail {
 
 void check_options(const GenerateOptions& options) {
-  auto fail = [](const std::string& name, const std::string& expected, auto came) {
+  const auto fail = [](const OptionText& option, double came) {
     std::ostringstream message;
-    message << "generate." << name << ": expected " << expected << ", got " << came;
+    message << "generate." << option.name << ": expected " << option.range.expected(came) << ", got " << came;
     throw ConfigError(message.str());
   };
-  if (options.max_new_tokens < 1) fail("max_new_tokens", "at least 1", options.max_new_tokens);
-  if (!std::isfinite(options.temperature) || options.temperature < 0)
-    fail("temperature", "0 (greedy) or more", options.temperature);
-  if (options.top_k < 0) fail("top_k", "0 (all) or more", options.top_k);
-  if (!(options.top_p > 0 && options.top_p <= 1)) fail("top_p", "more than 0, at most 1", options.top_p);
-  if (!std::isfinite(options.repetition_penalty) || options.repetition_penalty <= 0)
-    fail("repetition_penalty", "more than 0", options.repetition_penalty);
+  visit(options, CheckOptions(fail));
   for (const std::string& text : options.stop_texts) {
     if (text.empty()) throw ConfigError("generate.stop_texts: an empty text would end every row at once");
   }

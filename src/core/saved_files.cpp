@@ -15,9 +15,9 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "src/base/at_place.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/io/stage_folder.h"
@@ -26,8 +26,6 @@ namespace vene::detail {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
 constexpr std::array<const char*, 2> kTensorFiles{kTensorsFile, kPartsFile};
 
 std::string kept_name(const std::string& name) {
@@ -84,7 +82,8 @@ struct Saved {
 
 Saved saved_of(const std::string& config) {
   Saved saved;
-  const Json json = Json::parse(config, nullptr, false);
+  std::string problem;  // is told of where the config is read
+  const Json json = read_json(config, problem);
   if (!json.is_object() || !json.contains("saved")) return saved;
   const Json& entry = json["saved"];
   if (entry.is_object() && entry.contains("id") && entry["id"].is_string()) saved.id = entry["id"];
@@ -184,32 +183,29 @@ SavedFiles find_saved(const std::string& folder) {
 }
 
 IntervenableConfig parse_config(const SavedFiles& files, const InterventionRegistry& registry) {
-  try {
+  return at_place(files.config_path, [&] {
     return IntervenableConfig::parse(files.config, registry, fs::path(files.config_path).parent_path().string());
-  } catch (const ConfigError& error) {
-    throw ConfigError(files.config_path + ": " + error.what());
-  }
+  });
 }
 
-void write_saved(const std::string& folder, const std::string& config, const io::NamedTensors& tensors,
+void write_saved(const std::string& folder, OrderedJson json, const io::NamedTensors& tensors,
                  const std::vector<std::string>& parameters, const io::NamedTensors& parts) {
   const std::array<io::NamedTensors, 2> contents{on_cpu(tensors), on_cpu(parts)};
   Hash hash;
-  hash.add(config);
+  hash.add(written_json(json));
   for (const io::NamedTensors& content : contents) add(hash, content);
   const std::string id = hash.text();
-  Json json = Json::parse(config);
-  json["saved"] = {{"id", id}, {"files", Json::array()}};
+  json["saved"] = {{"id", id}, {"files", OrderedJson::array()}};
 
   const io::StageFolder stage(folder);
   for (std::size_t i = 0; i < contents.size(); ++i) {
     if (contents[i].empty()) continue;
     std::map<std::string, std::string> metadata{{"format", "vene"}, {"saved", id}};
-    if (i == 0) metadata["parameters"] = Json(parameters).dump();
+    if (i == 0) metadata["parameters"] = written_json(Json(parameters), -1);
     stage.write(kTensorFiles[i], [&](const std::string& path) { io::write_safetensors(path, contents[i], metadata); });
     json["saved"]["files"].push_back(kTensorFiles[i]);
   }
-  stage.write(kConfigFile, [&](const std::string& path) { io::write_file(path, json.dump(2) + "\n"); });
+  stage.write(kConfigFile, [&](const std::string& path) { io::write_file(path, written_json(json) + "\n"); });
 
   const FolderLock lock(folder);
   const std::string before = current_id(stage.final_place(kConfigFile));

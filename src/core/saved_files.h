@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "src/base/json.h"
 #include "vene/config/intervenable_config.h"
 #include "vene/io/safetensors.h"
 
@@ -24,13 +25,13 @@ struct SavedFiles {
 /// where files of one save are not there in whole.
 SavedFiles find_saved(const std::string& folder);
 
-/// Their config; ConfigError with the path.
+/// Their config; errors name the path.
 IntervenableConfig parse_config(const SavedFiles& files, const InterventionRegistry& registry);
 
-/// Saves: a reader finds everything of it or everything of the save before. `config`: the JSON, to which it adds what
+/// Saves: a reader finds everything of it or everything of the save before. `json`: the config, to which it adds what
 /// ties the files together. `parameters`: names of those tensors that are parameters. An empty list of tensors makes no
 /// file.
-void write_saved(const std::string& folder, const std::string& config, const io::NamedTensors& tensors,
+void write_saved(const std::string& folder, OrderedJson json, const io::NamedTensors& tensors,
                  const std::vector<std::string>& parameters, const io::NamedTensors& parts);
 
 }  // namespace vene::detail

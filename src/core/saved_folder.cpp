@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "src/core/pyvene_folder.h"
@@ -18,7 +17,7 @@ namespace vene {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using detail::Json;
 
 SavedTensor described(const io::TensorInfo& info) {
   return {info.name, info.dtype, info.shape, info.end - info.begin, false};
@@ -157,7 +156,8 @@ void check_is_saved(const std::string& folder) {
 
 std::set<std::string> names_in(const io::Safetensors& file, const char* entry) {
   const auto found = file.metadata().find(entry);
-  const Json names = found == file.metadata().end() ? Json() : Json::parse(found->second, nullptr, false);
+  std::string problem;
+  const Json names = found == file.metadata().end() ? Json() : detail::read_json(found->second, problem);
   std::set<std::string> set;
   if (!names.is_array()) return set;
   for (const Json& name : names) {
@@ -181,7 +181,7 @@ std::int64_t parameter_count(const std::vector<SavedTensor>& tensors) {
 SavedFolder inspect_saved(const std::string& folder, const InterventionRegistry& registry) {
   check_is_saved(folder);
   const detail::SavedFiles files = detail::find_saved(folder);
-  const Json json = Json::parse(files.config, nullptr, false);
+  const Json json = detail::read_json<ConfigError>(files.config, files.config_path);
   // The name of pyvene up to 0.0.6.
   const char* list = json.is_object() && json.contains("intervenable_representations") ? "intervenable_representations"
                                                                                        : "representations";

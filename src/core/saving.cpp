@@ -2,6 +2,7 @@
 // vene's own folders: config.json, interventions.safetensors and, after joint training, model_parts.safetensors.
 #include <cstdio>
 
+#include "src/config/parse.h"
 #include "src/core/fingerprint.h"
 #include "src/core/pyvene_folder.h"
 #include "src/core/saved_files.h"
@@ -116,7 +117,7 @@ void IntervenableModelImpl::save(const std::string& folder) const {
   io::NamedTensors parts;
   const auto parameters = model_->named_parameters();
   for (const std::string& name : changed) parts.emplace_back(name, parameters[name].detach());
-  detail::write_saved(folder, config.to_json(), tensors, parameters_saved, parts);
+  detail::write_saved(folder, detail::config_json(config), tensors, parameters_saved, parts);
 }
 
 std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::string& folder,

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <string_view>
 
+#include "src/base/at_place.h"
 #include "vene/base/error.h"
 
 namespace vene {
@@ -14,23 +15,10 @@ thread_local HookScope* current_scope = nullptr;
 // Not derived from std::exception, so that a model's own catch clauses don't swallow it.
 struct StopForward {};
 
-template <class E>
-void throw_as(const Error& error, const std::string& message) {
-  if (typeid(error) == typeid(E)) throw E(message);
-}
-
 // Puts the place in front of an error of the library, unless it names it already; its type stays.
 [[noreturn]] void rethrow_at(const std::string& place, const Error& error) {
-  const std::string message = place + ": " + error.what();
-  if (std::string_view(error.what()).find(place) == std::string_view::npos) {
-    throw_as<Error>(error, message);
-    throw_as<ConfigError>(error, message);
-    throw_as<LocationError>(error, message);
-    throw_as<ModelError>(error, message);
-    throw_as<IoError>(error, message);
-    throw_as<PlanError>(error, message);
-  }
-  throw;
+  if (std::string_view(error.what()).find(place) != std::string_view::npos) throw;
+  detail::rethrow_at(place, error);
 }
 
 }  // namespace

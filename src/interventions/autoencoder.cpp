@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "src/interventions/room.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/npz.h"
@@ -96,6 +97,7 @@ Autoencoder::Autoencoder(const InterventionSettings& settings) : LatentInterchan
   if (!settings.latent_dim) throw ConfigError("autoencoder needs latent_dim, its number of latents");
   latent_width_ = *settings.latent_dim;
   check_latents();
+  detail::need_room("latent_dim", latent_width_, width_, 3);
   const std::int64_t seed = std::get<std::int64_t>(settings.options.at("seed"));
   std::optional<at::Generator> generator;
   if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
@@ -176,6 +178,7 @@ JumpReLUAutoencoder::JumpReLUAutoencoder(const InterventionSettings& settings)
     throw ConfigError("jump_relu_autoencoder needs low_rank_dimension, its number of latents, or a file in weights");
   latent_width_ = *count;
   check_latents();
+  detail::need_room(settings.low_rank_dimension ? "low_rank_dimension" : "latent_dim", latent_width_, width_, 2);
   w_enc = register_parameter("W_enc", torch::zeros({width_, latent_width_}));
   w_dec = register_parameter("W_dec", torch::zeros({latent_width_, width_}));
   threshold = register_parameter("threshold", torch::zeros({latent_width_}));

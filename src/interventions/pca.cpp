@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "src/interventions/room.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -19,6 +20,7 @@ PCARotatedSpace::PCARotatedSpace(const InterventionSettings& settings)
     throw ConfigError("low_rank_dimension " + std::to_string(components) + " does not fit a width of " +
                       std::to_string(width_) + "; expected 1 to " + std::to_string(width_));
   }
+  detail::need_room("low_rank_dimension", components, width_, 1);
   pca_components = register_buffer("pca_components", torch::zeros({components, width_}));
   pca_mean = register_buffer("pca_mean", torch::zeros({width_}));
   pca_std = register_buffer("pca_std", torch::ones({width_}));

@@ -3,30 +3,13 @@
 
 #include <algorithm>
 
+#include "src/base/readable.h"
+#include "src/interventions/field_names.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
 namespace vene {
 namespace {
-
-// Keys of a representation in JSON that an option may not be named like.
-const std::vector<std::string>& reserved_names() {
-  static const std::vector<std::string> kNames{"layer",
-                                               "component",
-                                               "unit",
-                                               "max_number_of_units",
-                                               "low_rank_dimension",
-                                               "intervention_type",
-                                               "intervention",
-                                               "subspace_partition",
-                                               "group_key",
-                                               "intervention_link_key",
-                                               "moe_key",
-                                               "source_representation",
-                                               "hidden_source_representation",
-                                               "latent_dim"};
-  return kNames;
-}
 
 // "<class 'pyvene.models.interventions.VanillaIntervention'>" -> "VanillaIntervention"
 std::string_view plain_name(std::string_view name) {
@@ -52,8 +35,7 @@ InterventionRegistry& InterventionRegistry::standard() {
 void InterventionRegistry::add(InterventionInfo info) {
   if (info.name.empty() || !info.build) throw ConfigError("an intervention needs a name and a build function");
   for (const OptionInfo& option : info.options) {
-    const auto& reserved = reserved_names();
-    if (std::find(reserved.begin(), reserved.end(), option.name) != reserved.end()) {
+    if (detail::is_field_name(option.name)) {
       throw ConfigError("intervention '" + info.name + "': option '" + option.name +
                         "' is named like a field of RepresentationConfig");
     }
@@ -80,7 +62,7 @@ const InterventionInfo* InterventionRegistry::find(std::string_view name) const 
 
 const InterventionInfo& InterventionRegistry::at(std::string_view name) const {
   if (const InterventionInfo* info = find(name)) return *info;
-  throw ConfigError("unknown intervention type '" + std::string(name) + "'" + name_hint(plain_name(name), names()));
+  throw ConfigError("unknown intervention type '" + shortened(name) + "'" + name_hint(plain_name(name), names()));
 }
 
 std::vector<std::string> InterventionRegistry::names() const {

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "src/interventions/room.h"
 #include "vene/base/error.h"
 
 namespace vene {
@@ -132,6 +133,7 @@ Directions::Directions(const InterventionSettings& settings) : Intervention(sett
   const std::int64_t count = std::get<std::int64_t>(settings.options.at("count")),
                      seed = std::get<std::int64_t>(settings.options.at("seed"));
   if (count < 1) throw ConfigError("directions: count is " + std::to_string(count) + ", expected at least 1");
+  detail::need_room("count", count, width_, 3);  // drawn, their lengths taken out, and what a training keeps
   const torch::NoGradGuard no_grad;
   std::optional<at::Generator> generator;
   if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));

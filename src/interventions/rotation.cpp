@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "src/interventions/room.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -133,6 +134,7 @@ RotationImpl::RotationImpl(std::int64_t width, std::int64_t rank, RotationMap ma
     throw ConfigError("low_rank_dimension " + std::to_string(rank) + " does not fit a width of " +
                       std::to_string(width) + "; expected 1 to " + std::to_string(width));
   }
+  detail::need_room("low_rank_dimension", rank, width, 4);
   const torch::NoGradGuard no_grad;
   std::optional<at::Generator> generator;
   if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));

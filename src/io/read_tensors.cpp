@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
-#include <unordered_set>
 
+#include "src/base/json.h"
 #include "src/io/failure.h"
 #include "src/io/mapped_file.h"
+#include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/safetensors.h"
 #include "vene/io/torch_archive.h"
@@ -32,28 +32,19 @@ NamedTensors read_single(const std::string& path) {
   return archive ? read_state_dict(path) : read_safetensors(path);
 }
 
-nlohmann::json parse_index(const std::string& path) {
+detail::Json parse_index(const std::string& path) {
   const std::shared_ptr<const MappedFile> file = MappedFile::open(path);
   refuse_lfs_pointer(path, file->bytes());
   if (file->size() > kMostIndexBytes) fail(path, "is too large for an index of shards");
-  std::unordered_set<std::string> names;
-  const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    if (depth > 16) fail(path, "nests too deeply for an index of shards");
-    if (depth == 2 && event == nlohmann::json::parse_event_t::key && !names.insert(parsed.get<std::string>()).second) {
-      fail(path, "has the entry " + in_quotes(parsed.get<std::string>()) + " twice");
-    }
-    return true;
-  };
-  try {
-    return nlohmann::json::parse(file->bytes(), check);
-  } catch (const nlohmann::json::parse_error& error) {
-    fail(path, "is not valid JSON (near its byte " + std::to_string(error.byte) + ")");
-  }
+  std::string problem;
+  detail::Json index = detail::read_json(file->bytes(), problem);
+  if (!problem.empty()) fail(path, "is not valid JSON: " + problem);
+  return index;
 }
 
 // The tensors of each shard, shards in order of their names.
 std::map<std::string, std::vector<std::string>> shards_of(const std::string& path) {
-  const nlohmann::json index = parse_index(path);
+  const detail::Json index = parse_index(path);
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     fail(path, "has no \"weight_map\" object of tensor names and shard files");
   }

@@ -1,107 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
+#include "src/locations/parse.h"
 
-#include "src/base/json_problem.h"
+#include <algorithm>
+
+#include "src/base/readable.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
-#include "vene/locations/locations.h"
 
 namespace vene {
 namespace {
 
-using Json = nlohmann::json;
-
-[[noreturn]] void fail(const std::string& path, const std::string& expected, const Json& came) {
-  std::string text = came.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
-  throw ConfigError(path + ": expected " + expected + ", got " + text);
-}
-
-std::int64_t integer(const Json& json, const std::string& path) {
-  if (!json.is_number_integer() || (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX))
-    fail(path, "an integer", json);
-  return json.get<std::int64_t>();
-}
-
-void only_keys(const Json& object, const std::string& path, const std::vector<std::string>& known) {
-  for (const auto& [key, value] : object.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      throw ConfigError(path + ": unknown key '" + key + "'" + name_hint(key, known));
-    }
-  }
-}
+using detail::item;
+using detail::Json;
+using detail::JsonReader;
 
 bool is_selector(const Json& json) {
   return json.is_number() || json.is_string() || json.is_boolean() ||
          (json.is_object() && !json.contains("pos") && !json.contains("h"));
 }
 
-Selector parse_selector(const Json& json, const std::string& path) {
+Selector named_selector(const JsonReader& json) {
   Selector selector;
-  if (json.is_number_integer()) {
-    selector.begin = integer(json, path);
+  const std::string name = json.text();
+  const std::string further = " (a piece of text is {\"token\": \"" + shortened(name) + "\"})";
+  const std::size_t which = json.one_of("position", {"first", "last", "all", "prompt"}, further);
+  selector.kind = which == 0 ? Selector::Kind::kFirst : which == 1 ? Selector::Kind::kLast : Selector::Kind::kAll;
+  selector.begin = which < 2 ? 1 : 0;
+  return selector;
+}
+
+Selector parse_selector(JsonReader json) {
+  Selector selector;
+  if (json.json().is_number_integer()) {
+    selector.begin = json.integer();
     return selector;
   }
-  if (json.is_string()) {
-    const std::string name = json.get<std::string>();
-    selector.begin = 1;
-    if (name == "first") {
-      selector.kind = Selector::Kind::kFirst;
-    } else if (name == "last") {
-      selector.kind = Selector::Kind::kLast;
-    } else if (name == "all" || name == "prompt") {
-      selector.kind = Selector::Kind::kAll;
-      selector.begin = 0;
-    } else {
-      throw ConfigError(path + ": unknown position '" + name + "'" +
-                        name_hint(name, {"first", "last", "all", "prompt"}) + " (a piece of text is {\"token\": \"" +
-                        name + "\"})");
-    }
-    return selector;
-  }
-  if (!json.is_object())
-    fail(path,
-         "a position: an integer, \"last\", \"first\", \"all\", \"prompt\", {\"token\": ...} or {\"span\": [a, b]}",
-         json);
-  if (json.contains("token")) {
-    only_keys(json, path, {"token", "occurrence"});
-    if (!json["token"].is_string() || json["token"].get<std::string>().empty())
-      fail(path + ".token", "a piece of text", json["token"]);
+  if (json.json().is_string()) return named_selector(json);
+  if (!json.json().is_object())
+    json.expected(
+        "a position: an integer, \"last\", \"first\", \"all\", \"prompt\", {\"token\": ...} or {\"span\": [a, b]}");
+  if (json.has("token")) {
+    json.refuse_others({"token", "occurrence"});
     selector.kind = Selector::Kind::kToken;
-    selector.text = json["token"].get<std::string>();
-    if (json.contains("occurrence")) selector.occurrence = integer(json["occurrence"], path + ".occurrence");
+    selector.text = json.at("token").some_text("a piece of text");
+    if (json.has("occurrence")) selector.occurrence = json.at("occurrence").integer();
     return selector;
   }
-  if (json.contains("span")) {
-    only_keys(json, path, {"span"});
-    const Json& span = json["span"];
-    if (!span.is_array() || span.size() != 2) fail(path + ".span", "[begin, end]", span);
+  if (json.has("span")) {
+    json.refuse_others({"span"});
+    const JsonReader span = json.at("span");
+    const std::vector<JsonReader> ends = span.each("[begin, end]");
+    if (ends.size() != 2) span.expected("[begin, end]");
     selector.kind = Selector::Kind::kSpan;
-    selector.begin = integer(span[0], path + ".span[0]");
-    selector.end = integer(span[1], path + ".span[1]");
+    selector.begin = ends[0].integer();
+    selector.end = ends[1].integer();
     return selector;
   }
   for (const char* name : {"first", "last"}) {
-    if (json.contains(name)) {
-      only_keys(json, path, {name});
-      selector.kind = std::string_view(name) == "first" ? Selector::Kind::kFirst : Selector::Kind::kLast;
-      selector.begin = integer(json[name], path + "." + name);
-      if (selector.begin < 1) fail(path + "." + name, "a count of at least 1", json[name]);
-      return selector;
-    }
+    if (!json.has(name)) continue;
+    json.refuse_others({name});
+    selector.kind = std::string_view(name) == "first" ? Selector::Kind::kFirst : Selector::Kind::kLast;
+    const JsonReader count = json.at(name);
+    selector.begin = count.integer();
+    if (selector.begin < 1) count.expected("a count of at least 1");
+    return selector;
   }
-  fail(path, "one of the keys \"token\", \"span\", \"first\", \"last\"", json);
-}
-
-std::string item(const std::string& path, std::size_t i) {
-  return path + "[" + std::to_string(i) + "]";
+  json.expected("one of the keys \"token\", \"span\", \"first\", \"last\"");
 }
 
 // A selector or a flat list of them: the units of one row.
-RowSelection parse_row(const Json& json, const std::string& path) {
-  if (!json.is_array()) return {parse_selector(json, path)};
+RowSelection parse_row(const JsonReader& json) {
+  if (!json.json().is_array()) return {parse_selector(json)};
   RowSelection row;
-  for (std::size_t i = 0; i < json.size(); ++i) row.push_back(parse_selector(json[i], item(path, i)));
+  for (const JsonReader& entry : json.each("positions")) row.push_back(parse_selector(entry));
   return row;
 }
 
@@ -110,16 +81,15 @@ bool is_flat(const Json& json) {
 }
 
 // The units along one axis: for every row alike, or a list of rows.
-AxisSelection parse_axis(const Json& json, const std::string& path) {
+AxisSelection parse_axis(const JsonReader& json) {
   AxisSelection axis;
-  if (is_flat(json)) {
-    axis.rows.push_back(parse_row(json, path));
+  if (is_flat(json.json())) {
+    axis.rows.push_back(parse_row(json));
     return axis;
   }
-  if (!json.is_array()) fail(path, "positions", json);
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    if (!is_flat(json[i])) fail(item(path, i), "the positions of one row", json[i]);
-    axis.rows.push_back(parse_row(json[i], item(path, i)));
+  for (const JsonReader& row : json.each("positions")) {
+    if (!is_flat(row.json())) row.expected("the positions of one row");
+    axis.rows.push_back(parse_row(row));
   }
   return axis;
 }
@@ -131,22 +101,28 @@ std::size_t depth(const Json& json) {
   return deepest + 1;
 }
 
-// What one intervention gets: null, one axis, or heads and positions.
-UnitSelection parse_units(const Json& json, const std::string& path) {
-  if (json.is_null()) return std::nullopt;
-  if (json.is_object() && (json.contains("h") || json.contains("pos"))) {
-    only_keys(json, path, {"h", "pos"});
-    if (!json.contains("h") || !json.contains("pos")) fail(path, "both \"h\" and \"pos\"", json);
-    return std::vector<AxisSelection>{parse_axis(json["h"], path + ".h"), parse_axis(json["pos"], path + ".pos")};
-  }
-  if (depth(json) == 3) {  // pyvene's [heads, positions], each [row][unit]
-    if (json.size() != 2) fail(path, "[heads, positions], each a list of rows", json);
-    return std::vector<AxisSelection>{parse_axis(json[0], item(path, 0)), parse_axis(json[1], item(path, 1))};
-  }
-  return std::vector<AxisSelection>{parse_axis(json, path)};
+bool has_both_axes(const JsonReader& json) {
+  return json.has("h") || json.has("pos");
 }
 
-SideSelection parse_side(const Json& json, const std::string& path) {
+// What one intervention gets: null, one axis, or heads and positions.
+UnitSelection parse_units(JsonReader json) {
+  if (json.json().is_null()) return std::nullopt;
+  if (has_both_axes(json)) {
+    json.refuse_others({"h", "pos"});
+    if (!json.has("h") || !json.has("pos")) json.expected("both \"h\" and \"pos\"");
+    return std::vector<AxisSelection>{parse_axis(json.at("h")), parse_axis(json.at("pos"))};
+  }
+  if (depth(json.json()) == 3) {  // pyvene's [heads, positions], each [row][unit]
+    const std::vector<JsonReader> axes = json.each("positions");
+    if (axes.size() != 2) json.expected("[heads, positions], each a list of rows");
+    return std::vector<AxisSelection>{parse_axis(axes[0]), parse_axis(axes[1])};
+  }
+  return std::vector<AxisSelection>{parse_axis(json)};
+}
+
+SideSelection parse_side(const JsonReader& reader) {
+  const Json& json = reader.json();
   SideSelection side;
   // null, a selector, a flat list, a list of rows, or {"h", "pos"}: meant for every intervention.
   const bool nested = json.is_array() && !is_flat(json) &&
@@ -155,51 +131,47 @@ SideSelection parse_side(const Json& json, const std::string& path) {
                        }));
   if (!nested) {
     side.for_all = true;
-    side.units.push_back(parse_units(json, path));
+    side.units.push_back(parse_units(reader));
     return side;
   }
-  for (std::size_t i = 0; i < json.size(); ++i) side.units.push_back(parse_units(json[i], item(path, i)));
+  for (const JsonReader& entry : reader.each("positions")) side.units.push_back(parse_units(entry));
   return side;
 }
 
-HopSelection parse_hop(const Json& json, const std::string& path) {
+HopSelection parse_hop(const JsonReader& json) {
   // One selector is both sides; a list is always [SRC, BASE].
-  if (json.is_null() || is_selector(json) || (json.is_object() && (json.contains("h") || json.contains("pos")))) {
-    return {std::nullopt, parse_side(json, path)};
-  }
-  if (!json.is_array() || json.size() != 2) fail(path, "one position for both sides, or [SRC, BASE]", json);
-  return {parse_side(json[0], item(path, 0)), parse_side(json[1], item(path, 1))};
+  if (json.json().is_null() || is_selector(json.json()) || has_both_axes(json)) return {std::nullopt, parse_side(json)};
+  const std::string expected = "one position for both sides, or [SRC, BASE]";
+  const std::vector<JsonReader> sides = json.each(expected);
+  if (sides.size() != 2) json.expected(expected);
+  return {parse_side(sides[0]), parse_side(sides[1])};
 }
 
 }  // namespace
 
-Locations Locations::parse(std::string_view text) {
-  const std::string root = "unit_locations";
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw ConfigError(root + ": " + json_problem(error.what()));
-  }
+Locations detail::parse_locations(const Json& json) {
+  JsonReader root(json, "unit_locations");
   Locations locations;
   if (json.is_null()) return locations;
-  if (!json.is_object()) fail(root, "null or an object such as {\"base\": 3}", json);
-  if (depth(json) > 8) fail(root, "lists at most 4 deep", json);
+  if (!json.is_object()) root.expected("null or an object such as {\"base\": 3}");
+  if (depth(json) > 8) root.expected("lists at most 4 deep");
   if (json.contains("base")) {
-    if (json.contains("sources->base"))
-      throw ConfigError(root + ": 'base' and 'sources->base' are two ways to say one thing; give one");
-    locations.hops["sources->base"] = {std::nullopt, parse_side(json["base"], root + ".base")};
+    if (json.contains("sources->base")) root.fail("'base' and 'sources->base' are two ways to say one thing; give one");
+    locations.hops["sources->base"] = {std::nullopt, parse_side(root.at("base"))};
   }
   for (const auto& [key, value] : json.items()) {
     if (key == "base") continue;
-    const std::string path = root + "[\"" + key + "\"]";
     if (key.find("->") == std::string::npos) {
-      throw ConfigError(root + ": unknown key '" + key + "'" +
-                        name_hint(key, {"base", "sources->base", "source_0->base", "source_0->source_1"}));
+      root.fail("unknown key '" + shortened(key) + "'" +
+                name_hint(key, {"base", "sources->base", "source_0->base", "source_0->source_1"}));
     }
-    locations.hops[key] = parse_hop(value, path);
+    locations.hops[key] = parse_hop(JsonReader(value, root.path() + "[\"" + shortened(key) + "\"]"));
   }
   return locations;
+}
+
+Locations Locations::parse(std::string_view text) {
+  return detail::parse_locations(detail::read_json<ConfigError>(text, "unit_locations"));
 }
 
 }  // namespace vene

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "src/base/csv.h"
+#include "src/sweep/trace_options.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -72,8 +72,11 @@ std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::i
 CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
                          const CausalTraceOptions& options) {
   if (!lm.tokenizer) throw ConfigError("causal tracing reads a text, and this model has no tokenizer");
-  if (options.samples < 1) throw ConfigError("samples: expected at least 1, got " + std::to_string(options.samples));
-  if (options.window < 1) throw ConfigError("window: expected at least 1, got " + std::to_string(options.window));
+  visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
+          std::ostringstream message;
+          message << option.name << ": expected " << option.range.expected(came) << ", got " << came;
+          throw ConfigError(message.str());
+        }));
   if (options.streams.empty()) throw ConfigError("streams: expected at least one component name");
   models::Model& model = *lm.model;
   const std::vector<text::Token> tokens = lm.tokenizer->tokens(prompt);
@@ -216,7 +219,7 @@ std::string trace_json(const CausalTrace& trace) {
     }
     json["streams"].push_back(entry);
   }
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return detail::written_json(json) + "\n";
 }
 
 }  // namespace vene

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "src/train/options.h"
 #include "vene/base/error.h"
 #include "vene/io/safetensors.h"
 
 namespace vene::train {
 namespace {
 
-using Json = nlohmann::json;
+using detail::Json;
 using torch::Tensor;
 
 void add(io::NamedTensors& all, const std::string& prefix, const NamedTensors& tensors) {
@@ -42,6 +42,9 @@ std::vector<std::vector<double>> rows_of(const Tensor& table) {
   }
   return rows;
 }
+
+// More steps than any training takes.
+constexpr std::int64_t kMostSteps = std::int64_t{1} << 60;
 
 // FNV-1a over what a training reads.
 class Fingerprint {
@@ -117,26 +120,31 @@ class Fingerprint {
   std::uint64_t value_ = 0xCBF29CE484222325ULL;
 };
 
+// The options that a training must share with the one that it goes on from.
+class Identity {
+ public:
+  explicit Identity(Json& json) : json_(json) {}
+  template <class T>
+  void operator()(const detail::OptionText& text, const T& value) {
+    if (!text.resumes) return;
+    if constexpr (detail::Enumeration<T>) {
+      json_[text.name] = static_cast<int>(value);
+    } else if (Json held = detail::option_json(value); !held.is_null()) {
+      json_[text.name] = std::move(held);
+    }
+  }
+
+ private:
+  Json& json_;
+};
+
 }  // namespace
 
 std::string training_identity(const TrainOptions& options, const IntervenableModelImpl& model,
                               const std::vector<Example>& examples, const std::vector<Example>& validation,
                               std::int64_t steps) {
-  Json json{{"optimizer", static_cast<int>(options.optimizer)},
-            {"learning_rate", options.learning_rate},
-            {"weight_decay", options.weight_decay},
-            {"momentum", options.momentum},
-            {"batch_size", options.batch_size},
-            {"accumulation", options.accumulation},
-            {"schedule", static_cast<int>(options.schedule)},
-            {"warm_up", options.warm_up},
-            {"clip", options.clip},
-            {"seed", options.seed},
-            {"examples", examples.size()},
-            {"steps", steps},
-            {"patience", options.patience},
-            {"task_weight", options.task_weight}};
-  if (options.temperature) json["temperature"] = {options.temperature->first, options.temperature->second};
+  Json json{{"examples", examples.size()}, {"steps", steps}};
+  visit(options, Identity(json));
   Fingerprint data, interventions;
   for (const std::vector<Example>* set : {&examples, &validation}) {
     data.add(static_cast<std::int64_t>(set->size()));
@@ -155,7 +163,7 @@ std::string training_identity(const TrainOptions& options, const IntervenableMod
   for (const std::string& part : model.trained_parts()) interventions.add(part);
   json["data"] = data.text();
   json["interventions"] = interventions.text();
-  return json.dump();
+  return detail::written_json(json, -1);
 }
 
 void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, const std::string& identity) {
@@ -179,9 +187,11 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, con
   const Json state{{"next_step", checkpoint.next_step},
                    {"epochs_without", checkpoint.epochs_without},
                    {"best_step", checkpoint.best_step}};
-  io::write_safetensors(
-      path, all,
-      {{"format", "vene training checkpoint"}, {"version", "1"}, {"identity", identity}, {"state", state.dump()}});
+  io::write_safetensors(path, all,
+                        {{"format", "vene training checkpoint"},
+                         {"version", "1"},
+                         {"identity", identity},
+                         {"state", detail::written_json(state, -1)}});
 }
 
 Checkpoint read_checkpoint(const std::string& path, const std::string& identity) {
@@ -197,27 +207,39 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& identity)
   if (entry("identity") != identity)
     throw PlanError(path + ": is the checkpoint of another training (" + entry("identity") + "; this one is " +
                     identity + ")");
-  const Json state = Json::parse(entry("state"), nullptr, false);
-  if (!state.is_object() || !state.contains("next_step") || !state.contains("epochs_without") ||
-      !state.contains("best_step"))
-    throw IoError(path + ": its state is damaged");
+  const Json state = detail::read_json<IoError>(entry("state"), path + ": its state is damaged");
+  const auto number = [&](const char* key) {
+    const bool right = state.is_object() && state.contains(key) && state[key].is_number_integer();
+    const auto value = right ? state[key].get<std::int64_t>() : -2;
+    if (value < -1 || value > kMostSteps) throw IoError(path + ": its state is damaged");
+    return value;
+  };
   io::NamedTensors all;
   for (const io::TensorInfo& info : file.tensors()) all.emplace_back(info.name, file.tensor(info.name));
   Checkpoint checkpoint;
-  checkpoint.next_step = state["next_step"];
-  checkpoint.epochs_without = state["epochs_without"];
-  checkpoint.best_step = state["best_step"];
+  checkpoint.next_step = number("next_step");
+  checkpoint.epochs_without = number("epochs_without");
+  checkpoint.best_step = number("best_step");
   checkpoint.parameters = part(all, "parameter.");
   checkpoint.constants = part(all, "constant.");
   checkpoint.optimizer = part(all, "optimizer.");
   checkpoint.best = part(all, "best.");
-  checkpoint.best_loss = file.tensor("best_loss").item<double>();
-  checkpoint.generator = file.tensor("generator").clone();
-  for (const auto& r : rows_of(file.tensor("steps"))) {
+  const auto tensor = [&](const char* name, std::int64_t columns) {
+    Tensor found = file.tensor(name);
+    const bool right = columns == 0 ? found.scalar_type() == torch::kFloat64 && found.numel() == 1
+                       : columns == 1
+                           ? found.scalar_type() == torch::kUInt8 && found.dim() == 1
+                           : found.scalar_type() == torch::kFloat64 && found.dim() == 2 && found.size(1) == columns;
+    if (!right) throw IoError(path + ": its '" + name + "' is damaged");
+    return found;
+  };
+  checkpoint.best_loss = tensor("best_loss", 0).item<double>();
+  checkpoint.generator = tensor("generator", 1).clone();
+  for (const auto& r : rows_of(tensor("steps", 6))) {
     checkpoint.report.steps.push_back(
         {static_cast<std::int64_t>(r[0]), static_cast<std::int64_t>(r[1]), r[2], r[3], r[4], r[5]});
   }
-  for (const auto& r : rows_of(file.tensor("epochs")))
+  for (const auto& r : rows_of(tensor("epochs", 5)))
     checkpoint.report.epochs.push_back({static_cast<std::int64_t>(r[0]), {r[1], r[2], r[3], r[4]}});
   return checkpoint;
 }

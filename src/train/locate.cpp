@@ -10,6 +10,7 @@
 #include <set>
 
 #include "src/train/locate_cells.h"
+#include "src/train/locate_options.h"
 #include "src/train/probe.h"
 #include "src/train/side_by_side.h"
 #include "vene/base/error.h"
@@ -26,19 +27,10 @@ using torch::Tensor;
 constexpr std::int64_t kMemory = std::int64_t{1} << 30;  // bytes that a step's activations may take
 
 void check(const LocateOptions& options) {
-  auto least = [](const char* name, double value, double least) {
-    if (!(value >= least))
-      throw ConfigError("locate: " + std::string(name) + " is " + std::to_string(value) + ", expected at least " +
-                        std::to_string(least));
-  };
-  least("steps", static_cast<double>(options.steps), 1);
-  least("batch", static_cast<double>(options.batch), 1);
-  least("pairs", static_cast<double>(options.pairs), 1);
-  if (!(options.rate > 0))
-    throw ConfigError("locate: rate is " + std::to_string(options.rate) + ", expected more than 0");
-  if (!(options.test_share > 0 && options.test_share < 1))
-    throw ConfigError("locate: test_share is " + std::to_string(options.test_share) +
-                      ", expected a share between 0 and 1");
+  visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
+          throw ConfigError("locate: " + std::string(option.name) + " is " + std::to_string(came) + ", expected " +
+                            option.range.expected(came));
+        }));
 }
 
 void check_site(const Site& site, const LocateOptions& options) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 
-#include "src/config/json_value.h"
+#include "src/base/at_place.h"
+#include "src/base/json_reader.h"
+#include "src/base/readable.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
@@ -12,93 +12,75 @@
 namespace vene {
 namespace {
 
-using Json = nlohmann::json;
+using detail::Json;
 using detail::json_text;
+using detail::JsonReader;
 
 const std::string kPlace = "[name]";
 
-const Json& field(const Json& root, const char* key, const char* expected) {
-  const auto found = root.find(key);
-  if (found == root.end()) throw ConfigError(std::string(key) + ": is missing; expected " + expected);
-  return *found;
+JsonReader member(JsonReader& root, const std::string& key, const std::string& expected) {
+  if (const auto found = root.given(key)) return *found;
+  throw ConfigError(key + ": is missing; expected " + expected);
 }
 
-std::string read_text(const Json& json, const std::string& path) {
-  if (!json.is_string() || json.get<std::string>().empty())
-    throw ConfigError(path + ": expected a text, got " + json_text(json));
-  return json.get<std::string>();
-}
-
-std::string read_template(const Json& root) {
-  const std::string read = read_text(field(root, "template", "a text with [name] in it"), "template");
+std::string read_template(const JsonReader& json) {
+  std::string read = json.some_text();
   const std::size_t place = read.find(kPlace);
-  if (place == std::string::npos)
-    throw ConfigError("template: expected a text with [name] in it, such as \"[name] walked because\", got " +
-                      json_text(read));
+  if (place == std::string::npos) json.expected("a text with [name] in it, such as \"[name] walked because\"");
   if (read.find(kPlace, place + 1) != std::string::npos)
-    throw ConfigError("template: [name] stands in it twice, expected once: " + json_text(read));
+    json.fail("[name] stands in it twice, expected once: " + json_text(json.json()));
   return read;
 }
 
-std::vector<std::string> read_names(const Json& json, const std::string& path,
-                                    std::map<std::string, std::string>& seen) {
-  if (!json.is_array()) throw ConfigError(path + ": expected a list of names, got " + json_text(json));
+std::vector<std::string> read_names(const JsonReader& json, std::map<std::string, std::string>& seen) {
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    const std::string here = path + "[" + std::to_string(i) + "]";
-    names.push_back(read_text(json[i], here));
-    const auto [first, fresh] = seen.emplace(names.back(), here);
-    if (!fresh) throw ConfigError(here + ": the name '" + names.back() + "' is already at " + first->second);
+  for (const JsonReader& entry : json.each("a list of names")) {
+    names.push_back(entry.some_text());
+    const auto [first, fresh] = seen.emplace(names.back(), entry.path());
+    if (!fresh) entry.fail("the name '" + shortened(names.back()) + "' is already at " + first->second);
   }
   if (names.size() < 2)
-    throw ConfigError(path + ": expected at least two names, one to train on and one to test on, got " +
-                      std::to_string(names.size()));
+    json.fail("expected at least two names, one to train on and one to test on, got " + std::to_string(names.size()));
   return names;
+}
+
+LocateTask read_task(const Json& json) {
+  JsonReader root = JsonReader::root(json, "");
+  if (!json.is_object()) root.expected("an object with template, classes and answers");
+  root.refuse_others({"template", "classes", "answers"});
+  LocateTask task;
+  task.text = read_template(member(root, "template", "a text with [name] in it"));
+  JsonReader classes = member(root, "classes", "an object that gives each class's names");
+  JsonReader answers = member(root, "answers", "an object that gives each class's answer");
+  if (!classes.json().is_object() || classes.json().size() < 2) classes.expected("an object of at least two classes");
+  if (!answers.json().is_object()) answers.expected("an object with an answer for each class");
+  std::map<std::string, std::string> seen;
+  std::vector<std::string> names;
+  for (const auto& [name, list] : classes.json().items()) {
+    names.push_back(name);
+    const auto answer = answers.given(name);
+    if (!answer) {
+      throw ConfigError("answers." + shortened(name) +
+                        ": is missing; expected the token that goes on from the template for the class '" +
+                        shortened(name) + "'");
+    }
+    task.classes.push_back({name, answer->some_text(), read_names(classes.at(name), seen)});
+  }
+  for (const auto& [name, answer] : answers.json().items()) {
+    if (!classes.has(name)) answers.fail("there is no class '" + shortened(name) + "'" + name_hint(name, names));
+  }
+  return task;
 }
 
 }  // namespace
 
 LocateTask LocateTask::parse(std::string_view json) {
-  const Json root = detail::parse_json(json);
-  if (!root.is_object())
-    throw ConfigError("expected an object with template, classes and answers, got " + json_text(root));
-  const std::vector<std::string> keys{"template", "classes", "answers"};
-  for (const auto& [key, value] : root.items()) {
-    if (std::find(keys.begin(), keys.end(), key) == keys.end())
-      throw ConfigError("unknown key '" + key + "'" + name_hint(key, keys));
-  }
-  LocateTask task;
-  task.text = read_template(root);
-  const Json& classes = field(root, "classes", "an object that gives each class's names");
-  const Json& answers = field(root, "answers", "an object that gives each class's answer");
-  if (!classes.is_object() || classes.size() < 2)
-    throw ConfigError("classes: expected an object of at least two classes, got " + json_text(classes));
-  if (!answers.is_object())
-    throw ConfigError("answers: expected an object with an answer for each class, got " + json_text(answers));
-  std::map<std::string, std::string> seen;
-  std::vector<std::string> names;
-  for (const auto& [name, list] : classes.items()) {
-    names.push_back(name);
-    if (!answers.contains(name))
-      throw ConfigError("answers." + name +
-                        ": is missing; expected the token that goes on from the template for the class '" + name + "'");
-    task.classes.push_back(
-        {name, read_text(answers[name], "answers." + name), read_names(list, "classes." + name, seen)});
-  }
-  for (const auto& [name, answer] : answers.items()) {
-    if (!classes.contains(name))
-      throw ConfigError("answers: there is no class '" + name + "'" + name_hint(name, names));
-  }
-  return task;
+  return read_task(detail::read_json<ConfigError>(json, ""));
 }
 
 LocateTask LocateTask::load(const std::string& path) {
   const std::string text = io::read_file(path);
-  try {
-    return parse(text);
-  } catch (const ConfigError& error) {
-    throw ConfigError("'" + path + "': " + error.what());
-  }
+  return detail::at_place("'" + path + "'", [&] { return parse(text); });
 }
 
 }  // namespace vene

@@ -2,10 +2,10 @@
 #include <torch/types.h>
 
 #include <iomanip>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "src/base/csv.h"
+#include "src/base/json.h"
 #include "vene/base/version.h"
 #include "vene/train/locate.h"
 
@@ -69,7 +69,7 @@ std::string locate_json(const LocateResult& result) {
   };
   json["iia"] = table(result.iia);
   json["probe"] = table(result.probe);
-  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return detail::written_json(json) + "\n";
 }
 
 }  // namespace vene

@@ -5,19 +5,22 @@
 #include <filesystem>
 #include <optional>
 
-#include "src/config/json_fields.h"
+#include "src/base/at_place.h"
 #include "src/core/experiment_json.h"
+#include "src/locations/parse.h"
+#include "src/train/options.h"
 #include "src/train/shuffle.h"
+#include "vene/base/error.h"
 #include "vene/io/files.h"
 
 namespace vene::train {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
-using detail::Fields;
 using detail::item;
+using detail::Json;
 using detail::json_text;
+using detail::JsonReader;
 
 constexpr const char* kExample = R"({"base": "...", "sources": ["..."], "label": " Paris"})";
 
@@ -27,10 +30,10 @@ struct Common {
   std::vector<std::optional<SubspaceIds>> subspaces;
 };
 
-models::Batch read_row(const Json& json, const std::string& path, const models::LanguageModel& model) {
-  const models::Batch batch = detail::read_batch(json.is_string() ? Json{{"text", json}} : json, path, model);
-  if (batch.rows() != 1)
-    throw ConfigError(path + ": expected one text or one row, got " + std::to_string(batch.rows()));
+models::Batch read_row(const JsonReader& json, const models::LanguageModel& model) {
+  const Json text = json.json().is_string() ? Json{{"text", json.json()}} : Json();
+  const models::Batch batch = detail::read_batch(text.is_null() ? json : JsonReader(text, json.path()), model);
+  if (batch.rows() != 1) json.fail("expected one text or one row, got " + std::to_string(batch.rows()));
   return batch.to(model.model->device());
 }
 
@@ -42,167 +45,119 @@ std::optional<std::string> text_of(const Json& base) {
 
 // The one token that a text is; where it is more by itself, the one that goes on from the text in front of it, which
 // tokenizers may cut otherwise.
-std::int64_t read_token(const Json& json, const std::string& path, const models::LanguageModel& model,
+std::int64_t read_token(const JsonReader& json, const models::LanguageModel& model,
                         const std::optional<std::string>& before = {}) {
-  if (json.is_number_integer()) return json.get<std::int64_t>();
-  if (!json.is_string()) throw ConfigError(path + ": expected a token's text or its id, got " + json_text(json));
-  if (!model.tokenizer) throw ConfigError(path + ": this model has no tokenizer; give the token's id");
-  const std::vector<std::int64_t> ids = model.tokenizer->encode(json.get<std::string>(), false);
+  const std::string expected = "a token's text or its id";
+  if (json.json().is_number_integer()) return json.integer(expected);
+  const std::string text = json.text(expected);
+  if (!model.tokenizer) json.fail("this model has no tokenizer; give the token's id");
+  const std::vector<std::int64_t> ids = model.tokenizer->encode(text, false);
   if (ids.size() != 1 && before) {
     const std::vector<std::int64_t> front = model.tokenizer->encode(*before, false),
-                                    whole = model.tokenizer->encode(*before + json.get<std::string>(), false);
+                                    whole = model.tokenizer->encode(*before + text, false);
     if (whole.size() == front.size() + 1 && std::equal(front.begin(), front.end(), whole.begin())) return whole.back();
   }
   if (ids.size() != 1)
-    throw ConfigError(path + ": expected the text of one token, " + json_text(json) + " has " +
-                      std::to_string(ids.size()));
+    json.fail("expected the text of one token, " + json_text(json.json()) + " has " + std::to_string(ids.size()));
   return ids[0];
 }
 
 // `name` is "label" or "task_label", with an s for several.
-std::vector<Label> read_labels(Fields& fields, const std::string& name, const std::string& path,
-                               const models::LanguageModel& model, const std::optional<std::string>& before) {
-  const Json* one = fields.find(name.c_str());
-  const Json* several = fields.find((name + "s").c_str());
-  if (one != nullptr && several != nullptr)
-    throw ConfigError(path + ": expected either '" + name + "' or '" + name + "s'");
-  if (one != nullptr) return {{read_token(*one, path + "." + name, model, before), -1}};
-  if (several == nullptr) return {};
-  if (!several->is_array() || several->empty())
-    fields.fail((name + "s").c_str(), R"(a list such as [{"token": " Paris", "position": -1}])", *several);
+std::vector<Label> read_labels(JsonReader& example, const std::string& name, const models::LanguageModel& model,
+                               const std::optional<std::string>& before) {
+  const auto one = example.find(name), several = example.find(name + "s");
+  if (one && several) example.fail("expected either '" + name + "' or '" + name + "s'");
+  if (one) return {{read_token(*one, model, before), -1}};
+  if (!several) return {};
+  const std::string expected = R"(a list such as [{"token": " Paris", "position": -1}])";
   std::vector<Label> labels;
-  for (std::size_t i = 0; i < several->size(); ++i) {
-    const std::string here = item(path + "." + name + "s", i);
-    Fields label((*several)[i], here, R"({"token": " Paris", "position": -1})");
-    const Json* token = label.find("token");
-    if (token == nullptr) throw ConfigError(here + ": 'token' is missing");
-    labels.push_back({read_token(*token, here + ".token", model), -1});
+  for (JsonReader label : several->each(expected)) {
+    label.expect_object(R"({"token": " Paris", "position": -1})");
+    const auto token = label.find("token");
+    if (!token) label.fail("'token' is missing");
+    labels.push_back({read_token(*token, model), -1});
     label.read("position", labels.back().position);
     label.refuse_others();
   }
+  if (labels.empty()) several->expected(expected);
   return labels;
 }
 
-Example read_example(const Json& json, const std::string& path, const Common& common,
-                     const models::LanguageModel& model) {
-  Fields fields(json, path, kExample);
+Example read_example(JsonReader json, const Common& common, const models::LanguageModel& model) {
+  json.expect_object(kExample);
   Example example;
-  example.name = path;
+  example.name = json.path();
   example.tokenizer = model.tokenizer.get();
-  const Json* base = fields.find("base");
-  if (base == nullptr) throw ConfigError(path + ": 'base' is missing");
-  example.base = read_row(*base, path + ".base", model);
-  if (const Json* sources = fields.find("sources")) {
-    if (!sources->is_array()) fields.fail("sources", "a list of inputs or nulls", *sources);
-    for (std::size_t i = 0; i < sources->size(); ++i) {
-      example.sources.push_back((*sources)[i].is_null()
-                                    ? std::nullopt
-                                    : std::optional(read_row((*sources)[i], item(path + ".sources", i), model)));
-    }
+  const auto base = json.find("base");
+  if (!base) json.fail("'base' is missing");
+  example.base = read_row(*base, model);
+  if (const auto sources = json.find("sources")) {
+    for (const JsonReader& source : sources->each("a list of inputs or nulls"))
+      example.sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read_row(source, model)));
   }
-  const Json* locations = fields.find("unit_locations");
-  if (locations == nullptr && !common.locations)
-    throw ConfigError(path + ": 'unit_locations' is missing, here and in the spec");
-  try {
-    example.locations = locations != nullptr ? Locations::parse(locations->dump()) : *common.locations;
-  } catch (const Error& error) {
-    throw ConfigError(path + ": " + error.what());
-  }
-  const Json* subspaces = fields.find("subspaces");
-  example.subspaces = subspaces != nullptr ? detail::read_subspaces(*subspaces, path + ".subspaces") : common.subspaces;
-  const std::optional<std::string> before = text_of(*base);
-  example.labels = read_labels(fields, "label", path, model, before);
-  if (example.labels.empty()) throw ConfigError(path + ": expected either 'label' or 'labels'");
-  example.task_labels = read_labels(fields, "task_label", path, model, before);
-  if (const Json* rival = fields.find("rival")) example.rival = read_token(*rival, path + ".rival", model, before);
-  fields.refuse_others();
+  const auto locations = json.find("unit_locations");
+  if (!locations && !common.locations) json.fail("'unit_locations' is missing, here and in the spec");
+  example.locations = locations
+                          ? detail::at_place(json.path(), [&] { return detail::parse_locations(locations->json()); })
+                          : *common.locations;
+  const auto subspaces = json.find("subspaces");
+  example.subspaces = subspaces ? detail::read_subspaces(*subspaces) : common.subspaces;
+  const std::optional<std::string> before = text_of(base->json());
+  example.labels = read_labels(json, "label", model, before);
+  if (example.labels.empty()) json.fail("expected either 'label' or 'labels'");
+  example.task_labels = read_labels(json, "task_label", model, before);
+  if (const auto rival = json.find("rival")) example.rival = read_token(*rival, model, before);
+  json.refuse_others();
   return example;
 }
 
-// A list in place, or a file of one example a line.
-std::vector<Example> read_examples(const Json& json, const std::string& path, const Common& common,
-                                   const std::string& folder, const models::LanguageModel& model) {
+// One example a line.
+std::vector<Example> read_lines(const std::string& file, const Common& common, const models::LanguageModel& model) {
   std::vector<Example> examples;
-  if (json.is_array()) {
-    for (std::size_t i = 0; i < json.size(); ++i)
-      examples.push_back(read_example(json[i], item(path, i), common, model));
-  } else if (json.is_string()) {
-    const std::string file = (fs::path(folder) / json.get<std::string>()).string();
-    const std::string text = io::read_file(file);
-    std::size_t line = 0;
-    for (std::size_t at = 0; at < text.size(); ++line) {
-      const std::size_t end = std::min(text.find('\n', at), text.size());
-      const std::string row = text.substr(at, end - at);
-      at = end + 1;
-      if (row.find_first_not_of(" \t\r") == std::string::npos) continue;
-      const std::string here = file + ", line " + std::to_string(line + 1);
-      Json parsed;
-      try {
-        parsed = detail::parse_json(row);
-      } catch (const ConfigError& error) {
-        throw ConfigError(here + ": " + error.what());
-      }
-      examples.push_back(read_example(parsed, here, common, model));
-    }
-  } else {
-    throw ConfigError(path + ": expected a list of examples or the name of a .jsonl file, got " + json_text(json));
+  const std::string text = io::read_file(file);
+  std::size_t line = 0;
+  for (std::size_t at = 0; at < text.size(); ++line) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view row = std::string_view(text).substr(at, end - at);
+    at = end + 1;
+    if (row.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string here = file + ", line " + std::to_string(line + 1);
+    const Json json = detail::read_json<ConfigError>(row, here);
+    examples.push_back(read_example(JsonReader(json, here), common, model));
   }
-  if (examples.empty()) throw ConfigError(path + ": there are no examples");
   return examples;
 }
 
-template <class Enum>
-void read_choice(Fields& fields, const std::string& path, const char* key,
-                 const std::vector<std::pair<std::string, Enum>>& choices, Enum& into) {
-  const Json* value = fields.find(key);
-  if (value == nullptr) return;
-  std::vector<std::string> names;
-  for (const auto& [name, choice] : choices) {
-    if (*value == name) {
-      into = choice;
-      return;
-    }
-    names.push_back(name);
+// A list in place, or a file of one example a line.
+std::vector<Example> read_examples(const JsonReader& json, const Common& common, const std::string& folder,
+                                   const models::LanguageModel& model) {
+  std::vector<Example> examples;
+  const std::string expected = "a list of examples or the name of a .jsonl file";
+  if (json.json().is_string()) {
+    examples = read_lines((fs::path(folder) / json.text()).string(), common, model);
+  } else {
+    for (const JsonReader& example : json.each(expected)) examples.push_back(read_example(example, common, model));
   }
-  const std::string came = value->is_string() ? value->get<std::string>() : json_text(*value);
-  throw ConfigError(path + "." + key + ": unknown " + key + " '" + came + "'" + name_hint(came, names));
+  if (examples.empty()) json.fail("there are no examples");
+  return examples;
 }
 
-void read_options(const Json& json, const std::string& path, TrainOptions& options) {
-  Fields fields(json, path, R"({"epochs": 10, "learning_rate": 1e-3})");
-  read_choice<OptimizerKind>(
-      fields, path, "optimizer",
-      {{"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSGD}},
-      options.optimizer);
-  read_choice<Schedule>(
-      fields, path, "schedule",
-      {{"constant", Schedule::kConstant}, {"linear", Schedule::kLinear}, {"cosine", Schedule::kCosine}},
-      options.schedule);
-  fields.read("learning_rate", options.learning_rate);
-  fields.read("weight_decay", options.weight_decay);
-  fields.read("momentum", options.momentum);
-  fields.read("epochs", options.epochs);
-  fields.read("batch_size", options.batch_size);
-  fields.read("accumulation", options.accumulation);
-  fields.read("warm_up", options.warm_up);
-  fields.read("clip", options.clip);
-  fields.read("patience", options.patience);
-  fields.read("checkpoint_every", options.checkpoint_every);
-  fields.read("cache", options.cache);
-  fields.read("task_weight", options.task_weight);
-  std::int64_t seed = 0;
-  fields.read("seed", seed);
-  if (seed < 0) fields.fail("seed", "an integer of at least 0", seed);
-  options.seed = static_cast<std::uint64_t>(seed);
-  if (const Json* temperature = fields.find("temperature")) {
-    const bool pair = temperature->is_array() && temperature->size() == 2 && (*temperature)[0].is_number() &&
-                      (*temperature)[1].is_number();
-    if (!pair) fields.fail("temperature", "the first and the last, such as [50, 0.1]", *temperature);
-    options.temperature = {(*temperature)[0].get<double>(), (*temperature)[1].get<double>()};
-    if (options.temperature->first <= 0 || options.temperature->second <= 0)
-      fields.fail("temperature", "two numbers above 0", *temperature);
+void read_options(JsonReader json, TrainOptions& options) {
+  json.expect_object(R"({"epochs": 10, "learning_rate": 1e-3})");
+  visit(options, detail::ReadOptions(json));
+  json.refuse_others();
+}
+
+void read_trained_parts(const JsonReader& json, TrainSpec& spec) {
+  if (json.json().is_boolean()) {
+    spec.train_model = json.boolean();
+    return;
   }
-  fields.refuse_others();
+  const std::string expected = "true, false or a list of names of parameters";
+  spec.train_model = true;
+  for (const JsonReader& part : json.each(expected))
+    spec.model_parts.push_back(part.text("how the names of parameters begin"));
+  if (spec.model_parts.empty()) json.expected(expected);
 }
 
 // Moves a share of the examples, drawn by the seed, to the validation set.
@@ -222,57 +177,30 @@ void hold_out(double share, std::uint64_t seed, std::vector<Example>& examples, 
 
 TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& model, const std::string& folder,
                            const InterventionRegistry& registry) {
-  Json json;
-  try {
-    json = detail::parse_json(text);
-  } catch (const ConfigError& error) {
-    throw ConfigError(std::string("spec: ") + error.what());
-  }
-  detail::only_keys(json, "spec",
-                    {"config", "examples", "validation", "test", "unit_locations", "subspaces", "training",
-                     "train_model", "description"});
-  for (const char* needed : {"config", "examples"}) {
-    if (!json.contains(needed)) throw ConfigError(std::string("spec: '") + needed + "' is missing");
-  }
+  const Json json = detail::read_json<ConfigError>(text, "spec");
+  JsonReader root = JsonReader::root(json, "spec");
+  root.expect_object("");
+  root.refuse_others({"config", "examples", "validation", "test", "unit_locations", "subspaces", "training",
+                      "train_model", "description"});
+  const JsonReader config = root.at("config"), examples = root.at("examples");
   TrainSpec spec;
-  if (json["config"].is_string()) {
-    spec.config_folder = (fs::path(folder) / json["config"].get<std::string>()).string();
-    spec.config = IntervenableConfig::load(spec.config_folder, registry);
-  } else {
-    spec.config = IntervenableConfig::parse(json["config"].dump(), registry, folder);
-  }
-  if (json.contains("training")) read_options(json["training"], "training", spec.options);
+  spec.config = detail::read_config(config, registry, folder, spec.config_folder);
+  if (const auto training = root.given("training")) read_options(*training, spec.options);
   Common common;
-  if (json.contains("unit_locations")) common.locations = Locations::parse(json["unit_locations"].dump());
-  if (json.contains("subspaces")) common.subspaces = detail::read_subspaces(json["subspaces"], "subspaces");
-  spec.examples = read_examples(json["examples"], "examples", common, folder, model);
-  if (json.contains("validation") && json["validation"].is_number()) {
-    const double share = json["validation"].get<double>();
-    if (!(share > 0 && share < 1))
-      throw ConfigError("validation: expected a share between 0 and 1, a list of examples or a file, got " +
-                        json_text(json["validation"]));
+  if (const auto locations = root.given("unit_locations"))
+    common.locations = detail::parse_locations(locations->json());
+  if (const auto subspaces = root.given("subspaces")) common.subspaces = detail::read_subspaces(*subspaces);
+  spec.examples = read_examples(examples, common, folder, model);
+  const auto validation = root.given("validation");
+  if (validation && validation->json().is_number()) {
+    const double share = validation->number();
+    if (!(share > 0 && share < 1)) validation->expected("a share between 0 and 1, a list of examples or a file");
     hold_out(share, spec.options.seed, spec.examples, spec.validation);
-  } else if (json.contains("validation")) {
-    spec.validation = read_examples(json["validation"], "validation", common, folder, model);
+  } else if (validation) {
+    spec.validation = read_examples(*validation, common, folder, model);
   }
-  if (json.contains("test")) spec.test = read_examples(json["test"], "test", common, folder, model);
-  if (json.contains("train_model")) {
-    const Json& parts = json["train_model"];
-    if (parts.is_boolean()) {
-      spec.train_model = parts.get<bool>();
-    } else {
-      if (!parts.is_array() || parts.empty())
-        throw ConfigError("train_model: expected true, false or a list of names of parameters, got " +
-                          json_text(parts));
-      spec.train_model = true;
-      for (std::size_t i = 0; i < parts.size(); ++i) {
-        if (!parts[i].is_string())
-          throw ConfigError(item("train_model", i) + ": expected how the names of parameters begin, got " +
-                            json_text(parts[i]));
-        spec.model_parts.push_back(parts[i].get<std::string>());
-      }
-    }
-  }
+  if (const auto test = root.given("test")) spec.test = read_examples(*test, common, folder, model);
+  if (const auto parts = root.given("train_model")) read_trained_parts(*parts, spec);
   if (spec.options.patience > 0 && spec.validation.empty())
     throw ConfigError("training.patience: needs a 'validation' set");
   return spec;
@@ -282,13 +210,7 @@ TrainSpec load_train_spec(const std::string& path, const models::LanguageModel& 
                           const InterventionRegistry& registry) {
   const std::string folder = fs::path(path).parent_path().string();
   const std::string text = io::read_file(path);
-  try {
-    return parse_train_spec(text, model, folder.empty() ? "." : folder, registry);
-  } catch (const IoError& error) {
-    throw IoError(path + ": " + error.what());
-  } catch (const Error& error) {
-    throw ConfigError(path + ": " + error.what());
-  }
+  return detail::at_place(path, [&] { return parse_train_spec(text, model, folder.empty() ? "." : folder, registry); });
 }
 
 IntervenableModel make_intervenable(const TrainSpec& spec, const models::LanguageModel& model,

@@ -9,10 +9,12 @@
 #include <cmath>
 #include <filesystem>
 
+#include "src/base/memory.h"
 #include "src/train/checkpoint.h"
 #include "src/train/example_set.h"
 #include "src/train/frozen.h"
 #include "src/train/optimizer.h"
+#include "src/train/options.h"
 #include "src/train/shape_key.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
@@ -47,8 +49,14 @@ void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, co
                     std::to_string(tensors.size()));
   }
   const torch::NoGradGuard no_grad;
-  for (const auto& [name, value] : values) {
-    Tensor tensor = tensors.at(std::stoul(name));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    // They are numbered in their order, which a file need not keep.
+    const std::string name = std::to_string(i);
+    const auto found =
+        std::find_if(values.begin(), values.end(), [&](const auto& entry) { return entry.first == name; });
+    if (found == values.end()) throw PlanError("the checkpoint has no " + what + " " + name);
+    const Tensor& value = found->second;
+    Tensor tensor = tensors[i];
     if (tensor.sizes() != value.sizes())
       throw PlanError("the checkpoint's " + what + " " + name + " is of another shape than this training's");
     tensor.copy_(value);
@@ -62,26 +70,15 @@ std::string short_text(double value) {
 }
 
 void check_values(const TrainOptions& options) {
-  auto least = [](const char* name, double value, double least) {
-    if (!(value >= least))
-      throw PlanError(std::string(name) + " is " + short_text(value) + ", expected at least " + short_text(least));
-  };
-  least("epochs", static_cast<double>(options.epochs), 1);
-  least("batch_size", static_cast<double>(options.batch_size), 1);
-  least("accumulation", static_cast<double>(options.accumulation), 1);
-  least("learning_rate", options.learning_rate, 0);
-  least("warm_up", options.warm_up, 0);
-  least("clip", options.clip, 0);
-  least("weight_decay", options.weight_decay, 0);
-  least("momentum", options.momentum, 0);
-  least("patience", static_cast<double>(options.patience), 0);
-  least("checkpoint_every", static_cast<double>(options.checkpoint_every), 0);
-  least("cache", static_cast<double>(options.cache), 0);
-  least("task_weight", options.task_weight, 0);
+  visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
+          throw PlanError(std::string(option.name) + " is " + short_text(came) + ", expected " + option.range.expected(came));
+        }));
+  if (const std::int64_t memory = detail::machine_memory();
+      options.cache != TrainOptions().cache && options.cache > memory)
+    throw PlanError("cache is " + std::to_string(options.cache) + " bytes, and this machine has memory for " +
+                    std::to_string(memory));
   if (options.momentum > 0 && options.optimizer != OptimizerKind::kSGD)
     throw PlanError("momentum is " + short_text(options.momentum) + ", and only the optimizer sgd has one");
-  if (options.warm_up > 1)
-    throw PlanError("warm_up is " + short_text(options.warm_up) + ", expected a share of the steps, 0 to 1");
   if (options.resume && options.output.empty())
     throw PlanError("resume is set, but there is no output folder to go on from");
 }

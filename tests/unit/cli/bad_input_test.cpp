@@ -6,6 +6,7 @@
 #include <torch/utils.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -94,6 +95,12 @@ TEST(BadCheckpoint, ConfigThatIsNotJsonOrOfAnUnknownArchitecture) {
   checkpoint.write("config.json", "{\"model_type\": \"gpt2\",\n \"n_layer\": }");
   checkpoint.expect_refused_with("config.json");
   expect_refused(vene_command({"info", checkpoint.path()}), "line 2");
+  checkpoint.write("config.json", R"({"model_type": "gpt2", "unused": )" + std::string(200'000, '[') +
+                                      std::string(200'000, ']') + "}");
+  checkpoint.expect_refused_with("config.json: JSON nested deeper than 64");
+  expect_refused(vene_command({"info", checkpoint.path()}), "config.json: JSON nested deeper than 64");
+  checkpoint.write("config.json", R"({"model_type": "gpt2", "n_layer": 6, "n_layer": 5})");
+  expect_refused(vene_command({"info", checkpoint.path()}), "config.json: key 'n_layer' is given twice in one object");
   checkpoint.write("config.json", R"({"model_type": "gpt5"})");
   checkpoint.expect_refused_with("unsupported model_type 'gpt5'; supported: gpt2, ");
 }
@@ -257,6 +264,61 @@ TEST_P(BadExperiments, AreOneLineAndWriteNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Each, BadExperiments, testing::ValuesIn(bad_experiments()),
                          [](const auto& instance) { return std::string(instance.param.name); });
+
+std::string nested(int depth) {
+  return std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']');
+}
+
+TEST(BadExperiment, WhateverReadsItSeesKeysGivenTwiceAndDeepNesting) {
+  const TestFolder folder;
+  const std::string twice =
+      R"({"config": [{"intervention_type": "zero"}], "unit_locations": {"base": 0}, "unit_locations": {"base": 1}})";
+  vene_test::write_text(folder / "twice.json", twice);
+  vene_test::write_text(folder / "deep.json",
+                        R"({"config": [{"intervention_type": "zero"}], "description": )" + nested(200'000) + "}");
+  for (const std::string& name : {std::string("twice.json"), std::string("deep.json")}) {
+    const std::string what = name + (name == "deep.json" ? ": JSON nested deeper than 64"
+                                                         : ": key 'unit_locations' is given twice in one object");
+    expect_refused(
+        vene_command({"generate", "-m", bundled_model(), "-p", "The Space", "--config", folder / name, "-n", "1"}),
+        what);
+  }
+  expect_refused(vene_command({"run", "-m", bundled_model(), folder / "deep.json", "-o", folder / "out"}),
+                 "deep.json: experiment: JSON nested deeper than 64");
+  expect_refused(vene_command({"locate", "-m", bundled_model(), "--task", folder / "deep.json", "-o", folder / "out"}),
+                 "JSON nested deeper than 64");
+}
+
+TEST(BadExperiment, AnErrorInAConfigOfGenerateIsNamedLikeThatOfRun) {
+  const TestFolder folder;
+  vene_test::write_text(folder / "bad.json", R"([{"layr": 1}])");
+  expect_refused(vene_command({"generate", "-m", bundled_model(), "-p", "a", "--config", folder / "bad.json"}),
+                 "bad.json: representations[0]: unknown field 'layr'; did you mean 'layer'?");
+}
+
+TEST(BadExperiment, CountsBeyondAllMeaningAreRefusedByName) {
+  std::string parts = "[[0, 16777216]";
+  for (int i = 1; i < 200; ++i) parts += ", [0, 16777216]";
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {experiment(R"({"intervention_type": "directions", "count": 67108864})"), "representations[0]: "},
+      {experiment(R"({"intervention_type": "autoencoder", "latent_dim": 134217728})"), "representations[0]"},
+      {experiment(R"({"intervention_type": "jump_relu_autoencoder", "low_rank_dimension": 134217728})"),
+       "representations[0]"},
+      {experiment(R"({"subspace_partition": )" + parts + "]}"),
+       "representations[0].subspace_partition[1]: the parts up to here name more than 16777216 columns"},
+      {experiment(R"({"layer": 4611686018427387904})"), "layers are 0 to 5"},
+      {experiment("{}", R"("generate": {"max_new_tokens": 4611686018427387904})"),
+       "generate.max_new_tokens: expected at most 2147483647"}};
+  for (const auto& [text, what] : cases) {
+    const TestFolder folder;
+    vene_test::write_text(folder / "bad.json", text);
+    const auto start = std::chrono::steady_clock::now();
+    const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "bad.json", "-o", folder / "out"});
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.err, HasSubstr(what));
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60)) << text.substr(0, 100);
+  }
+}
 
 TEST(BadExperiment, SeveralProblemsAreALineEach) {
   const TestFolder folder;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "unit/cli/child.h"
@@ -17,6 +18,23 @@ namespace fs = std::filesystem;
 
 TEST(Docs, ConfigPageIsPrintedByTheSchemaCommand) {
   EXPECT_EQ(vene_test::vene_command({"schema", "--markdown"}).out, read_text(source_path("docs/config.md")));
+}
+
+TEST(Docs, TablesOfOptionsArePrintedByTheSchemaCommand) {
+  const std::vector<std::pair<std::string, std::string>> pages{{"training", "docs/training.md"},
+                                                               {"generation", "docs/experiment.md"},
+                                                               {"location", "docs/locate.md"},
+                                                               {"tracing", "docs/guide.md"}};
+  for (const auto& [what, page] : pages) {
+    const std::string table = vene_test::vene_command({"schema", what, "--markdown"}).out;
+    EXPECT_GT(vene_test::lines_of(table).size(), 8U) << table;
+    EXPECT_THAT(read_text(source_path(page)), HasSubstr("\n" + table)) << "vene schema " << what << " --markdown";
+    const auto schema = nlohmann::json::parse(vene_test::vene_command({"schema", what}).out);
+    for (const auto& [name, property] : schema["properties"].items()) {
+      EXPECT_THAT(table, HasSubstr("\n| `" + name + "` | "));
+      EXPECT_TRUE(property.contains("type") && property.contains("description")) << name;
+    }
+  }
 }
 
 TEST(Docs, EveryOptionOfEveryCommandIsOnItsPage) {

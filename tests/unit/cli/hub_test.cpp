@@ -138,6 +138,18 @@ TEST_F(HubTest, TheCardTellsWhatIsInsideAndHowToLoadIt) {
   EXPECT_THAT(second, Not(HasSubstr("base_model")));
 }
 
+TEST_F(HubTest, MetricsThatAreNoneAreOneLine) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {std::string(20'000, '[') + std::string(20'000, ']'), "metrics.json: JSON nested deeper than 64"},
+      {R"({"iia": 1, "iia": 2})", "metrics.json: key 'iia' is given twice in one object"},
+      {"{", "metrics.json: not JSON: line 1, column 2"},
+      {std::string(300'000, ' '), "metrics.json: has 300000 bytes, expected a few numbers"}};
+  for (const auto& [text, what] : cases) {
+    write_text(saved_ + "/metrics.json", text);
+    expect_one_line(vene_command({"push", saved_, "me/das"}, with_stand_in()), what);
+  }
+}
+
 // A pull of the card's own, then its commands.
 TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
   const vene::models::LanguageModel lm = vene::models::load(vene_test::bundled_model());

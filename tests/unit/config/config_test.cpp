@@ -3,8 +3,11 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "src/config/fields.h"
+#include "src/interventions/field_names.h"
 #include "vene/base/error.h"
 #include "vene/config/intervenable_config.h"
 
@@ -233,6 +236,55 @@ TEST(ConfigTest, FilesAreLookedUpFromTheFolderOfTheConfig) {
       weights(IntervenableConfig::parse(R"([{"intervention_type": "jump_relu_autoencoder", "weights": "/at/sae.npz"}])",
                                         InterventionRegistry::standard(), "folder")),
       "/at/sae.npz");
+}
+
+// One list of names (for the registry) and one table (for the parser), which must be of the same fields.
+TEST(ConfigTest, NoOptionIsNamedLikeAFieldOfARepresentation) {
+  std::vector<std::string> names;
+  for (const detail::FieldInfo& field : detail::representation_fields()) names.push_back(field.name);
+  EXPECT_THAT(names, testing::ElementsAreArray(detail::kFieldNames));
+  for (const std::string& name : names) {
+    InterventionRegistry registry;
+    EXPECT_THAT(
+        [&] {
+          registry.add({"mine",
+                        "",
+                        {{name, OptionType::kString, std::nullopt, ""}},
+                        [](const InterventionSettings&) { return nullptr; },
+                        {}});
+        },
+        ThrowsMessage<ConfigError>(HasSubstr("option '" + name + "' is named like a field of RepresentationConfig")));
+  }
+}
+
+TEST(ConfigTest, LongListsTakeNoTimeThatGrowsWithTheirSquare) {
+  std::string steps = "0", groups;
+  for (int i = 2; i < 40'000; i += 2) steps += "," + std::to_string(i);
+  for (int i = 0; i < 20'000; ++i)
+    groups += (i > 0 ? "," : "") + std::string(R"({"group_key": )") + std::to_string(i) + "}";
+  const auto start = std::chrono::steady_clock::now();
+  const IntervenableConfig config = IntervenableConfig::parse(R"([{"when": {"steps": [)" + steps + "]}}]");
+  EXPECT_EQ(config.representations[0].when->ranges().size(), 20'000U);
+  EXPECT_EQ(IntervenableConfig::parse("[" + groups + "]").representations.size(), 20'000U);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST(ConfigTest, PartitionsOfAConfigMayNotNameMoreColumnsThanAModelHas) {
+  expect_error(R"([{"subspace_partition": [[0, 16777216], [0, 1]]}])",
+               "representations[0].subspace_partition[1]: the parts up to here name more than 16777216 columns");
+  expect_error(R"([{"subspace_partition": [[0, 16777216]]}, {"subspace_partition": [[0, 1]]}])",
+               "representations[1].subspace_partition: the parts up to here name 16777217 columns, expected at most "
+               "16777216 in one config");
+}
+
+TEST(ConfigTest, NamesOfAFileAreQuotedShort) {
+  const std::string name(30'000, 'x');
+  try {
+    IntervenableConfig::parse("[{\"" + name + "\": 1, \"component\": 3}, {\"intervention_type\": \"" + name + "\"}]");
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_LT(std::string_view(error.what()).size(), 1500U) << error.what();
+  }
 }
 
 TEST(ConfigTest, LambdasCannotBeWritten) {

@@ -307,6 +307,20 @@ TEST(LearnedTest, MissingSizesAreNamed) {
   message("boundless_rotated_space", cold, "temperature is 0.000000, expected more than 0");
 }
 
+TEST(LearnedTest, WhatIsAskedForIsCountedBeforeItIsMade) {
+  InterventionSettings directions = sized(2);
+  directions.options["count"] = (std::int64_t{1} << 22) + 1;
+  EXPECT_THAT([&] { build("directions", directions); },
+              ThrowsMessage<ConfigError>(HasSubstr("count is 4194305, expected at most 4194304")));
+  directions.options["count"] = std::int64_t{1} << 50;
+  EXPECT_THROW(build("directions", directions), std::bad_alloc);
+  InterventionSettings latents = sized(2);
+  latents.latent_dim = std::int64_t{1} << 50;
+  EXPECT_THROW(build("autoencoder", latents), std::bad_alloc);
+  EXPECT_THROW(build("jump_relu_autoencoder", latents), std::bad_alloc);
+  EXPECT_THROW(build("rotated_space", sized(std::int64_t{1} << 30)), std::bad_alloc);
+}
+
 TEST(LearnedTest, RestoringNamesWhatIsMissingExtraOrOfAnotherShape) {
   const auto mask = build("sigmoid_mask", sized(6));
   auto message = [&](const NamedTensors& state, const char* text) {

@@ -98,6 +98,9 @@ TEST(LocationsParseTest, ErrorsSayWhereAndWhat) {
   };
   message("3", "unit_locations: expected null or an object such as {\"base\": 3}, got 3");
   message("{", "unit_locations: not JSON");
+  message(R"({"base": 0, "base": 1})", "unit_locations: key 'base' is given twice in one object");
+  EXPECT_THAT([&] { Locations::parse(std::string(200'000, '[')); },
+              ThrowsMessage<ConfigError>(HasSubstr("unit_locations: JSON nested deeper than 64")));
   message(R"({"bass": 3})", "unknown key 'bass'; did you mean 'base'");
   message(R"({"base": "lst"})", "unit_locations.base: unknown position 'lst'; did you mean 'last'");
   message(R"({"base": 1.5})", "unit_locations.base");
