@@ -185,20 +185,13 @@ std::shared_ptr<Model> build(const Family& family, const ConfigReader& config, b
   return model;
 }
 
-// An encoder's tokenizer is a WordPiece one or a list of tokens as a rule, which are not built in; such a model is used
-// on token ids.
-std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder, const Model& model,
+// A model is used on token ids where its tokenizer cannot be read.
+std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder,
                                                     const std::function<void(const std::string&)>& warn) {
-  const auto without = [&](const std::string& why) { warn(why + "; this model takes token ids only"); };
   try {
-    auto tokenizer = text::Tokenizer::load(folder);
-    const fs::path list = fs::path(folder) / "vocab.txt";
-    if (!tokenizer && model.reads_ahead() && fs::exists(list))
-      without(list.string() + ": a tokenizer of this kind is not built in");
-    return tokenizer;
+    return text::Tokenizer::load(folder);
   } catch (const IoError& error) {
-    if (!model.reads_ahead()) throw;
-    without(error.what());
+    warn(std::string(error.what()) + "; this model takes token ids only");
     return nullptr;
   }
 }
@@ -223,7 +216,7 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   check_weights(places, weights, folder, "this model");
   const torch::ScalarType type = dtype.value_or(common_type(weights));
   fill(*lm.model, std::move(weights), folder, options, type);
-  lm.tokenizer = tokenizer_of(folder, *lm.model, options.warn);
+  lm.tokenizer = tokenizer_of(folder, options.warn);
   if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
     options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " +
                  std::to_string(lm.model->vocabulary_size()));
@@ -252,7 +245,7 @@ CheckpointInfo inspect(const std::string& folder) {
   info.width = model->hidden_size();
   info.vocabulary = model->vocabulary_size();
   info.context = model->context_length();
-  if (const auto tokenizer = tokenizer_of(folder, *model, [](const std::string&) {})) {
+  if (const auto tokenizer = tokenizer_of(folder, [](const std::string&) {})) {
     info.tokenizer = tokenizer->kind();
     info.tokens = tokenizer->size();
   }

@@ -27,7 +27,7 @@ struct Options {
   std::vector<std::string> prompts, steer, steer_tokens, stop_texts;
   std::string file, config, component = "block_output", when;
   GenerateOptions generate;
-  bool compare = false, json = false, no_prompt = false;
+  bool compare = false, json = false, no_prompt = false, use_generation_config = false;
 };
 
 When parse_when(const std::string& text) {
@@ -62,9 +62,13 @@ FromFile read_config(const std::string& path, const std::vector<std::string>& pr
   });
 }
 
-// A prompt of a file, without the newline at its end.
+// A prompt of a file: lines end as they do here, and the newline at the end is not part of it.
 std::string prompt_of(const std::string& path) {
-  std::string text = read_input(path);
+  const std::string read = read_input(path);
+  std::string text;
+  for (std::size_t i = 0; i < read.size(); ++i) {
+    if (read[i] != '\r' || i + 1 == read.size() || read[i + 1] != '\n') text += read[i];
+  }
   if (text.ends_with('\n')) text.pop_back();
   return text;
 }
@@ -142,6 +146,26 @@ void refuse_idle_options(const Options& options, const CLI::App& command) {
     throw ConfigError("--when: there is no intervention; give --config, --steer or --steer-token");
 }
 
+// What generation_config.json says of drawing.
+void read_generation_config(const std::string& folder, GenerateOptions& generation) {
+  const std::string path = (fs::path(folder) / "generation_config.json").string();
+  const detail::Json json = detail::read_json<IoError>(io::read_file(path), path);
+  if (!json.is_object()) throw IoError(path + ": expected a JSON object");
+  const auto number = [&](const char* key) -> std::optional<double> {
+    const auto found = json.find(key);
+    if (found == json.end() || found->is_null()) return std::nullopt;
+    if (!found->is_number())
+      throw IoError(path + ": '" + key + "': expected a number, got " + detail::json_text(*found));
+    return found->get<double>();
+  };
+  const auto draws = json.find("do_sample");
+  const bool sample = draws != json.end() && draws->is_boolean() && draws->get<bool>();
+  generation.temperature = sample ? number("temperature").value_or(1) : 0;
+  if (const auto k = number("top_k"); k && sample) generation.top_k = static_cast<std::int64_t>(*k);
+  if (const auto p = number("top_p"); p && sample) generation.top_p = *p;
+  if (const auto penalty = number("repetition_penalty")) generation.repetition_penalty = *penalty;
+}
+
 // What the command line says wins over the file.
 void apply_options(const Options& options, const CLI::App& command, GenerateOptions& generation) {
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
@@ -191,6 +215,7 @@ void generate_text(const Options& options, const CLI::App& command) {
   if (!experiment.generate) experiment.generate.emplace();
   if (!experiment.request.generation) experiment.request.generation.emplace();
   GenerateOptions& generation = *experiment.generate;
+  if (options.use_generation_config) read_generation_config(options.model.folder, generation);
   apply_options(options, command, generation);
   if (command.get_option("--when")->count() > 0) set_when(experiment, parse_when(options.when), lm);
   if (const std::int64_t context = lm.model->context_length();
@@ -244,7 +269,7 @@ void add_generate(CLI::App& app) {
       ->allow_extra_args(false);
   command
       ->add_option("-f,--file", options->file,
-                   "Read a prompt from a file (- for standard input); a newline at its end is dropped")
+                   "Read a prompt from a file (- for standard input); a newline at its end is dropped, CRLF is one")
       ->type_name("FILE");
   command
       ->add_option("-n,--predict", options->generate.max_new_tokens,
@@ -271,8 +296,13 @@ void add_generate(CLI::App& app) {
                    "Makes tokens that were there less likely; 1: off")
       ->capture_default_str()
       ->type_name("X");
-  command->add_flag("--ignore-eos", options->generate.ignore_eos, "Go on after the end-of-text token");
-  command->add_option("-r,--stop", options->stop_texts, "Stop at this text; may be given again")
+  command->add_flag("--use-generation-config", options->use_generation_config,
+                    "Draw as the folder's generation_config.json says, where no option here says otherwise");
+  command->add_flag("--ignore-eos", options->generate.ignore_eos,
+                    "Go on after the tokens that the checkpoint ends a text with");
+  command
+      ->add_option("-r,--stop", options->stop_texts,
+                   "Stop at this text, or at the special token of this name; may be given again")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   command

@@ -132,7 +132,16 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
     streams.emplace_back(tokenizer, &options.stop_texts, row);
   }
   std::vector<std::int64_t> stops = options.stop_tokens;
-  if (!options.ignore_eos && tokenizer != nullptr && tokenizer->eos()) stops.push_back(*tokenizer->eos());
+  std::vector<std::int64_t> text_stops;  // stop texts that are tokens of their own, which no text shows
+  if (tokenizer != nullptr) {
+    if (!options.ignore_eos) {
+      stops.insert(stops.end(), tokenizer->ends().begin(), tokenizer->ends().end());
+      if (tokenizer->eos()) stops.push_back(*tokenizer->eos());
+    }
+    for (const std::string& text : options.stop_texts) {
+      if (const auto id = tokenizer->id_of(text); id && tokenizer->decode({*id}).empty()) text_stops.push_back(*id);
+    }
+  }
   Decoder decoder(model, prompts, options);
   Sampler sampler(options, ids);
   std::vector<bool> finished(ids.size(), false);
@@ -151,7 +160,8 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
       }
       one.ids.push_back(next[row]);
       if (part == Part::kSource) continue;
-      const bool at_text = streams[row].add(next[row]);
+      const bool at_text =
+          streams[row].add(next[row]) || std::find(text_stops.begin(), text_stops.end(), next[row]) != text_stops.end();
       const bool at_token = std::find(stops.begin(), stops.end(), next[row]) != stops.end();
       if (at_token) one.stopped = StopReason::kStopToken;
       if (at_text) one.stopped = StopReason::kStopText;

@@ -24,10 +24,11 @@ void visit(Options& o, Visitor&& v) {
   v({"top_p", "Then draw from the fewest tokens whose probabilities reach this.", share}, o.top_p);
   v({"repetition_penalty", "Makes tokens that the row has less likely; 1: off.", above(0)}, o.repetition_penalty);
   v({"seed", "Row r draws from a generator seeded with `seed` + r.", at_least(0)}, o.seed);
-  v({"ignore_eos", "Go on after the tokenizer's end of text.", {}}, o.ignore_eos);
+  v({"ignore_eos", "Go on after the tokens that the checkpoint ends a text with.", {}}, o.ignore_eos);
   v({"use_cache", "False computes every position anew in every step; the result is the same.", {}}, o.use_cache);
   v({"stop_tokens", "Ids that end a row besides the end of text.", tokens}, o.stop_tokens);
-  v({"stop_texts", "Texts that end a row, and are left out of its text.", texts}, o.stop_texts);
+  v({"stop_texts", "Texts that end a row, and are left out of its text; a special token may be one.", texts},
+    o.stop_texts);
 }
 
 }  // namespace vene

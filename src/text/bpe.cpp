@@ -1,150 +1,229 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/text/bpe.h"
 
-#include <array>
+#include <algorithm>
 #include <queue>
 
+#include "src/base/readable.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"
 
 namespace vene::text {
 namespace {
 
-constexpr std::int64_t kMostIds = std::int64_t{1} << 24;
+constexpr std::size_t kTableOfCharacters = 0x10000;
 
-const std::array<std::uint32_t, 256>& spelling_codes() {
-  static const std::array<std::uint32_t, 256> kCodes = [] {
-    std::array<std::uint32_t, 256> codes{};
-    std::uint32_t next = 256;
-    for (std::uint32_t byte = 0; byte < 256; ++byte) {
-      const bool visible = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-      codes[byte] = visible ? byte : next++;
-    }
-    return codes;
-  }();
-  return kCodes;
-}
-
-std::uint64_t pair_key(std::int64_t left, std::int64_t right) {
-  return (static_cast<std::uint64_t>(left) << 32) | static_cast<std::uint64_t>(right);
+std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
+  return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
 }
 
 }  // namespace
 
-std::optional<std::string> bytes_of_spelling(std::string_view spelled) {
-  static const std::unordered_map<std::uint32_t, char> kBytes = [] {
-    std::unordered_map<std::uint32_t, char> bytes;
-    for (std::uint32_t byte = 0; byte < 256; ++byte) bytes[spelling_codes()[byte]] = static_cast<char>(byte);
-    return bytes;
-  }();
-  std::string bytes;
-  for (std::uint32_t code : code_points(spelled)) {
-    const auto found = kBytes.find(code);
-    if (found == kBytes.end()) return std::nullopt;
-    bytes += found->second;
+Bpe::Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options, const std::string& where)
+    : SubwordModel(std::move(vocabulary)), options_(std::move(options)) {
+  characters_.assign(kTableOfCharacters, -1);
+  std::fill(std::begin(bytes_), std::end(bytes_), -1);
+  vocabulary_.each([&](const std::string& piece, std::int64_t id) {
+    if (piece.empty() || piece.size() > 4) return;
+    std::size_t at = 0;
+    const std::uint32_t code = next_code(piece, at);
+    if (at == piece.size() && code < kTableOfCharacters) characters_[code] = static_cast<std::int32_t>(id);
+  });
+  for (int byte = 0; byte < 256; ++byte) {
+    char spelled[8];
+    std::snprintf(spelled, sizeof spelled, "<0x%02X>", static_cast<unsigned>(byte));
+    bytes_[byte] = static_cast<std::int32_t>(vocabulary_.id(spelled).value_or(-1));
   }
-  return bytes;
-}
-
-std::string spelling_of_bytes(std::string_view bytes) {
-  std::string spelled;
-  for (unsigned char byte : bytes) spelled += utf8(spelling_codes()[byte]);
-  return spelled;
-}
-
-Bpe::Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words,
-         const std::string& where)
-    : vocabulary_(std::move(vocabulary)), whole_words_(whole_words) {
-  std::fill(std::begin(byte_ids_), std::end(byte_ids_), -1);
-  for (const auto& [piece, id] : vocabulary_) {
-    if (id < 0 || id >= kMostIds) throw IoError(where + ": token '" + piece + "' has id " + std::to_string(id));
-    if (static_cast<std::size_t>(id) >= bytes_.size()) {
-      bytes_.resize(static_cast<std::size_t>(id) + 1);
-      known_.resize(bytes_.size(), false);
-    }
-    // A piece that is not spelled in bytes is a special token, and stands for itself.
-    const std::optional<std::string> bytes = bytes_of_spelling(piece);
-    bytes_[static_cast<std::size_t>(id)] = bytes.value_or(piece);
-    known_[static_cast<std::size_t>(id)] = true;
-    if (!bytes) continue;
-    by_bytes_[*bytes] = id;
-    if (bytes->size() == 1) byte_ids_[static_cast<unsigned char>((*bytes)[0])] = id;
-  }
-  std::int64_t rank = 0;
+  if (options_.unknown) unknown_ = static_cast<std::int32_t>(vocabulary_.id(*options_.unknown).value_or(-1));
+  std::int32_t rank = 0;
   for (const auto& [left, right] : merges) {
-    const auto a = vocabulary_.find(left);
-    const auto b = vocabulary_.find(right);
-    const auto made = vocabulary_.find(left + right);
-    if (a == vocabulary_.end() || b == vocabulary_.end() || made == vocabulary_.end()) {
-      throw IoError(where + ": merge " + std::to_string(rank) + " ('" + left + "' with '" + right +
-                    "') is of pieces that are not in the vocabulary");
+    const std::size_t cut = std::min(options_.prefix.size(), right.size());
+    const auto a = vocabulary_.id(left), b = vocabulary_.id(right), made = vocabulary_.id(left + right.substr(cut));
+    if (!a || !b || !made) {
+      throw IoError(where + ": merge " + std::to_string(rank) + " ('" + shortened(left) + "' with '" +
+                    shortened(right) + "') is of pieces that are not in the vocabulary");
     }
-    merges_.emplace(pair_key(a->second, b->second), Merge{rank++, made->second});
+    merges_[pair_key(static_cast<std::int32_t>(*a), static_cast<std::int32_t>(*b))] = {
+        rank++, static_cast<std::int32_t>(*made)};
   }
 }
 
-const std::string* Bpe::bytes(std::int64_t id) const {
-  if (id < 0 || static_cast<std::size_t>(id) >= bytes_.size() || !known_[static_cast<std::size_t>(id)]) return nullptr;
-  return &bytes_[static_cast<std::size_t>(id)];
+const Bpe::Merge* Bpe::merge(std::int32_t left, std::int32_t right) const {
+  return merges_.find(pair_key(left, right));
 }
 
-std::vector<std::pair<std::int64_t, std::int64_t>> Bpe::encode(std::string_view word) const {
-  if (whole_words_) {
-    if (const auto whole = by_bytes_.find(std::string(word)); whole != by_bytes_.end())
-      return {{whole->second, static_cast<std::int64_t>(word.size())}};
+std::int32_t Bpe::character_id(std::string_view word, std::size_t first, std::size_t last, std::uint32_t code) const {
+  const bool prefixed = first > 0 && !options_.prefix.empty();
+  const bool suffixed = last == word.size() && !options_.suffix.empty();
+  const std::string_view character = word.substr(first, last - first);
+  if (prefixed || suffixed) {
+    std::string piece = prefixed ? options_.prefix : "";
+    piece += character;
+    if (suffixed) piece += options_.suffix;
+    return static_cast<std::int32_t>(vocabulary_.id(piece).value_or(-1));
   }
-  // A linked list of pieces, and a queue of possible merges: n log n for a word of any length.
-  struct Piece {
-    std::int64_t id, size, previous, next;
+  // What is no UTF-8 reads as U+FFFD, and is not that.
+  if (code < kTableOfCharacters && code != kReplacement) return characters_[code];
+  return static_cast<std::int32_t>(vocabulary_.id(character).value_or(-1));
+}
+
+void Bpe::split(std::string_view word, std::vector<Symbol>& symbols) const {
+  // A symbol's place is where the ones before it end, as in the tokenizers library: of a word with characters that are
+  // left out, what follows them moves to the front.
+  std::size_t placed = 0;
+  const auto add = [&](std::int32_t id, std::size_t size) {
+    const auto at = static_cast<std::int32_t>(symbols.size());
+    const std::size_t first = std::min(placed, word.size());
+    placed = std::min(first + size, word.size());
+    symbols.push_back({id, static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(placed), at - 1, at + 1});
   };
-  std::vector<Piece> pieces;
-  for (unsigned char byte : word) {
-    const auto at = static_cast<std::int64_t>(pieces.size());
-    pieces.push_back({byte_ids_[byte], 1, at - 1, at + 1});
+  // An unknown token waits for what follows: it may grow, and, as in the tokenizers library, bytes pass it by.
+  bool waiting = false;
+  std::size_t unknown_size = 0;
+  const auto flush = [&] {
+    if (waiting) add(unknown_, unknown_size);
+    waiting = false;
+    unknown_size = 0;
+  };
+  for (std::size_t at = 0; at < word.size();) {
+    const std::size_t first = at;
+    const std::uint32_t code = next_code(word, at);
+    if (const std::int32_t id = character_id(word, first, at, code); id >= 0) {
+      flush();
+      add(id, at - first);
+      continue;
+    }
+    if (options_.byte_fallback) {
+      // With a prefix or suffix the bytes of those are spelled too.
+      std::string spelled = first > 0 ? options_.prefix : "";
+      spelled += word.substr(first, at - first);
+      if (at == word.size()) spelled += options_.suffix;
+      if (std::all_of(spelled.begin(), spelled.end(),
+                      [&](char byte) { return bytes_[static_cast<unsigned char>(byte)] >= 0; })) {
+        for (char byte : spelled) add(bytes_[static_cast<unsigned char>(byte)], 1);
+        continue;
+      }
+    }
+    if (!options_.unknown) continue;
+    if (unknown_ < 0)
+      throw Error("the tokenizer's unk_token '" + shortened(*options_.unknown) + "' is not in its vocabulary");
+    if (waiting && !options_.fuse_unknown) flush();
+    unknown_size += at - first;
+    waiting = true;
   }
-  if (!pieces.empty()) pieces.back().next = -1;
+  flush();
+  if (!symbols.empty()) symbols.back().next = -1;
+}
+
+// The merge of lowest rank, and of those the leftmost, until there is none: for words of a few characters.
+void Bpe::merge_few(std::vector<Symbol>& symbols) const {
+  constexpr std::size_t kMost = 32;
+  const Merge* of[kMost];  // of a symbol with the next
+  std::size_t count = symbols.size();
+  for (std::size_t i = 0; i + 1 < count; ++i) of[i] = merge(symbols[i].id, symbols[i + 1].id);
+  while (count > 1) {
+    std::size_t best = count;
+    std::int32_t rank = INT32_MAX;
+    for (std::size_t i = 0; i + 1 < count; ++i) {
+      if (of[i] != nullptr && of[i]->rank < rank) {
+        rank = of[i]->rank;
+        best = i;
+      }
+    }
+    if (best == count) break;
+    symbols[best].id = of[best]->id;
+    symbols[best].last = symbols[best + 1].last;
+    for (std::size_t i = best + 1; i + 1 < count; ++i) {
+      symbols[i] = symbols[i + 1];
+      of[i] = of[i + 1];
+    }
+    --count;
+    if (best + 1 < count) of[best] = merge(symbols[best].id, symbols[best + 1].id);
+    if (best > 0) of[best - 1] = merge(symbols[best - 1].id, symbols[best].id);
+  }
+  symbols.resize(count);
+}
+
+// The same with a list and a queue: n log n for a word of any length.
+void Bpe::merge_many(std::vector<Symbol>& symbols) const {
   struct Candidate {
-    std::int64_t rank, at, left, right, made;
+    std::int32_t rank, at, made;
     bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
   };
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
-  auto consider = [&](std::int64_t at) {
-    if (at < 0 || pieces[static_cast<std::size_t>(at)].next < 0) return;
-    const Piece& left = pieces[static_cast<std::size_t>(at)];
-    const Piece& right = pieces[static_cast<std::size_t>(left.next)];
-    if (left.id < 0 || right.id < 0) return;
-    const auto merge = merges_.find(pair_key(left.id, right.id));
-    if (merge != merges_.end()) queue.push({merge->second.rank, at, left.id, right.id, merge->second.id});
+  const auto symbol = [&](std::int32_t at) -> Symbol& { return symbols[static_cast<std::size_t>(at)]; };
+  const auto consider = [&](std::int32_t at) {
+    if (at < 0 || symbol(at).next < 0) return;
+    if (const Merge* found = merge(symbol(at).id, symbol(symbol(at).next).id)) queue.push({found->rank, at, found->id});
   };
-  for (std::int64_t at = 0; at < static_cast<std::int64_t>(pieces.size()); ++at) consider(at);
+  for (std::size_t at = 0; at < symbols.size(); ++at) consider(static_cast<std::int32_t>(at));
   while (!queue.empty()) {
     const Candidate best = queue.top();
     queue.pop();
-    Piece& left = pieces[static_cast<std::size_t>(best.at)];
-    if (left.size == 0 || left.next < 0 || left.id != best.left ||
-        pieces[static_cast<std::size_t>(left.next)].id != best.right)
-      continue;  // merged meanwhile
-    Piece& right = pieces[static_cast<std::size_t>(left.next)];
+    Symbol& left = symbol(best.at);
+    if (left.id < 0 || left.next < 0) continue;
+    Symbol& right = symbol(left.next);
+    const Merge* now = merge(left.id, right.id);
+    if (now == nullptr || now->id != best.made) continue;  // merged otherwise meanwhile
     left.id = best.made;
-    left.size += right.size;
-    right.size = 0;
+    left.last = right.last;
+    right.id = -1;
     left.next = right.next;
-    if (left.next >= 0) pieces[static_cast<std::size_t>(left.next)].previous = best.at;
+    if (left.next >= 0) symbol(left.next).previous = best.at;
     consider(left.previous);
     consider(best.at);
   }
-  std::vector<std::pair<std::int64_t, std::int64_t>> encoded;
-  std::int64_t dropped = 0;
-  for (std::int64_t at = pieces.empty() ? -1 : 0; at >= 0; at = pieces[static_cast<std::size_t>(at)].next) {
-    const Piece& piece = pieces[static_cast<std::size_t>(at)];
-    if (piece.id < 0) {
-      dropped += piece.size;
-      continue;
+  std::erase_if(symbols, [](const Symbol& one) { return one.id < 0; });
+}
+
+void Bpe::encode(std::string_view word, std::vector<Subword>& pieces) const {
+  if (options_.whole_words) {
+    if (const auto whole = vocabulary_.id(word)) {
+      pieces.push_back({*whole, 0, static_cast<std::uint32_t>(word.size())});
+      return;
     }
-    encoded.emplace_back(piece.id, piece.size + dropped);
-    dropped = 0;
   }
-  return encoded;
+  thread_local std::vector<Symbol> symbols;
+  symbols.clear();
+  split(word, symbols);
+  if (symbols.size() > 1) symbols.size() <= 32 ? merge_few(symbols) : merge_many(symbols);
+  for (const Symbol& one : symbols) pieces.push_back({one.id, one.first, one.last});
+  if (symbols.capacity() > 4096) std::vector<Symbol>().swap(symbols);
+}
+
+std::unique_ptr<SubwordModel> read_bpe(const Part& part) {
+  if (part.has("dropout")) {
+    const detail::Json& dropout = part.at("dropout").json();
+    if (!dropout.is_number() || dropout.get<double>() != 0.0)
+      part.fail("a dropout of " + detail::json_text(dropout) +
+                " would cut a text differently each time; expected 0 or null");
+  }
+  Vocabulary vocabulary = Vocabulary::read(part, "vocab");
+  const detail::Json& merges = part.at("merges").json();
+  if (!merges.is_array()) part.fail("expected a list 'merges'");
+  Bpe::Merges pairs;
+  const std::string where = part.where();
+  for (const detail::Json& merge : merges) {
+    if (merge.is_string()) {
+      const auto& text = merge.get_ref<const std::string&>();
+      const std::size_t space = text.find(' ');
+      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+        part.fail("merges: '" + shortened(text) + "' is not two pieces");
+      pairs.emplace_back(text.substr(0, space), text.substr(space + 1));
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      pairs.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+    } else {
+      part.fail("merges: expected two pieces each, got " + detail::json_text(merge));
+    }
+  }
+  BpeOptions options;
+  options.unknown = part.text_if("unk_token");
+  options.prefix = part.text_if("continuing_subword_prefix").value_or("");
+  options.suffix = part.text_if("end_of_word_suffix").value_or("");
+  options.fuse_unknown = part.flag("fuse_unk", false);
+  options.byte_fallback = part.flag("byte_fallback", false);
+  options.whole_words = part.flag("ignore_merges", false);
+  return std::make_unique<Bpe>(std::move(vocabulary), pairs, std::move(options), where);
 }
 
 }  // namespace vene::text

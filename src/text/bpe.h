@@ -1,46 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte pair encoding over a vocabulary of byte strings. Private to text.
+// Byte pair encoding. Private to text.
 #pragma once
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "src/text/flat_table.h"
+#include "src/text/subword_model.h"
+
 namespace vene::text {
 
-/// GPT-2's spelling of bytes as visible characters ("Ġ" is a space), undone. nullopt where a character is not of it.
-std::optional<std::string> bytes_of_spelling(std::string_view spelled);
-std::string spelling_of_bytes(std::string_view bytes);
+struct BpeOptions {
+  std::optional<std::string> unknown{};  ///< stands for characters that the vocabulary lacks; none: they are left out
+  std::string prefix{};                  ///< of pieces that do not begin a word
+  std::string suffix{};                  ///< of pieces that end one
+  bool fuse_unknown = false;             ///< one unknown token for a run of such characters
+  bool byte_fallback = false;            ///< "<0x0A>" for the bytes of a character that the vocabulary lacks
+  bool whole_words = false;              ///< words of the vocabulary are taken whole, whatever the merges say
+};
 
-class Bpe {
+class Bpe : public SubwordModel {
  public:
   using Merges = std::vector<std::pair<std::string, std::string>>;  ///< as spelled in the files
-  /// @param vocabulary  spelled piece -> id
-  /// @param whole_words words that are in the vocabulary are taken whole, whatever the merges say ("ignore_merges")
   /// Throws IoError, with `where` in front, for merges of pieces that are not in the vocabulary.
-  Bpe(std::unordered_map<std::string, std::int64_t> vocabulary, const Merges& merges, bool whole_words,
-      const std::string& where);
-
-  /// Ids of one word's bytes, and the number of bytes of each. A byte that the vocabulary lacks is left out.
-  std::vector<std::pair<std::int64_t, std::int64_t>> encode(std::string_view word) const;
-  const std::unordered_map<std::string, std::int64_t>& vocabulary() const { return vocabulary_; }
-  /// Bytes of an id; nullptr if it has none.
-  const std::string* bytes(std::int64_t id) const;
+  Bpe(Vocabulary vocabulary, const Merges& merges, BpeOptions options, const std::string& where);
+  void encode(std::string_view word, std::vector<Subword>& pieces) const override;
+  std::string kind() const override { return "BPE"; }
 
  private:
   struct Merge {
-    std::int64_t rank, id;
+    std::int32_t rank = 0, id = 0;
   };
-  std::unordered_map<std::string, std::int64_t> vocabulary_;  // spelled
-  std::unordered_map<std::string, std::int64_t> by_bytes_;
-  std::unordered_map<std::uint64_t, Merge> merges_;
-  std::vector<std::string> bytes_;
-  std::vector<bool> known_;
-  std::int64_t byte_ids_[256];
-  bool whole_words_;
+  struct Symbol {
+    std::int32_t id = 0;
+    std::uint32_t first = 0, last = 0;
+    std::int32_t previous = -1, next = -1;
+  };
+  std::int32_t character_id(std::string_view word, std::size_t first, std::size_t last, std::uint32_t code) const;
+  void split(std::string_view word, std::vector<Symbol>& symbols) const;
+  void merge_few(std::vector<Symbol>& symbols) const;
+  void merge_many(std::vector<Symbol>& symbols) const;
+  const Merge* merge(std::int32_t left, std::int32_t right) const;
+
+  BpeOptions options_;
+  std::vector<std::int32_t> characters_;  // ids of single characters by code point, -1: none
+  std::int32_t bytes_[256];               // ids of "<0x00>" ..., -1: none
+  std::int32_t unknown_ = -1;
+  FlatTable<Merge> merges_;
 };
 
 }  // namespace vene::text

@@ -3,12 +3,12 @@
 #include <memory>
 #include <string>
 
+#include "src/text/settings.h"
 #include "vene/text/tokenizer.h"
 
 namespace vene::text {
 
-/// A SentencePiece .model, BPE or unigram. IoError if it is none.
-/// @param add_bos, add_eos  what `special` puts around a text
-std::shared_ptr<const Tokenizer> read_sentence_piece(const std::string& path, bool add_bos, bool add_eos);
+/// A SentencePiece .model, BPE or unigram, with the tokens that the files around it add. IoError if it is none.
+std::shared_ptr<const Tokenizer> read_sentence_piece(const std::string& path, const Settings& settings);
 
 }  // namespace vene::text

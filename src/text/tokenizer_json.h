@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include <memory>
 #include <string>
 
-#include "src/text/byte_level.h"
+#include "src/text/pipeline.h"
+#include "src/text/settings.h"
 
 namespace vene::text {
 
-/// A tokenizer.json of the Hugging Face tokenizers library, where it is a byte-level BPE; null where it is another kind
-/// of BPE. IoError for what is malformed or not supported, naming the part.
-std::unique_ptr<ByteLevelTokenizer> read_tokenizer_json(const std::string& path);
+/// A tokenizer.json of the Hugging Face tokenizers library. IoError for what is malformed or not understood, naming the
+/// part.
+PipelineParts read_tokenizer_json(const std::string& path, const Settings& settings);
 
-/// vocab.json + merges.txt, or encoder.json + vocab.bpe.
-std::unique_ptr<ByteLevelTokenizer> read_vocabulary_and_merges(const std::string& vocabulary,
-                                                               const std::string& merges);
+/// vocab.json + merges.txt, or encoder.json + vocab.bpe: byte-level, cut into words as the settings' class does.
+PipelineParts read_vocabulary_and_merges(const std::string& vocabulary, const std::string& merges,
+                                         const Settings& settings);
+
+/// vocab.txt, a piece a line: BERT's or ESM's.
+PipelineParts read_vocabulary_lines(const std::string& path, const Settings& settings);
 
 }  // namespace vene::text

@@ -34,9 +34,9 @@ struct GenerateOptions {
   double repetition_penalty = 1;
   /// Row r draws from a generator seeded with seed + r, so that what it says does not depend on the other rows.
   std::uint64_t seed = 0;
-  std::vector<std::int64_t> stop_tokens{};  ///< besides the tokenizer's end of text
+  std::vector<std::int64_t> stop_tokens{};  ///< besides what the checkpoint ends with
   std::vector<std::string> stop_texts{};    ///< end a row, and are left out of its text (not of its ids)
-  bool ignore_eos = false;                  ///< go on after the tokenizer's end of text
+  bool ignore_eos = false;                  ///< go on after Tokenizer::ends
   /// False computes every position anew in every step, for models without a key-value cache. The result is the same.
   bool use_cache = true;
   bool keep_logits = false;  ///< fill Generated::logits

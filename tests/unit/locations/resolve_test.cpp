@@ -17,7 +17,7 @@ using testing::ThrowsMessage;
 // One token a letter; the id is the letter.
 class Letters : public text::Tokenizer {
  public:
-  std::vector<text::Token> tokens(std::string_view text, bool) const override {
+  std::vector<text::Token> tokens(std::string_view text, const text::EncodeOptions&) const override {
     std::vector<text::Token> all;
     for (std::size_t i = 0; i < text.size(); ++i)
       all.push_back({text[i], std::string(1, text[i]), static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1});

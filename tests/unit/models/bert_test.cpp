@@ -111,10 +111,12 @@ TEST_F(BertTest, ReadsTheFirstCheckpointsAndThoseOfPretraining) {
   EXPECT_THAT(warnings_, ElementsAre());
 }
 
-TEST_F(BertTest, PassesOverAWordPieceTokenizerWithAWarning) {
-  folder_.write("tokenizer.json", R"({"model": {"type": "WordPiece", "vocab": {"[UNK]": 0}}})");
+TEST_F(BertTest, PassesOverATokenizerThatCannotBeReadWithAWarning) {
+  folder_.write("tokenizer.json", R"({"model": {"type": "WordPieces", "vocab": {"[UNK]": 0}}})");
   EXPECT_NE(changed("bert_tied", [](Json&, NamedValues&) {}), nullptr);
-  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("this model takes token ids only")));
+  EXPECT_THAT(warnings_,
+              ElementsAre(HasSubstr(
+                  "type 'WordPieces' is not supported; did you mean 'WordPiece'?; this model takes token ids only")));
   EXPECT_EQ(vene::models::inspect(folder_.path()).architecture, "bert");
 }
 

@@ -174,13 +174,11 @@ TEST_F(EsmTest, PassesOverWhatCheckpointsHoldBesides) {
               HasSubstr("1 tensor is missing: esm.embeddings.position_embeddings.weight"));
 }
 
-TEST_F(EsmTest, PassesOverAListOfTokensWithAWarning) {
+TEST_F(EsmTest, ReadsItsListOfTokens) {
   folder_.write("vocab.txt", "<cls>\n<pad>\n<eos>\n<unk>\nL\nA\n");
   EXPECT_NE(changed("esm_rotary", [](Json&, NamedValues&) {}), nullptr);
-  EXPECT_THAT(
-      warnings_,
-      ElementsAre(HasSubstr("vocab.txt: a tokenizer of this kind is not built in; this model takes token ids only")));
-  EXPECT_EQ(vene::models::inspect(folder_.path()).tokenizer, "");
+  EXPECT_THAT(warnings_, ElementsAre());
+  EXPECT_EQ(vene::models::inspect(folder_.path()).tokenizer, "WordLevel");
 }
 
 TEST_F(EsmTest, RefusesByNameWhatItDoesNotCompute) {
