@@ -38,9 +38,10 @@ class SentencePiece : public Tokenizer {
     eos_ = id("eos", processor_.eos_id());
     pad_ = id("pad", processor_.pad_id());
     ends_ = settings.ends(eos_);
-    // A language model's folder names its BOS; there it is added unless the tokenizer's settings say otherwise. A
-    // .model by itself adds nothing.
-    add_bos_ = settings.flag("add_bos_token").value_or(settings.model_id("bos", INT64_MAX).has_value());
+    // A language model's folder names its BOS; there it is added where no settings of a tokenizer say otherwise, and
+    // settings that name a class add it only where they say so, as in transformers 5. A .model by itself adds nothing.
+    add_bos_ = settings.flag("add_bos_token")
+                   .value_or(settings.tokenizer_class().empty() && settings.model_id("bos", INT64_MAX).has_value());
     add_eos_ = settings.flag("add_eos_token").value_or(false);
   }
 
@@ -55,7 +56,8 @@ class SentencePiece : public Tokenizer {
       if (piece.token != nullptr)
         all.push_back({piece.token->id, piece.token->content, begin, end});
       else
-        encode_plain(cut.view(piece), begin, legacy_ || begin == 0 ? processor_ : plain_, all);
+        encode_plain(cut.view(piece), begin, legacy_ || (begin == 0 && !text.starts_with(' ')) ? processor_ : plain_,
+                     all);
     }
     if (options.special && add_eos_ && eos_) all.push_back({*eos_, token_text(*eos_), size, size});
     return all;

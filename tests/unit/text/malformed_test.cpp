@@ -162,7 +162,8 @@ TEST(TokenizerFiles, AnExpressionThatTakesTooLongIsStopped) {
     tokenizer->encode(std::string(60, 'a') + "b");
     ADD_FAILURE() << "expected an Error";
   } catch (const vene::Error& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("'(a+)+$' of the tokenizer takes too"), HasSubstr("on a text of 61 bytes")));
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("'(a+)+$' of the tokenizer takes too"), HasSubstr("on a text of 61 bytes")));
   }
 }
 

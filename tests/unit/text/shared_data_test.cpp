@@ -168,6 +168,48 @@ TEST(SentencePiece, TokensHaveTheirTextAndPlace) {
   EXPECT_EQ(tokens.back().end, static_cast<std::int64_t>(text.size()));
 }
 
+// Values: transformers 5.24.
+TEST(SentencePiece, TakesTheSettingsAroundIt) {
+  VENE_REQUIRE_DATA(data);
+  const std::string added = R"("added_tokens_decoder": {"512": {"content": "<|im_end|>", "special": true}}})";
+  TokenizerFolder folder;
+  folder.link("tokenizer.model", *data / "stories260k" / "tokenizer.model");
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "eos_token": "<|im_end|>",
+      "bos_token": "<s>", "unk_token": "<unk>", "add_bos_token": true, )" +
+                                            added);
+  const auto tokenizer = folder.load();
+  EXPECT_EQ(tokenizer->size(), 513);
+  EXPECT_EQ(tokenizer->eos(), 512);
+  EXPECT_EQ(tokenizer->ends(), Ids{512});
+  EXPECT_EQ(tokenizer->encode("Once upon a time<|im_end|> Lily"), (Ids{1, 403, 407, 261, 378, 512, 317}));
+  EXPECT_EQ(tokenizer->encode("</s> Lily"), (Ids{1, 2, 317}));
+  EXPECT_EQ(tokenizer->encode(" Lily"), (Ids{1, 317}));
+  EXPECT_EQ(tokenizer->decode({317, 512}, false), "Lily<|im_end|>");
+  EXPECT_EQ(tokenizer->decode({317, 512}), "Lily");
+  EXPECT_GT(tokenizer->encode("<|im_end|>", vene::text::EncodeOptions{true, false}).size(), 5U);
+  // "legacy" puts a space in front of every stretch.
+  folder.write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "legacy": true, )" + added);
+  EXPECT_EQ(folder.load()->encode("</s>Lily"), (Ids{2, 317}));
+}
+
+TEST(SentencePiece, ManyControlPiecesTakeNoQuadraticTime) {
+  VENE_REQUIRE_DATA(data);
+  const auto tokenizer = Tokenizer::load((*data / "stories260k").string());
+  std::string text;
+  for (int i = 0; i < 300'000; ++i) text += "</s>";
+  EXPECT_EQ(tokenizer->encode(text, false), Ids(300'000, 2));
+}
+
+TEST(NeoxTokenizer, ALongRunOfMarksTakesNoQuadraticTime) {
+  VENE_REQUIRE_DATA(data);
+  const auto tokenizer = Tokenizer::load((*data / "neox-tokenizer").string());
+  std::string text = "e";
+  for (int i = 0; i < 300'000; ++i) text += i % 2 == 0 ? "\xCC\x81" : "\xCC\xA3";  // acute above, dot below
+  EXPECT_EQ(tokenizer->tokens(text).front().begin, 0);
+  const std::string decoded = tokenizer->decode(tokenizer->encode(text));
+  EXPECT_TRUE(decoded.starts_with("\xE1\xBA\xB9\xCC\xA3")) << "the dots come first";  // U+1EB9, U+0323
+}
+
 TEST(SentencePiece, AUnigramModelCutsAsItsReferenceDoes) {
   VENE_REQUIRE_DATA(data);
   TokenizerFolder folder;

@@ -99,6 +99,30 @@ TEST_F(Landmarks, ServesThreadsAtOnce) {
   EXPECT_THAT(same, testing::Each(true));
 }
 
+TEST_F(Landmarks, SpecialTokensCanBeReadAsText) {
+  const vene::text::EncodeOptions as_text{true, false};
+  const Ids read = tokenizer->encode("a<|endoftext|>b"), plain = tokenizer->encode("a<|endoftext|>b", as_text);
+  EXPECT_EQ(read.size(), 3U);
+  EXPECT_EQ(read[1], *tokenizer->eos());
+  EXPECT_THAT(plain, testing::Not(testing::Contains(*tokenizer->eos())));
+  EXPECT_EQ(tokenizer->decode(plain, false), "a<|endoftext|>b");
+}
+
+TEST(Tokenizer, AGenerationEndsWhereAnyFileSays) {
+  TokenizerFolder folder;
+  folder.write("tokenizer.json",
+               R"({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1, "c": 2}, "unk_token": "a"}})");
+  EXPECT_EQ(folder.load()->ends(), Ids{});
+  folder.write("tokenizer_config.json", R"({"eos_token": "b"})");
+  EXPECT_EQ(folder.load()->ends(), Ids{1});
+  folder.write("generation_config.json", R"({"eos_token_id": [2, 1, 7]})");
+  EXPECT_EQ(folder.load()->ends(), (Ids{1, 2, 7}));
+  folder.write("config.json", R"({"eos_token_id": 0})");
+  EXPECT_EQ(folder.load()->ends(), (Ids{1, 2, 7, 0}));
+  folder.write("generation_config.json", R"({"eos_token_id": "b"})");
+  EXPECT_THAT(folder.error(), testing::HasSubstr("generation_config.json: eos_token_id: expected the id of a token"));
+}
+
 TEST(Tokenizer, SettingsSayWhatIsAddedAround) {
   const std::filesystem::path asset = asset_folder();
   TokenizerFolder folder;
