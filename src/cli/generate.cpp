@@ -47,7 +47,8 @@ FromFile read_config(const std::string& path, const std::vector<std::string>& pr
                      const models::LanguageModel& lm) {
   detail::Json json;
   std::string folder = fs::path(path).parent_path().string();
-  if (fs::is_directory(path)) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
     json["config"] = fs::absolute(path).string();
   } else {
     json = detail::read_json<ConfigError>(io::read_file(path), path);

@@ -43,7 +43,8 @@ std::vector<Prepared> prepare(const std::vector<std::string>& paths, const model
       throw ConfigError("'" + other->second + "' and '" + path + "' would both write " + name +
                         ".safetensors; rename one");
     Experiment experiment = load_experiment(path, lm);
-    if (paths.size() > 1 && fs::exists(fs::path(experiment.config_folder) / "model_parts.safetensors")) {
+    std::error_code ignored;
+    if (paths.size() > 1 && fs::exists(fs::path(experiment.config_folder) / "model_parts.safetensors", ignored)) {
       throw ConfigError(
           path +
           ": its interventions were trained together with parts of the model, which they bring along; run it alone");
@@ -122,7 +123,9 @@ void run_experiments(const Options& options) {
         said["tensors"][name] = value.sizes().vec();
         shapes.push_back(name + " " + shape_text(value.sizes()));
       }
-      for (const FireReport& fired : result.fired) said["fired"][fired.key] = fired.count;
+      // Behind the others: an ordered object is searched from its start for each key that is asked for.
+      auto& counts = (said["fired"] = detail::OrderedJson::object()).get_ref<detail::OrderedJson::object_t&>();
+      for (const FireReport& fired : result.fired) counts.emplace_back(fired.key, fired.count);
       summary.push_back(said);
       lines += out.path(file) + ": " + join(shapes) + "\n";
       progress(summary.size(), prepared.size());

@@ -388,8 +388,9 @@ IntervenableConfig IntervenableConfig::parse(std::string_view text, const Interv
 }
 
 IntervenableConfig IntervenableConfig::load(const std::string& path, const InterventionRegistry& registry) {
-  const std::string file =
-      std::filesystem::is_directory(path) ? (std::filesystem::path(path) / "config.json").string() : path;
+  std::error_code ignored;  // what cannot be looked at cannot be read either, which says why
+  const bool folder = std::filesystem::is_directory(path, ignored);
+  const std::string file = folder ? (std::filesystem::path(path) / "config.json").string() : path;
   const std::string text = io::read_file(file);
   return detail::at_place(file,
                           [&] { return parse(text, registry, std::filesystem::path(file).parent_path().string()); });

@@ -2,6 +2,7 @@
 // Where each representation reads and writes, and in a generation when.
 #include <algorithm>
 
+#include "src/base/readable.h"
 #include "src/core/plan_data.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -186,7 +187,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
   }
   for (const auto& [name, hop] : request.locations.hops) {
     if (std::find(hops.begin(), hops.end(), name) == hops.end()) {
-      throw ConfigError("unit_locations: no hop '" + name + "' in " +
+      throw ConfigError("unit_locations: no hop '" + shortened(name) + "' in " +
                         (plan.mode == Mode::kSerial ? "serial" : "parallel") + " mode" + name_hint(name, hops));
     }
   }

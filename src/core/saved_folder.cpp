@@ -144,7 +144,8 @@ void list_files(SavedFolder& saved, const std::string& folder, const detail::Sav
 }
 
 void check_is_saved(const std::string& folder) {
-  if (!fs::exists(folder)) throw IoError(folder + ": no such folder");
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored)) throw IoError(folder + ": no such folder");
   if (!fs::is_directory(folder)) throw IoError(folder + ": is a file, expected a folder of saved interventions");
   if (!fs::is_regular_file(fs::path(folder) / detail::kConfigFile)) {
     const fs::path trained = fs::path(folder) / "intervention";

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "src/base/readable.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/hooks/hook_point.h"
@@ -76,12 +77,12 @@ const Site& SiteTable::find(std::string_view component, std::int64_t layer) cons
     std::vector<std::string> paths;
     for (const Site& site : sites_) paths.push_back(site.path);
     throw PlanError(
-        "no site at path '" + name + "'" + name_hint(plain_path(component), paths) +
+        "no site at path '" + shortened(name) + "'" + name_hint(plain_path(component), paths) +
         (name.ends_with(".input") || name.ends_with(".output") ? "" : "; a path ends in .input or .output"));
   }
   const std::vector<std::string> known = components();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
-    throw PlanError("this model has no component '" + name + "'" + name_hint(name, known));
+    throw PlanError("this model has no component '" + shortened(name) + "'" + name_hint(name, known));
   }
   std::int64_t last = -1;
   for (const Site& site : sites_) {

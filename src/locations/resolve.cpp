@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/locations/resolve.h"
 
+#include "src/base/readable.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -93,9 +94,9 @@ void append_token(const Selector& selector, const RowTexts& texts, std::int64_t 
   if (chosen < 0 || chosen >= count) {
     std::string shown;
     for (std::int64_t i = 0; i < std::min<std::int64_t>(length, 40); ++i) shown += "'" + pieces[i] + "' ";
-    throw LocationError(where + ": token '" + selector.text + "' (occurrence " + std::to_string(selector.occurrence) +
-                        ") is not in the row, which has " + std::to_string(count) + " of it; its tokens are " + shown +
-                        name_hint(selector.text, pieces));
+    throw LocationError(where + ": token '" + shortened(selector.text) + "' (occurrence " +
+                        std::to_string(selector.occurrence) + ") is not in the row, which has " +
+                        std::to_string(count) + " of it; its tokens are " + shown + name_hint(selector.text, pieces));
   }
   for (std::int64_t i = matches[chosen].first; i < matches[chosen].second; ++i) columns.push_back(begin + i);
 }

@@ -71,7 +71,8 @@ std::string short_text(double value) {
 
 void check_values(const TrainOptions& options) {
   visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
-          throw PlanError(std::string(option.name) + " is " + short_text(came) + ", expected " + option.range.expected(came));
+          throw PlanError(std::string(option.name) + " is " + short_text(came) + ", expected " +
+                          option.range.expected(came));
         }));
   if (const std::int64_t memory = detail::machine_memory();
       options.cache != TrainOptions().cache && options.cache > memory)

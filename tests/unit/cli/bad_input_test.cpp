@@ -320,6 +320,36 @@ TEST(BadExperiment, CountsBeyondAllMeaningAreRefusedByName) {
   }
 }
 
+TEST(BadExperiment, WhatItNamesIsQuotedShort) {
+  const std::string name(30'000, 'x'),
+      source = R"("sources": [{"text": "The Colosseum is in downtown"}], "unit_locations": )";
+  const std::vector<std::string> cases{experiment(R"({"component": ")" + name + "\"}"),
+                                       experiment(R"({"component": "a.)" + name + "\"}"),
+                                       experiment("{}", source + "{\"" + name + "->base\": 0}"),
+                                       experiment("{}", source + R"({"base": {"token": ")" + name + "\"}}"),
+                                       experiment("{}", "\"source_representations\": {\"" + name + "\": 1}"),
+                                       R"({"config": ")" + name + R"(", "base": {"text": "x"}})"};
+  for (const std::string& text : cases) {
+    const TestFolder folder;
+    vene_test::write_text(folder / "bad.json", text);
+    const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "bad.json", "-o", folder / "out"});
+    expect_refused(outcome, "bad.json: ");
+    EXPECT_LT(outcome.err.size(), 1000U) << outcome.err;
+    EXPECT_THAT(outcome.err, testing::Not(HasSubstr("filesystem error")));
+  }
+}
+
+TEST(BadExperiment, ManyRepresentationsTakeNoTimeThatGrowsWithTheirSquare) {
+  std::string zeros = R"({"intervention_type": "zero"})";
+  for (int i = 1; i < 10'000; ++i) zeros += R"(, {"intervention_type": "zero"})";
+  const TestFolder folder;
+  vene_test::write_text(folder / "many.json", experiment(zeros, R"("unit_locations": {"base": 0})"));
+  const auto start = std::chrono::steady_clock::now();
+  const Outcome outcome = vene_command({"run", "-m", bundled_model(), folder / "many.json", "-o", folder / "out"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+}
+
 TEST(BadExperiment, SeveralProblemsAreALineEach) {
   const TestFolder folder;
   vene_test::write_text(folder / "bad.json",
