@@ -46,7 +46,7 @@ OptionText describe(const CLI::Option& option, bool positional) {
   OptionText text;
   text.description = option.get_description();
   if (positional) {
-    text.names = {option.get_single_name()};
+    text.names = {option.get_name(true)};
   } else {
     for (const std::string& name : option.get_snames()) text.names.push_back("-" + name);
     for (const std::string& name : option.get_lnames()) text.names.push_back("--" + name);

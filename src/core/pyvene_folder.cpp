@@ -166,7 +166,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     names.push_back(name);
   };
   for (const auto& [key, tensors] : archives) {
-    write(archive_name(key), [&](const std::string& path) { io::write_state_dict(path, tensors); });
+    write(archive_name(key), [&tensors = tensors](const std::string& path) { io::write_state_dict(path, tensors); });
   }
   write("config.json", [&](const std::string& path) { io::write_file(path, detail::written_json(config) + "\n"); });
   for (const std::string& name : names) stage.move(name);
