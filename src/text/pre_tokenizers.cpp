@@ -2,6 +2,7 @@
 #include "src/text/pre_tokenizers.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "src/text/byte_spelling.h"
 #include "src/text/gpt2_words.h"
@@ -96,7 +97,10 @@ class Metaspace : public Step {
   void apply(Cut& cut) const override {
     Rewriter::run(cut, [&](const Piece& piece, Rewriter& to) {
       for (std::size_t at = piece.first; at < piece.last;) {
-        const std::size_t space = std::min(cut.bytes.find(' ', at), piece.last);
+        const void* found = std::memchr(cut.bytes.data() + at, ' ', piece.last - at);
+        const std::size_t space = found == nullptr
+                                      ? piece.last
+                                      : static_cast<std::size_t>(static_cast<const char*>(found) - cut.bytes.data());
         if (space > at) to.keep(at, space);
         if (space < piece.last) to.put(replacement_, to.place(space, space + 1));
         at = space + 1;

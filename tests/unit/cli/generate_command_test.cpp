@@ -251,6 +251,51 @@ TEST_F(GenerateCommand, RunWritesIdsAndTexts) {
   EXPECT_EQ(texts["prompts"][1], "The Louvre");
 }
 
+TEST_F(GenerateCommand, EndsWhereTheCheckpointSays) {
+  const fs::path model = path("model");
+  fs::copy(kModel, model);
+  const auto lm = vene::models::load(kModel);
+  const auto row = vene::generate(*lm.model, lm.encode(kPrompt), {.max_new_tokens = 8}, lm.tokenizer.get()).rows[0];
+  const std::int64_t third = row.ids[static_cast<std::size_t>(row.prompt_length) + 2];
+  const auto ran = [&](const std::string& arguments) {
+    return vene("generate -m " + model.string() + " -p '" + kPrompt + "' --no-display-prompt -n 8 " + arguments).out;
+  };
+  const std::string whole = ran(""), ended = continued(kPrompt, 3) + "\n";
+  ASSERT_NE(whole, ended);
+  write("model/generation_config.json", R"({"eos_token_id": [2047, )" + std::to_string(third) + "]}");
+  EXPECT_EQ(ran(""), ended);
+  EXPECT_EQ(ran("--ignore-eos"), whole);
+  // The same token, made a special one: its text is in no output, and it can be named.
+  write("model/generation_config.json", "{}");
+  std::string spelled = lm.tokenizer->token_text(third);
+  if (spelled.starts_with(' ')) spelled = "\xC4\xA0" + spelled.substr(1);
+  ASSERT_EQ(lm.tokenizer->id_of(spelled), third);
+  write("model/tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>",
+      "additional_special_tokens": [")" + spelled +
+                                           "\"]}");
+  EXPECT_EQ(ran("--stop '" + spelled + "'"), continued(kPrompt, 2) + "\n");
+}
+
+TEST_F(GenerateCommand, DrawsAsTheFolderSaysWhereAsked) {
+  const fs::path model = path("model");
+  fs::copy(kModel, model);
+  const auto ran = [&](const std::string& arguments) {
+    return vene("generate -m " + model.string() + " -p '" + kPrompt + "' -n 12 " + arguments);
+  };
+  const std::string greedy = ran("").out;
+  write("model/generation_config.json", R"({"do_sample": true, "temperature": 50.0, "top_k": 0, "top_p": 1.0})");
+  EXPECT_EQ(ran("").out, greedy);
+  EXPECT_NE(ran("--use-generation-config").out, greedy);
+  EXPECT_EQ(ran("--use-generation-config --top-k 1").out, greedy);
+  write("model/generation_config.json", R"({"do_sample": true, "temperature": "hot"})");
+  EXPECT_THAT(ran("--use-generation-config").complaint, HasSubstr("'temperature': expected a number, got \"hot\""));
+}
+
+TEST_F(GenerateCommand, ReadsPromptsWithCrlf) {
+  EXPECT_EQ(vene("generate -m " + kModel + " -n 4 -f " + write("crlf.txt", "The Space\r\nNeedle\r\n")).out,
+            vene("generate -m " + kModel + " -n 4 -f " + write("lf.txt", "The Space\nNeedle\n")).out);
+}
+
 TEST_F(GenerateCommand, SaysWhatIsWrong) {
   const auto says = [&](const std::string& arguments, const std::string& what, int status = 1) {
     const Ran ran = generate(arguments);

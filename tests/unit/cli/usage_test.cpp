@@ -175,6 +175,45 @@ TEST(Usage, TokenizeGoesBothWays) {
   expect_refused(vene_command({"tokenize", "-m", folder.path(), "x"}), 1, "no tokenizer files here");
 }
 
+TEST(Usage, TokenizeTakesSeveralTextsLinesAndAnyBytes) {
+  const auto run = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"tokenize", "-m", bundled_model()});
+    return vene_command(arguments);
+  };
+  const std::string one = run({"--ids", "The Space"}).out, two = run({"--ids", "Needle"}).out;
+  EXPECT_EQ(run({"--ids", "The Space", "Needle"}).out, one + two);
+  const TestFolder folder;
+  vene_test::write_text(folder / "lines", "The Space\r\nNeedle\n");
+  EXPECT_EQ(run({"--ids", "-f", folder / "lines", "--lines"}).out, one + two);
+  expect_refused(run({"--lines", "x"}), 2, "--lines");
+  EXPECT_EQ(run({"--ids", "<|endoftext|>"}).out, "2047\n");
+  EXPECT_THAT(run({"--ids", "<|endoftext|>", "--special", "as-text"}).out, testing::Not(HasSubstr("2047")));
+  expect_refused(run({"x", "--special", "text"}), 2, "--special");
+  std::string bytes;
+  for (const auto& token : nlohmann::json::parse(run({"--json", "\xF0\x9F\x99\x82"}).out))
+    bytes += token["hex"].get<std::string>();
+  EXPECT_EQ(bytes, "f09f9982");
+  vene_test::write_text(folder / "nul", std::string("a\0b", 3));
+  const auto tokens = nlohmann::json::parse(run({"--json", "-f", folder / "nul"}).out);
+  EXPECT_EQ(tokens.back()["end"], 3);
+  std::vector<std::string> decode{"--decode"};
+  for (const auto& token : tokens) decode.push_back(token["id"].dump());
+  EXPECT_EQ(run(decode).out, std::string("a\0b\n", 4));
+}
+
+TEST(Usage, TokenizeWarnsOfABosThatIsThereTwice) {
+  const TestFolder folder;
+  vene_test::write_text(folder / "tokenizer_config.json", R"({"bos_token": "<s>"})");
+  vene_test::write_text(folder / "tokenizer.json", R"({"pre_tokenizer": {"type": "WhitespaceSplit"},
+      "model": {"type": "WordLevel", "vocab": {"?": 0, "<s>": 1, "a": 2}, "unk_token": "?"},
+      "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+                         "special_tokens": {"<s>": {"ids": [1]}}}})");
+  const Outcome doubled = vene_command({"tokenize", "-m", folder.path(), "--ids", "<s> a"});
+  EXPECT_EQ(doubled.out, "1 1 2\n");
+  EXPECT_THAT(doubled.err, HasSubstr("a text begins with '<s>', which is put in front of it too"));
+  EXPECT_EQ(vene_command({"tokenize", "-m", folder.path(), "--ids", "a"}).err, "");
+}
+
 TEST(Usage, AFullDiskBehindStandardOutputIsAFailure) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
   const Outcome outcome = vene_command({"schema"}, {.standard_output = "/dev/full"});

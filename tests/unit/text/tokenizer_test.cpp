@@ -108,6 +108,15 @@ TEST_F(Landmarks, SpecialTokensCanBeReadAsText) {
   EXPECT_EQ(tokenizer->decode(plain, false), "a<|endoftext|>b");
 }
 
+TEST(Tokenizer, ManyPiecesWithoutASpaceTakeNoQuadraticTime) {
+  TokenizerFolder folder;
+  folder.write("tokenizer.json", R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+      {"type": "Digits", "individual_digits": true},
+      {"type": "Metaspace", "replacement": "_", "prepend_scheme": "never", "split": true}]},
+      "model": {"type": "WordLevel", "vocab": {"?": 0, "1": 1}, "unk_token": "?"}})");
+  EXPECT_EQ(folder.load()->encode(std::string(1'000'000, '1')), Ids(1'000'000, 1));
+}
+
 TEST(Tokenizer, AGenerationEndsWhereAnyFileSays) {
   TokenizerFolder folder;
   folder.write("tokenizer.json",
