@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "src/cli/command.h"
@@ -100,6 +101,9 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
 }
 
 void run_experiments(const Options& options) {
+  // First, because a folder that cannot be written to should not cost a calculation.
+  std::optional<OutputFolder> output;
+  if (!options.plan_only) output.emplace(options.out);
   const models::LanguageModel lm = options.model.load();
   const torch::NoGradGuard no_grad;
   const std::vector<Prepared> prepared = prepare(options.experiments, lm);
@@ -107,7 +111,7 @@ void run_experiments(const Options& options) {
     print_plans(prepared, options.json);
     return;
   }
-  OutputFolder out(options.out);
+  OutputFolder& out = *output;
   nlohmann::ordered_json summary = nlohmann::ordered_json::array();
   std::string lines;
   {
@@ -132,8 +136,7 @@ void run_experiments(const Options& options) {
       progress(summary.size(), prepared.size());
     }
   }
-  out.commit();
-  std::fputs(options.json ? (summary.dump(2) + "\n").c_str() : lines.c_str(), stdout);
+  out.commit(options.json ? summary.dump(2) + "\n" : lines);
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     write(archive_name(key), [&](const std::string& path) { io::write_state_dict(path, tensors); });
   }
   write("config.json", [&](const std::string& path) { io::write_file(path, config.dump(2) + "\n"); });
-  for (const std::string& name : names) stage.move(name);
+  stage.move_all(names);
 }
 
 }  // namespace vene
