@@ -171,6 +171,21 @@ StageState GRU::begin(const Batch& batch, KeyValueCache* cache) {
   return state;
 }
 
+namespace {
+
+// Of all that was read, the next step needs the last state alone. It stands for every step, without taking their room,
+// since a cache's length is that of its entries.
+void hold(KeyValueCache& cache, std::int64_t layer, const torch::Tensor& last, std::int64_t steps) {
+  const auto place = static_cast<std::size_t>(layer);
+  if (cache.layers.size() <= place) cache.layers.resize(place + 1);
+  auto& [keys, values] = cache.layers[place];
+  const std::int64_t before = keys.defined() ? keys.size(2) : 0;
+  keys = last.clone().reshape({last.size(0), 1, 1, last.size(1)}).expand({-1, -1, before + steps, -1});
+  values = keys;
+}
+
+}  // namespace
+
 StageState GRU::run(StageState state, std::int64_t first, std::int64_t last) {
   check_stages(first, last, options_.n_layer);
   const std::int64_t rows = state.hidden.size(0), steps = state.hidden.size(1);
@@ -194,7 +209,7 @@ StageState GRU::run(StageState state, std::int64_t first, std::int64_t last) {
       states.push_back(hidden);
     }
     state.hidden = torch::stack(states, 1);  // [batch, pos, h_dim]
-    if (state.cache != nullptr) extend_cache(state.cache, layer, state.hidden.unsqueeze(1), state.hidden.unsqueeze(1));
+    if (state.cache != nullptr) hold(*state.cache, layer, hidden, steps);
   }
   return state;
 }

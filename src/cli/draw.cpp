@@ -2,7 +2,6 @@
 #include "src/cli/draw.h"
 
 #include <cstdio>
-#include <string_view>
 
 #include "vene/base/error.h"
 
@@ -15,22 +14,32 @@ void no_picture(const std::string& why) {
 
 }  // namespace
 
-std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
-                                   const std::string& title) {
+bool draw_picture(OutputFolder& out, const std::string& name,
+                  const std::function<void(const std::string& path)>& draw) {
   if (!gnuplot_available()) {
     no_picture("gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox)");
-    return {};
+    return false;
   }
-  const std::vector<std::string> names{name + ".png", name + ".svg"};
+  // Whatever a picture lacks, be it room in the folder for temporary files, the figures are there without it.
   try {
-    for (const std::string& file : names)
-      out.write(file, [&](const std::string& path) { draw_heat_maps({path}, maps, title); });
+    out.write(name, draw);
+    return true;
   } catch (const IoError& error) {
-    if (!std::string_view(error.what()).starts_with("gnuplot")) throw;
-    no_picture(error.what());
-    return {};
+    no_picture(std::string(error.what()) + ", so no picture is drawn");
+    return false;
   }
-  return names;
+}
+
+std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
+                                   const std::string& title) {
+  std::vector<std::string> drawn;
+  for (const std::string& file : {name + ".png", name + ".svg"}) {
+    if (!draw_picture(out, file, [&](const std::string& path) { draw_heat_maps({path}, maps, title); })) break;
+    drawn.push_back(file);
+  }
+  if (drawn.size() == 2) return drawn;
+  for (const std::string& file : drawn) out.drop(file);
+  return {};
 }
 
 }  // namespace vene::cli

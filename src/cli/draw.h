@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,10 @@
 #include "vene/viz/heat_map.h"
 
 namespace vene::cli {
+
+/// Has `draw` make a picture at the path that it is handed. False where gnuplot is missing or fails: then a line on
+/// stderr says why, and the rest is worth having all the same.
+bool draw_picture(OutputFolder& out, const std::string& name, const std::function<void(const std::string& path)>& draw);
 
 /// Draws <name>.png and <name>.svg; their names, or none where gnuplot is missing or fails: then a line on stderr says
 /// why, and the rest is worth having all the same.

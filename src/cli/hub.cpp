@@ -5,6 +5,7 @@
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
 #include "src/cli/saved.h"
+#include "src/io/place.h"
 #include "vene/base/error.h"
 #include "vene/base/version.h"
 #include "vene/io/files.h"
@@ -55,8 +56,36 @@ void copy(const SavedFile& file, const fs::path& to) {
   if (error) throw IoError("cannot copy '" + file.path + "': " + error.message());
 }
 
+bool is_below(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
+}
+
+// A link's content is sent in its place, so it must be the folder's own: within it or, where the folder is a snapshot
+// in the hub's cache, among the cache's blobs.
+void refuse_links_away(const fs::path& folder) {
+  const fs::path root = fs::canonical(folder);
+  const bool in_cache = root.parent_path().filename() == "snapshots";
+  const fs::path blobs = root.parent_path().parent_path() / "blobs";
+  for (fs::recursive_directory_iterator entry(folder), end; entry != end; ++entry) {
+    if (entry->path().filename().string().starts_with(".")) {
+      entry.disable_recursion_pending();
+      continue;
+    }
+    const std::string name = entry->path().string();
+    const io::Place place = io::look_at(name);  // refuses a link to nothing
+    if (place == io::Place::kOther) throw IoError("'" + name + "' is a pipe or a device, which cannot be sent");
+    if (!entry->is_symlink()) continue;
+    const fs::path target = fs::canonical(entry->path());
+    if (place == io::Place::kFolder)
+      throw IoError("'" + name + "' is a link to the folder '" + target.string() + "'; only links to files are sent");
+    if (!is_below(target, root) && !(in_cache && is_below(target, blobs)))
+      throw IoError("'" + name + "' is a link out of the folder, to '" + target.string() + "', and is not sent");
+  }
+}
+
 void push(const PushOptions& options) {
   const SavedFolder saved = inspect_saved(options.folder);
+  refuse_links_away(options.folder);
   if (io::find_program("hf").empty()) run_client({});  // says so before anything is copied
   const io::StageFolder stage(fs::temp_directory_path().string());
   const fs::path copied = stage.staged("push");
@@ -83,10 +112,12 @@ void pull(const PullOptions& options) {
   fs::path target = fs::absolute(options.folder).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();
   std::error_code ignored;
-  if (fs::exists(target, ignored) && !(fs::is_directory(target, ignored) && fs::is_empty(target, ignored))) {
+  const io::Place there = io::look_at(options.folder);
+  if (there != io::Place::kNothing && !(there == io::Place::kFolder && fs::is_empty(target, ignored)))
     throw IoError("'" + options.folder + "' is there already; name a new folder");
-  }
+  if (there == io::Place::kFolder) target = fs::canonical(target);  // a link to an empty folder stays
   if (io::find_program("hf").empty()) run_client({});
+  std::string model;
   OutputFolder parent(target.parent_path().string());
   parent.write(target.filename().string(), [&](const std::string& fetched) {
     fs::create_directory(fetched);
@@ -95,14 +126,12 @@ void pull(const PullOptions& options) {
     run_client(arguments);
     for (const char* of_the_hub : {".cache", ".gitattributes"}) fs::remove_all(fs::path(fetched) / of_the_hub, ignored);
     try {
-      inspect_saved(fetched);
+      model = model_text(inspect_saved(fetched));
     } catch (const Error& error) {
       throw IoError(options.name + ": is not kept: " + error.what());
     }
   });
-  fs::remove(target, ignored);
-  parent.commit();
-  std::printf("%s: for the model %s\n", options.folder.c_str(), model_text(inspect_saved(target.string())).c_str());
+  parent.commit(options.folder + ": for the model " + model + "\n");
 }
 
 }  // namespace

@@ -57,21 +57,17 @@ void locate_command(Options options) {
   out.write("directions", [&](const std::string& path) { locate_interventions(result, lm)->save(path); });
   const std::vector<std::string> pictures =
       options.no_picture ? std::vector<std::string>{} : draw_maps(out, "locate", maps, locate_title(result));
-  out.commit();
-  if (options.json) {
-    std::fputs(json.c_str(), stdout);
-    return;
-  }
-  std::printf("%s\n\n", locate_title(result).c_str());
-  for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
+  std::string said = locate_title(result) + "\n\n";
+  for (const HeatMap& map : maps) said += terminal_heat_map(map, {stdout_has_colour()}) + "\n";
   const auto high = [](const torch::Tensor& accuracy) {
-    return static_cast<long long>((accuracy >= 0.8).sum().item<std::int64_t>());
+    return std::to_string((accuracy >= 0.8).sum().item<std::int64_t>());
   };
-  std::printf("cells at 0.8 or more, of %lld: %lld exchanged, %lld probed\n",
-              static_cast<long long>(result.iia.numel()), high(result.iia), high(result.probe));
-  std::printf("figures: %s, %s\ndirections: %s\n", out.path("locate.csv").c_str(), out.path("locate.json").c_str(),
-              out.path("directions").c_str());
-  if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
+  said += "cells at 0.8 or more, of " + std::to_string(result.iia.numel()) + ": " + high(result.iia) + " exchanged, " +
+          high(result.probe) + " probed\n";
+  said += "figures: " + out.path("locate.csv") + ", " + out.path("locate.json") +
+          "\ndirections: " + out.path("directions") + "\n";
+  if (!pictures.empty()) said += "picture: " + out.path(pictures[0]) + ", " + out.path(pictures[1]) + "\n";
+  out.commit(options.json ? json : said);
 }
 
 }  // namespace

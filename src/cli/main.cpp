@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <poll.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
 
 #include "src/cli/command.h"
+#include "src/cli/print.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/base/version.h"
@@ -29,22 +27,9 @@ int complain(const std::string& message, int status) {
   return status;
 }
 
-// LibTorch's messages go over several lines, of which the first says what is wrong.
-int complain_of_torch(const c10::Error& error) {
-  const std::string message = error.what_without_backtrace();
-  return complain(message.substr(0, message.find('\n')), kFailed);
-}
-
-bool stdout_reader_left() {
-  pollfd state{STDOUT_FILENO, POLLOUT, 0};
-  return poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0;
-}
-
-// Output that could not be written is a failure, also when it went to a full disk behind a redirect. A reader that has
-// seen enough (`vene sites DIR | head`) is none.
+// Output that could not be written is a failure, also when it went to a full disk behind a redirect.
 int finish() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return 0;
-  return stdout_reader_left() ? 0 : complain("standard output: cannot be written", kFailed);
+  return vene::cli::say("") ? 0 : complain("standard output: cannot be written", kFailed);
 }
 
 // What a wrong command line says: the first argument that nothing took, with the nearest name, or what else is wrong.
@@ -115,12 +100,8 @@ int main(int count, char** arguments) {
     return usage(app, error);
   } catch (const vene::Error& error) {
     return complain(error.what(), kFailed);
-  } catch (const c10::Error& error) {
-    return complain_of_torch(error);
-  } catch (const std::bad_alloc&) {
-    return complain("out of memory", kFailed);
   } catch (const std::exception& error) {
-    return complain(error.what(), kFailed);
+    return complain(vene::cli::sentence_of(error), kFailed);
   }
   return finish();
 }

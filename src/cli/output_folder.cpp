@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/output_folder.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
 
+#include "src/cli/print.h"
+#include "src/io/place.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -14,23 +18,12 @@ namespace fs = std::filesystem;
 
 OutputFolder::OutputFolder(std::string folder) : folder_(std::move(folder)) {
   if (folder_.empty()) throw IoError("the output folder's name is empty");
-  std::error_code ignored;
-  fs::path existing = fs::absolute(folder_).lexically_normal();
-  if (!existing.has_filename()) existing = existing.parent_path();
-  for (; !existing.empty() && !fs::exists(existing, ignored); existing = existing.parent_path())
-    made_.insert(made_.begin(), existing.string());
-  try {
-    io::make_folder(folder_);
-  } catch (...) {
-    for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, ignored);
-    throw;
-  }
+  made_ = io::make_folder(folder_);
 }
 
 OutputFolder::~OutputFolder() {
-  std::error_code ignored;
   stage_.reset();
-  for (auto made = made_.rbegin(); made != made_.rend(); ++made) fs::remove(*made, ignored);  // only where empty
+  for (auto made = made_.rbegin(); made != made_.rend(); ++made) ::rmdir(made->c_str());  // only where empty
 }
 
 std::string OutputFolder::path(const std::string& name) const {
@@ -40,19 +33,26 @@ std::string OutputFolder::path(const std::string& name) const {
 void OutputFolder::write(const std::string& name, const std::function<void(const std::string& path)>& write) {
   if (!stage_) stage_.emplace(folder_);
   stage_->write(name, write);
-  files_.push_back(name);
+  if (std::find(files_.begin(), files_.end(), name) == files_.end()) files_.push_back(name);
 }
 
-void OutputFolder::commit() {
-  std::error_code error;
+void OutputFolder::drop(const std::string& name) {
+  std::erase(files_, name);
+}
+
+// What to rename, in this order.
+std::vector<std::string> OutputFolder::moves() const {
   std::vector<std::string> moves;
+  std::error_code error;
   for (const std::string& name : files_) {
-    const bool folder = fs::is_directory(stage_->staged(name), error), there = fs::exists(path(name), error);
-    if (!folder && fs::is_directory(path(name), error))
+    const bool folder = fs::is_directory(stage_->staged(name), error);
+    const io::Place there = io::look_at(path(name));
+    if (!folder && there == io::Place::kFolder)
       throw IoError("'" + path(name) + "' is a folder where a file is to be written");
-    if (folder && there && !fs::is_directory(path(name), error))
+    if (there == io::Place::kOther) throw IoError("'" + path(name) + "' is a pipe or a device");
+    if (folder && there == io::Place::kFile)
       throw IoError("'" + path(name) + "' is a file where a folder is to be written");
-    if (!folder || !there) {
+    if (!folder || there == io::Place::kNothing || (fs::is_empty(path(name), error) && !fs::is_symlink(path(name)))) {
       moves.push_back(name);
       continue;
     }
@@ -63,7 +63,13 @@ void OutputFolder::commit() {
     std::sort(inside.rbegin(), inside.rend());  // a saved folder's config.json, which says what is in it, comes last
     moves.insert(moves.end(), inside.begin(), inside.end());
   }
-  for (const std::string& name : moves) stage_->move(name);
+  return moves;
+}
+
+void OutputFolder::commit(const std::string& said) {
+  const std::vector<std::string> all = moves();
+  if (!say(said)) throw IoError("standard output: cannot be written; nothing is put into '" + folder_ + "'");
+  if (!all.empty()) stage_->move_all(all);
   files_.clear();
   made_.clear();
 }

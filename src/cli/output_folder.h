@@ -21,11 +21,17 @@ class OutputFolder {
 
   /// Has `write` make the file or folder `name`, at the path that it is handed.
   void write(const std::string& name, const std::function<void(const std::string& path)>& write);
+  /// Takes `name` out again, where it was written.
+  void drop(const std::string& name);
   /// The path that `name` has in the end.
   std::string path(const std::string& name) const;
-  void commit();
+  /// Prints `said`, and then moves the files: where standard output or a place cannot be written, none is changed
+  /// (IoError).
+  void commit(const std::string& said = "");
 
  private:
+  std::vector<std::string> moves() const;
+
   std::string folder_;
   std::optional<io::StageFolder> stage_;
   std::vector<std::string> made_;   // folders that were not there before, the outermost first

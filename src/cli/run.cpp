@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "src/base/at_place.h"
@@ -97,6 +98,9 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
 }
 
 void run_experiments(const Options& options) {
+  // First, because a folder that cannot be written to should not cost a calculation.
+  std::optional<OutputFolder> output;
+  if (!options.plan_only) output.emplace(options.out);
   const models::LanguageModel lm = options.model.load();
   const torch::NoGradGuard no_grad;
   const std::vector<Prepared> prepared = prepare(options.experiments, lm);
@@ -104,7 +108,7 @@ void run_experiments(const Options& options) {
     print_plans(prepared, options.json);
     return;
   }
-  OutputFolder out(options.out);
+  OutputFolder& out = *output;
   nlohmann::ordered_json summary = nlohmann::ordered_json::array();
   std::string lines;
   {
@@ -131,8 +135,7 @@ void run_experiments(const Options& options) {
       progress(summary.size(), prepared.size());
     }
   }
-  out.commit();
-  std::fputs(options.json ? (detail::written_json(summary) + "\n").c_str() : lines.c_str(), stdout);
+  out.commit(options.json ? detail::written_json(summary) + "\n" : lines);
 }
 
 }  // namespace

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <variant>
 
 #include "src/cli/command.h"
+#include "src/cli/output_folder.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/steering.h"
@@ -15,6 +17,8 @@
 
 namespace vene::cli {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct Spec {
   std::string what;
@@ -168,13 +172,16 @@ void add_steer_vector(CLI::App& app) {
       "Example: vene steer-vector -m assets/landmarks-gpt2 --positive examples/steering/rome.txt --negative "
       "examples/steering/seattle.txt -o rome.gguf");
   command->callback([options] {
+    io::check_file_place(options->out);
     const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
     options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;
     const models::LanguageModel lm = options->model.load();
     const io::ControlVector vector = steer_vector(lm, positive, negative, options->steer);
-    io::write_control_vector(options->out, vector);
-    std::printf("%s: layers 1 to %lld\n", options->out.c_str(),
-                static_cast<long long>(vector.directions.rbegin()->first));
+    // Where the name is that of a link, the file that it leads to is replaced.
+    const fs::path place = fs::exists(options->out) ? fs::canonical(options->out) : fs::path(options->out);
+    OutputFolder out(place.has_parent_path() ? place.parent_path().string() : ".");
+    out.write(place.filename().string(), [&](const std::string& path) { io::write_control_vector(path, vector); });
+    out.commit(options->out + ": layers 1 to " + std::to_string(vector.directions.rbegin()->first) + "\n");
   });
 }
 

@@ -52,15 +52,11 @@ void trace(Options options, bool has_target) {
   out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
   const std::vector<std::string> pictures =
       options.no_picture ? std::vector<std::string>{} : draw_maps(out, "trace", maps, trace_title(result));
-  out.commit();
-  if (options.json) {
-    std::fputs(json.c_str(), stdout);
-    return;
-  }
-  std::printf("%s\n\n", trace_title(result).c_str());
-  for (const HeatMap& map : maps) std::printf("%s\n", terminal_heat_map(map, {stdout_has_colour()}).c_str());
-  std::printf("figures: %s, %s\n", out.path("trace.csv").c_str(), out.path("trace.json").c_str());
-  if (!pictures.empty()) std::printf("picture: %s, %s\n", out.path(pictures[0]).c_str(), out.path(pictures[1]).c_str());
+  std::string said = trace_title(result) + "\n\n";
+  for (const HeatMap& map : maps) said += terminal_heat_map(map, {stdout_has_colour()}) + "\n";
+  said += "figures: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
+  if (!pictures.empty()) said += "picture: " + out.path(pictures[0]) + ", " + out.path(pictures[1]) + "\n";
+  out.commit(options.json ? json : said);
 }
 
 }  // namespace

@@ -6,11 +6,12 @@
 
 #include "src/base/json.h"
 #include "src/cli/command.h"
+#include "src/cli/draw.h"
+#include "src/cli/output_folder.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 #include "vene/train/spec.h"
 #include "vene/viz/curve.h"
-#include "vene/viz/heat_map.h"
 
 namespace vene::cli {
 namespace {
@@ -51,29 +52,37 @@ Json metrics_json(const train::Metrics& metrics) {
 
 // A folder that holds something is another training's, unless this one goes on from it.
 void check_output(const Options& options) {
-  const bool taken = fs::exists(options.out) && !(fs::is_directory(options.out) && fs::is_empty(options.out));
+  std::error_code unreadable;  // which OutputFolder tells of
+  const bool taken = fs::is_directory(options.out, unreadable) && !fs::is_empty(options.out, unreadable);
   if (taken && !options.resume)
     throw IoError(options.out + ": is not empty; give --resume to go on with the training in it, or another --output");
 }
 
-void draw_loss(const fs::path& path, const train::TrainReport& report) {
+Curve loss_curve(const train::TrainReport& report) {
   Curve curve{"Training loss", "step", "cross entropy, nats", {}, {}};
   for (const train::StepRecord& step : report.steps) {
     curve.x.push_back(static_cast<double>(step.step));
     curve.y.push_back(step.loss);
   }
-  draw_curve(path.string(), curve);
+  return curve;
+}
+
+std::string formatted(const char* format, double first, double second) {
+  char text[120];
+  std::snprintf(text, sizeof text, format, first, second);
+  return text;
 }
 
 void train_command(const Options& options) {
-  check_output(options);
+  if (!options.out.empty()) check_output(options);
+  OutputFolder out(options.out);
   const models::LanguageModel lm = options.model.load();
   train::TrainSpec spec = train::load_train_spec(options.spec, lm);
   const IntervenableModel model = train::make_intervenable(spec, lm);
   spec.options.output = options.out;
   spec.options.resume = options.resume;
   train::TrainReport report;
-  const std::string saved = (fs::path(options.out) / "intervention").string();
+  const std::string saved = out.path("intervention");
   train::Trainer trainer(model, spec.options);
   trainer.check(spec.test);  // before the work, like the other sets
   try {
@@ -91,10 +100,9 @@ void train_command(const Options& options) {
     model->save(saved);
     throw PlanError(std::string(error.what()) + "; these are saved in " + saved);
   }
-  const fs::path out(options.out);
   if (report.cancelled) {
     throw PlanError("stopped after step " + std::to_string(report.steps.back().step) + "; `--resume` goes on from " +
-                    (out / "checkpoint.safetensors").string());
+                    out.path("checkpoint.safetensors"));
   }
   Json metrics{{"model", options.model.folder},
                {"steps", report.steps.size()},
@@ -102,35 +110,33 @@ void train_command(const Options& options) {
                {"train", metrics_json(trainer.evaluate(spec.examples))}};
   if (!spec.validation.empty()) metrics["validation"] = metrics_json(trainer.evaluate(spec.validation, true));
   if (!spec.test.empty()) metrics["test"] = metrics_json(trainer.evaluate(spec.test, true));
-  model->save(saved);
-  // Beside the interventions too, where `vene push` finds it for the model card.
-  for (const fs::path& folder : {out, fs::path(saved)})
-    io::write_file((folder / "metrics.json").string(), detail::written_json(metrics) + "\n");
-  bool picture = !options.no_picture;
-  if (picture && !gnuplot_available()) {
-    std::fputs(
-        "vene: gnuplot is not on the PATH, so no picture is drawn (install gnuplot-nox); everything else is written\n",
-        stderr);
-    picture = false;
-  }
-  if (picture) draw_loss(out / "loss.png", report);
-  if (options.json) {
-    std::fputs((detail::written_json(metrics) + "\n").c_str(), stdout);
-    return;
-  }
-  std::printf("%zu steps%s; loss %.4f at first, %.4f at last\n", report.steps.size(),
-              report.stopped_early ? ", stopped early" : "", report.steps.front().loss, report.steps.back().loss);
+  const std::string metrics_text = detail::written_json(metrics) + "\n";
+  out.write("intervention", [&](const std::string& path) {
+    model->save(path);
+    // Beside the interventions too, where `vene push` finds it for the model card.
+    io::write_file((fs::path(path) / "metrics.json").string(), metrics_text);
+  });
+  out.write("metrics.json", [&](const std::string& path) { io::write_file(path, metrics_text); });
+  const bool picture = !options.no_picture && draw_picture(out, "loss.png", [&](const std::string& path) {
+    draw_curve(path, loss_curve(report));
+  });
+  std::string said =
+      std::to_string(report.steps.size()) + " steps" + (report.stopped_early ? ", stopped early" : "") +
+      formatted("; loss %.4f at first, %.4f at last\n", report.steps.front().loss, report.steps.back().loss);
   for (const char* set : {"train", "validation", "test"}) {
     if (!metrics.contains(set)) continue;
     const auto figure = [&](const char* name) {
       return metrics[set][name].is_null() ? std::nan("") : metrics[set][name].get<double>();
     };
-    std::printf("%-10s  loss %.4f  accuracy %.3f\n", set, figure("loss"), figure("accuracy"));
+    std::string name(set);
+    name.resize(10, ' ');
+    said += name + formatted("  loss %.4f  accuracy %.3f\n", figure("loss"), figure("accuracy"));
   }
-  const std::string validation_log = spec.validation.empty() ? "" : ", " + (out / "validation.csv").string();
-  std::printf("intervention: %s\nlog: %s%s, %s\n", saved.c_str(), (out / "log.csv").c_str(), validation_log.c_str(),
-              (out / "metrics.json").c_str());
-  if (picture) std::printf("picture: %s\n", (out / "loss.png").c_str());
+  const std::string validation_log = spec.validation.empty() ? "" : ", " + out.path("validation.csv");
+  said += "intervention: " + saved + "\nlog: " + out.path("log.csv") + validation_log + ", " +
+          out.path("metrics.json") + "\n";
+  if (picture) said += "picture: " + out.path("loss.png") + "\n";
+  out.commit(options.json ? metrics_text : said);
 }
 
 }  // namespace

@@ -169,7 +169,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     write(archive_name(key), [&tensors = tensors](const std::string& path) { io::write_state_dict(path, tensors); });
   }
   write("config.json", [&](const std::string& path) { io::write_file(path, detail::written_json(config) + "\n"); });
-  for (const std::string& name : names) stage.move(name);
+  stage.move_all(names);
 }
 
 }  // namespace vene

@@ -131,14 +131,20 @@ void list_files(SavedFolder& saved, const std::string& folder, const detail::Sav
       entry.disable_recursion_pending();
       continue;
     }
-    const std::string name = fs::relative(entry->path(), folder).string();
-    if (!entry->is_regular_file() || name == detail::kTensorsFile || name == detail::kPartsFile) continue;
+    // By its letters: what a link leads to has another place.
+    const std::string name = entry->path().lexically_relative(folder).string();
+    std::error_code nowhere;  // of a link
+    if (!entry->is_regular_file(nowhere) || name == detail::kTensorsFile || name == detail::kPartsFile) continue;
     saved.files.push_back({name, entry->path().string(), 0});
   }
   if (error) throw IoError(folder + ": " + error.message());
   if (files.tensors) saved.files.push_back({detail::kTensorsFile, files.tensors_path, 0});
   if (files.parts) saved.files.push_back({detail::kPartsFile, files.parts_path, 0});
-  for (SavedFile& file : saved.files) file.bytes = static_cast<std::int64_t>(fs::file_size(file.path));
+  for (SavedFile& file : saved.files) {
+    const std::uintmax_t bytes = fs::file_size(file.path, error);
+    if (error) throw IoError(file.path + ": " + error.message());
+    file.bytes = static_cast<std::int64_t>(bytes);
+  }
   std::sort(saved.files.begin(), saved.files.end(),
             [](const SavedFile& a, const SavedFile& b) { return a.name < b.name; });
 }

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "src/io/failure.h"
+#include "src/io/place.h"
 
 namespace vene::io {
 namespace {
@@ -77,15 +78,19 @@ int open_temporary(const std::string& path, std::string& temporary) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
-  struct stat status {};
-  const bool exists = ::stat(path_.c_str(), &status) == 0;
-  if (path_.empty() || path_.back() == '/' || (exists && S_ISDIR(status.st_mode))) {
-    fail(path_, "is a folder, not the name of a file to write");
-  }
-  if (exists && !S_ISREG(status.st_mode)) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail_with_errno("write", path_, errno);
+  const bool no_name = path_.empty() || path_.back() == '/';
+  const Place place = no_name ? Place::kFolder : look_at(path_);
+  if (place == Place::kFolder) fail(path_, "is a folder, not the name of a file to write");
+  if (place == Place::kOther) {
+    // Without O_NONBLOCK, opening a named pipe that nobody reads would wait for ever.
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor_ < 0 || ::fcntl(descriptor_, F_SETFL, O_WRONLY) != 0) fail_with_errno("write", path_, errno);
     return;
+  }
+  if (place == Place::kFile) {
+    std::error_code error;  // the file that a link leads to is replaced, not the link
+    const std::filesystem::path real = std::filesystem::canonical(path_, error);
+    if (!error && std::filesystem::is_symlink(path_, error)) path_ = real.string();
   }
   remove_left_behind(path_);
   descriptor_ = open_temporary(path_, temporary_);

@@ -132,6 +132,18 @@ Entry read_entry(Reader& reader, const std::string& path) {
   return entry;
 }
 
+// Many directions in the same bytes would make a small file take any amount of memory.
+void check_apart(const std::string& path, std::vector<Entry> entries) {
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.offset < b.offset; });
+  for (std::size_t i = 1; i < entries.size(); ++i) {
+    const Entry &before = entries[i - 1], &entry = entries[i];
+    if (entry.layer != before.layer && entry.offset - before.offset < before.width * (before.type == kF32 ? 4 : 2)) {
+      fail(path, "tensor 'direction." + std::to_string(entry.layer) + "' overlaps tensor 'direction." +
+                     std::to_string(before.layer) + "'");
+    }
+  }
+}
+
 }  // namespace
 
 ControlVector read_control_vector(const std::string& path) {
@@ -189,6 +201,10 @@ ControlVector read_control_vector(const std::string& path) {
     const std::uint64_t each = entry.type == kF32 ? 4 : 2;
     if (begin > size || entry.offset > size - begin || entry.width > (size - begin - entry.offset) / each)
       fail(path, what + " reaches beyond the end of the file: it was cut or is damaged");
+  }
+  check_apart(path, entries);
+  for (const Entry& entry : entries) {
+    const std::string what = "tensor 'direction." + std::to_string(entry.layer) + "'";
     const auto dtype = entry.type == kF32 ? torch::kFloat32 : torch::kFloat16;
     const torch::Tensor view =
         torch::from_blob(file->data() + begin + entry.offset, {static_cast<std::int64_t>(entry.width)}, dtype);

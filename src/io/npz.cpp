@@ -8,84 +8,10 @@
 #include "src/io/failure.h"
 #include "src/io/inflate.h"
 #include "src/io/mapped_file.h"
+#include "src/io/zip.h"
 
 namespace vene::io {
 namespace {
-
-std::uint64_t number(std::string_view bytes, std::size_t at, int size) {
-  std::uint64_t value = 0;
-  for (int i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + static_cast<std::size_t>(i)]);
-  return value;
-}
-
-struct Member {
-  std::string name;
-  std::uint64_t method, packed, size, header;  // header: offset of the local one
-};
-
-class Zip {
- public:
-  Zip(const std::string& path, std::string_view bytes) : path_(path), bytes_(bytes) {}
-
-  std::vector<Member> members() const {
-    constexpr std::size_t kEnd = 22;
-    std::size_t end = bytes_.rfind("PK\5\6");
-    if (end == std::string_view::npos || end + kEnd > bytes_.size()) fail(path_, "is not a zip file, or is cut");
-    std::uint64_t count = number(bytes_, end + 10, 2);
-    std::uint64_t at = number(bytes_, end + 16, 4);
-    if (end >= 20 && bytes_.substr(end - 20, 4) == "PK\6\7") {  // zip64
-      const std::uint64_t wide = number(bytes_, end - 12, 8);
-      need(wide, 56);
-      count = number(bytes_, wide + 32, 8);
-      at = number(bytes_, wide + 48, 8);
-    }
-    std::vector<Member> members;
-    for (std::uint64_t i = 0; i < count; ++i) {
-      need(at, 46);
-      if (bytes_.substr(at, 4) != "PK\1\2") fail(path_, "has a damaged zip directory");
-      Member member{"", number(bytes_, at + 10, 2), number(bytes_, at + 20, 4), number(bytes_, at + 24, 4),
-                    number(bytes_, at + 42, 4)};
-      const std::uint64_t name = number(bytes_, at + 28, 2);
-      const std::uint64_t extra = number(bytes_, at + 30, 2);
-      need(at, 46 + name + extra);
-      member.name = std::string(bytes_.substr(at + 46, name));
-      widen(member, bytes_.substr(at + 46 + name, extra));
-      at += 46 + name + extra + number(bytes_, at + 32, 2);
-      members.push_back(std::move(member));
-    }
-    return members;
-  }
-
-  std::string_view content(const Member& member) const {
-    need(member.header, 30);
-    const std::uint64_t start =
-        member.header + 30 + number(bytes_, member.header + 26, 2) + number(bytes_, member.header + 28, 2);
-    need(start, member.packed);
-    return bytes_.substr(start, member.packed);
-  }
-
- private:
-  void need(std::uint64_t at, std::uint64_t size) const {
-    if (at > bytes_.size() || size > bytes_.size() - at) fail(path_, "is a cut or damaged zip file");
-  }
-  // Sizes that do not fit 32 bits stand in an extra field.
-  void widen(Member& member, std::string_view extra) const {
-    for (std::size_t at = 0; at + 4 <= extra.size();) {
-      const std::uint64_t kind = number(extra, at, 2);
-      const std::uint64_t size = number(extra, at + 2, 2);
-      if (size > extra.size() - at - 4) fail(path_, "has a damaged zip directory");
-      std::size_t place = at + 4;
-      for (std::uint64_t* field : {&member.size, &member.packed, &member.header}) {
-        if (kind != 1 || *field != 0xffffffffU || place + 8 > at + 4 + size) continue;
-        *field = number(extra, place, 8);
-        place += 8;
-      }
-      at += 4 + size;
-    }
-  }
-  const std::string& path_;
-  std::string_view bytes_;
-};
 
 torch::ScalarType dtype_of(const std::string& path, const std::string& where, std::string_view code) {
   const char order = code.empty() ? '?' : code[0];
@@ -110,7 +36,7 @@ torch::Tensor array(const std::string& path, const std::string& name, std::strin
   if (npy.size() < 12 || npy.substr(0, 6) != "\x93NUMPY") damaged("no numpy header");
   const bool wide = npy[6] >= 2;
   const std::size_t start = wide ? 12 : 10;
-  const std::uint64_t length = number(npy, 8, wide ? 4 : 2);
+  const std::uint64_t length = little_endian(npy, 8, wide ? 4 : 2);
   if (length > npy.size() - start) damaged("its header is cut");
   const std::string_view header = npy.substr(start, length);
   auto after = [&](std::string_view key) {
@@ -160,7 +86,7 @@ NamedTensors read_npz(const std::string& path) {
   refuse_lfs_pointer(path, file->bytes());
   const Zip zip(path, file->bytes());
   NamedTensors tensors;
-  for (const Member& member : zip.members()) {
+  for (const ZipMember& member : zip.members()) {
     std::string name = member.name;
     if (name.ends_with(".npy")) name.resize(name.size() - 4);
     const std::string_view packed = zip.content(member);

@@ -119,7 +119,10 @@ class Machine {
     return std::bit_cast<double>(bits);
   }
 
-  void push(PickleValue value) { stack_.push_back(std::move(value)); }
+  void push(PickleValue value) {
+    if (++made_ > kMostPickleValues) refuse("makes more than " + std::to_string(kMostPickleValues) + " values");
+    stack_.push_back(std::move(value));
+  }
   std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
   PickleValue pop() {
     if (stack_.size() <= floor()) malformed();
@@ -356,7 +359,7 @@ class Machine {
   std::string_view bytes_;
   const PickleHost& host_;
   PickleArena& arena_;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0, made_ = 0;
   std::vector<PickleValue> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, PickleValue> memo_;

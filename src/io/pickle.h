@@ -14,6 +14,9 @@
 
 namespace vene::io {
 
+/// Values that a pickle may make; a weight's takes some twenty.
+inline constexpr std::size_t kMostPickleValues = 20'000'000;
+
 /// A value as the pickle machine builds it. Texts are views of the pickle's bytes. Containers are pointers into an
 /// arena, because a pickle fills them after naming them, may put one into itself, and may nest them without end.
 struct PickleValue {

@@ -2,7 +2,6 @@
 #include "vene/io/stage_folder.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +9,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "src/io/failure.h"
+#include "src/io/own_folder.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
 
@@ -20,57 +21,72 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = ".vene-";
-constexpr std::size_t kNameSize = kPrefix.size() + 6;
-
-// A descriptor of the folder with the lock of its owner on it. -1 where there is none: errno is EWOULDBLOCK when
-// another process has it, ENOENT when the folder is gone, and something else on a file system without locks.
-int lock_folder(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (descriptor < 0) return -1;
-  int error = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-  // Between opening and locking, another process may have taken it for left behind, and away.
-  struct stat opened {
-  }, named{};
-  if (error == 0 &&
-      (::fstat(descriptor, &opened) != 0 || ::stat(path.c_str(), &named) != 0 || opened.st_ino != named.st_ino))
-    error = ENOENT;
-  if (error == 0) return descriptor;
-  ::close(descriptor);
-  errno = error;
-  return -1;
-}
-
-void remove_left_behind(const std::string& folder) {
-  std::error_code ignored;
-  for (fs::directory_iterator entry(folder, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
-    const std::string name = entry->path().filename().string();
-    if (name.size() != kNameSize || !name.starts_with(kPrefix)) continue;
-    const int lock = lock_folder(entry->path().string());
-    if (lock < 0) continue;
-    std::error_code failed;  // left for the next time
-    fs::remove_all(entry->path(), failed);
-    ::close(lock);
+// Held while the files of a set are renamed.
+class RenamingLock {
+ public:
+  explicit RenamingLock(const std::string& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+    }
   }
+  ~RenamingLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  RenamingLock(const RenamingLock&) = delete;
+  RenamingLock& operator=(const RenamingLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+bool is_there(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0;
 }
+
+// The new names themselves are in the folder; where it cannot be flushed, the files are whole all the same.
+void flush_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  [[maybe_unused]] const int flushed = ::fsync(descriptor);
+  ::close(descriptor);
+}
+
+// One rename that can be taken back.
+struct Replacement {
+  std::string place, kept;  // kept: what was there before, under a second name
+  bool was_there = false, away = false, done = false;
+
+  void keep() {
+    was_there = is_there(place);
+    if (!was_there || ::link(place.c_str(), kept.c_str()) == 0) return;
+    // A folder, or a file system without second names.
+    if (std::rename(place.c_str(), kept.c_str()) != 0) fail_with_errno("write", place, errno);
+    away = true;
+  }
+  void undo(const std::string& staged) const {
+    // Back into the stage; a file is then replaced by what was there before in one step, and a folder must go first.
+    if (done && was_there && !away) {
+      [[maybe_unused]] const int linked = ::link(place.c_str(), staged.c_str());
+    } else if (done) {
+      std::rename(place.c_str(), staged.c_str());
+    }
+    if (was_there && (done || away)) std::rename(kept.c_str(), place.c_str());
+  }
+};
 
 }  // namespace
 
 StageFolder::StageFolder(const std::string& folder) : folder_(folder) {
   make_folder(folder_);
-  remove_left_behind(folder_);
-  do {
-    stage_ = (fs::path(folder_) / (std::string(kPrefix) + "XXXXXX")).string();
-    if (::mkdtemp(stage_.data()) == nullptr) fail_with_errno("write into the folder", folder_, errno);
-    lock_ = lock_folder(stage_);
-    // Without locks it is a stage all the same, and no process takes it for left behind.
-  } while (lock_ < 0 && (errno == EWOULDBLOCK || errno == ENOENT));
+  const OwnFolder own = make_own_folder(folder_, ".vene-");
+  if (own.path.empty()) fail_with_errno("write into the folder", folder_, errno);
+  stage_ = own.path;
+  lock_ = own.lock;
 }
 
 StageFolder::~StageFolder() {
-  std::error_code ignored;
-  fs::remove_all(stage_, ignored);
-  if (lock_ >= 0) ::close(lock_);
+  remove_own_folder({stage_, lock_});
 }
 
 std::string StageFolder::staged(const std::string& name) const {
@@ -95,6 +111,28 @@ void StageFolder::write(const std::string& name, const std::function<void(const 
 void StageFolder::move(const std::string& name) const {
   if (std::rename(staged(name).c_str(), final_place(name).c_str()) != 0)
     fail_with_errno("write", final_place(name), errno);
+}
+
+void StageFolder::move_all(const std::vector<std::string>& names) const {
+  const RenamingLock lock(folder_);
+  const fs::path kept = fs::path(stage_) / ".kept";
+  if (::mkdir(kept.c_str(), 0700) != 0 && errno != EEXIST) fail_with_errno("write into the folder", folder_, errno);
+  std::vector<Replacement> replacements;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    replacements.push_back({final_place(names[i]), (kept / std::to_string(i)).string()});
+  try {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      replacements[i].keep();
+      move(names[i]);
+      replacements[i].done = true;
+    }
+  } catch (...) {
+    for (std::size_t i = names.size(); i-- > 0;) replacements[i].undo(staged(names[i]));
+    throw;
+  }
+  std::set<fs::path> folders;
+  for (const Replacement& one : replacements) folders.insert(fs::path(one.place).parent_path());
+  for (const fs::path& folder : folders) flush_folder(folder);
 }
 
 }  // namespace vene::io

@@ -13,6 +13,7 @@
 #include "src/io/mapped_file.h"
 #include "src/io/pickle.h"
 #include "src/io/safetensors_header.h"
+#include "src/io/zip.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/safetensors.h"
@@ -20,8 +21,10 @@
 namespace vene::io {
 namespace {
 
-constexpr int kMostDepth = 64;                   // of nested containers
-constexpr std::size_t kMostValues = 20'000'000;  // a small pickle of shared lists could otherwise unfold without end
+constexpr int kMostDepth = 64;                          // of nested containers
+constexpr std::size_t kMostValues = kMostPickleValues;  // a small pickle of shared lists could unfold without end
+
+constexpr std::size_t kPackedPickle = 4'000'000;  // bytes that a packed pickle may have beyond those of its file
 
 struct NamedDtype {
   std::string_view name;
@@ -80,6 +83,8 @@ class ArchiveReader {
           path,
           "is not a PyTorch archive (a zip file); one written before PyTorch 1.6 must be loaded and saved again there");
     }
+    // LibTorch's reader unfolds some records as it opens a file, whatever they say of their size.
+    (void)Zip(path, mapping_->bytes()).members();
     guarded([&] { zip_.emplace(path); });
   }
 
@@ -89,6 +94,8 @@ class ArchiveReader {
     if (!has("data.pkl")) fail(path_, "has no data.pkl: it is a zip file, but not one that torch.save wrote");
     auto [data, size] = record("data.pkl");
     pickle_ = std::move(data);
+    pickle_size_ = size;
+    if (size > mapping_->size() + kPackedPickle) too_much("unfolds");
     const PickleHost host{.persistent = [&](const PickleValue& id) { return storage(id); },
                           .call = [&](const std::string& global,
                                       const std::vector<PickleValue>& arguments) { return call(global, arguments); },
@@ -114,10 +121,17 @@ class ArchiveReader {
       fail(path_, std::string("is a damaged archive: ") + error.what());
     }
   }
+  [[noreturn]] void too_much(const char* how) const {
+    fail(path_, std::string(how) + " to more than " + std::to_string(most_unfolded(mapping_->size())) +
+                    " bytes of values, which its " + std::to_string(mapping_->size()) + " bytes do not hold honestly");
+  }
   bool has(const std::string& name) {
     return guarded([&] { return zip_->hasRecord(name); });
   }
   std::pair<at::DataPtr, std::size_t> record(const std::string& name) {
+    const std::size_t declared = guarded([&] { return zip_->getRecordSize(name); });
+    if (declared > most_unfolded(mapping_->size()) - unfolded_) too_much("unfolds");
+    unfolded_ += declared;
     return guarded([&] {
       auto [data, size] = zip_->getRecord(name);
       return std::pair<at::DataPtr, std::size_t>(std::move(data), size);
@@ -176,7 +190,7 @@ class ArchiveReader {
 
   // (storage, offset, size, stride, ...): a view, checked against the storage, since as_strided on bad numbers would
   // read whatever lies beyond it.
-  PickleValue rebuild(const std::vector<PickleValue>& arguments, std::optional<torch::ScalarType> dtype) const {
+  PickleValue rebuild(const std::vector<PickleValue>& arguments, std::optional<torch::ScalarType> dtype) {
     if (arguments.size() < 4) fail(path_, "describes a tensor with too few arguments");
     const auto* storage = arguments[0].get<torch::Tensor>();
     const auto* offset = arguments[1].get<std::int64_t>();
@@ -202,6 +216,12 @@ class ArchiveReader {
                       std::to_string(flat.numel()) + " elements");
     }
     if (*count == 0) return {torch::empty(shape, flat.scalar_type())};
+    // Strides of 0, or tensors that share a storage, may stand for any number of values; whoever copies them would pay.
+    const auto width = static_cast<std::int64_t>(flat.element_size());
+    const std::uint64_t most = most_unfolded(mapping_->size());
+    if (*count > INT64_MAX / width || static_cast<std::uint64_t>(*count * width) > most - named_)
+      too_much("has tensors that stretch");
+    named_ += static_cast<std::uint64_t>(*count * width);
     return {flat.as_strided(shape, strides, *offset)};
   }
 
@@ -223,6 +243,7 @@ class ArchiveReader {
     }
     if (global == "__builtin__.set" || global == "builtins.set") {
       if (arguments.size() != 1 || !arguments[0].items()) return std::nullopt;
+      copy(arguments[0].items()->size());
       return PickleValue{
           &arena_.lists.emplace_back(PickleValue::List{PickleValue::List::Kind::kSet, *arguments[0].items()})};
     }
@@ -230,6 +251,7 @@ class ArchiveReader {
     PickleValue::Dict* dict = &arena_.dicts.emplace_back();
     if (!arguments.empty()) {  // protocol 2 of old Pythons: a list of pairs
       if (!arguments[0].items()) return std::nullopt;
+      copy(arguments[0].items()->size());
       for (const PickleValue& pair : *arguments[0].items()) {
         const auto* items = pair.items();
         if (!items || items->size() != 2) return std::nullopt;
@@ -239,8 +261,17 @@ class ArchiveReader {
     return PickleValue{dict};
   }
 
+  // Items that a set or a dict takes from a list. Each of them took a byte of the pickle at least, unless one list is
+  // taken again and again.
+  void copy(std::size_t items) {
+    if (items > pickle_size_ - copied_) fail(path_, "holds a pickle that copies one list again and again");
+    copied_ += items;
+  }
+
   const std::string& path_;
   std::shared_ptr<const MappedFile> mapping_;
+  std::uint64_t unfolded_ = 0, named_ = 0;  // bytes of records that were read, and of tensors
+  std::size_t pickle_size_ = 0, copied_ = 0;
   std::optional<caffe2::serialize::PyTorchStreamReader> zip_;
   std::unordered_map<std::string, torch::Tensor> storages_;
   at::DataPtr pickle_;  // what texts are views of

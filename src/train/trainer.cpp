@@ -139,6 +139,7 @@ struct Trainer::Run {
     identity = training_identity(options, *trainer.model_, examples, validation, steps);
     if (!options.output.empty()) {
       io::make_folder(options.output);
+      lock = std::make_unique<io::FolderLock>(options.output);
       folder = options.output;
     }
     if (options.resume && std::filesystem::exists(folder / "checkpoint.safetensors")) resume();
@@ -165,6 +166,7 @@ struct Trainer::Run {
     restore_optimizer(*optimizer, options.optimizer, parameters, now.optimizer);
     at::Generator generator = at::detail::getDefaultCPUGenerator();
     generator.set_state(now.generator);
+    write();  // a process that was killed may have got no further than the checkpoint
   }
 
   void write() {
@@ -308,6 +310,7 @@ struct Trainer::Run {
   std::int64_t steps_per_epoch = 0, steps = 0;
   std::string identity;
   std::filesystem::path folder;
+  std::unique_ptr<io::FolderLock> lock;  // of the folder
   Checkpoint now;
 };
 

@@ -37,10 +37,17 @@ std::string label(const std::string& text) {
                                                                                                     : shown;
 }
 
+// gnuplot takes the label of a tick for a format of the tick's number, in which %% stands for one percent sign.
+std::string tick_label(const std::string& name) {
+  std::string format;
+  for (const char c : name) format += c == '%' ? "%%" : std::string(1, c);
+  return gnuplot_string(format);
+}
+
 std::string ticks(const char* axis, const std::vector<std::string>& names, std::size_t step) {
   std::string text = std::string("set ") + axis + "tics (";
   for (std::size_t i = 0; i < names.size(); i += step)
-    text += (i > 0 ? ", " : "") + gnuplot_string(names[i]) + " " + std::to_string(i);
+    text += (i > 0 ? ", " : "") + tick_label(names[i]) + " " + std::to_string(i);
   return text + ") noenhanced\n";
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "vene/base/export.h"
 
@@ -26,6 +27,9 @@ class VENE_API StageFolder {
   void write(const std::string& name, const std::function<void(const std::string& path)>& write) const;
   /// Renames a file of the stage to its final place; IoError otherwise.
   void move(const std::string& name) const;
+  /// Renames several, files or folders, in this order: all of them, or none where one cannot be (IoError), in which
+  /// case what was there before is there again. Two processes that do so in one folder come one after the other.
+  void move_all(const std::vector<std::string>& names) const;
 
  private:
   std::string folder_, stage_;

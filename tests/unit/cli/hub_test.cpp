@@ -187,6 +187,63 @@ TEST_F(HubTest, WhatTheCardSaysLoadsTheInterventions) {
   }
 }
 
+// The hub's client keeps a downloaded folder so.
+TEST_F(HubTest, ASnapshotOfTheHubsCacheIsSentWithItsContents) {
+  const std::string cache = folder_ / "cache/models--me--das", snapshot = cache + "/snapshots/0123abc";
+  fs::create_directories(cache + "/blobs");
+  fs::create_directories(snapshot);
+  int number = 0;
+  for (const std::string& name : kSaved) {
+    const std::string blob = "f00" + std::to_string(number++);
+    fs::rename(saved_ + "/" + name, cache + "/blobs/" + blob);
+    fs::create_symlink("../../blobs/" + blob, snapshot + "/" + name);
+  }
+  const std::vector<std::string> before = names_below(folder_ / "cache");
+  const Outcome outcome = vene_command({"push", snapshot, "me/das"}, with_stand_in());
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "me/das: 4 files from " + snapshot + "\n");
+  EXPECT_THAT(names_below(folder_ / "uploaded"), ElementsAre("README.md", kSaved[0], kSaved[1], kSaved[2]));
+  for (const std::string& name : kSaved) {
+    EXPECT_FALSE(fs::is_symlink(folder_ / "uploaded/" + name));
+    EXPECT_EQ(read_text(folder_ / "uploaded/" + name), read_text(snapshot + "/" + name));
+  }
+  EXPECT_EQ(names_below(folder_ / "cache"), before);
+  EXPECT_THAT(names_below(folder_ / "temporary"), IsEmpty());
+}
+
+TEST_F(HubTest, ALinkThatLeavesTheFolderIsNotSent) {
+  write_text(folder_ / "secret", "x");
+  fs::create_directory(folder_ / "elsewhere");
+  for (const auto& [target, says] : std::vector<std::pair<std::string, std::string>>{
+           {"../secret", "notes' is a link out of the folder, to '" + fs::canonical(folder_ / "secret").string() + "'"},
+           {"../elsewhere", "notes' is a link to the folder '"},
+           {"nowhere", "notes': is a link to 'nowhere', where nothing is"}}) {
+    fs::create_symlink(target, saved_ + "/notes");
+    const Outcome outcome = vene_command({"push", saved_, "me/das"}, with_stand_in());
+    expect_one_line(outcome, says);
+    EXPECT_EQ(lines_of(outcome.err).size(), 1U) << outcome.err;
+    fs::remove(saved_ + "/notes");
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "arguments"));
+  fs::create_symlink("config.json", saved_ + "/notes");
+  ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);
+  EXPECT_EQ(read_text(folder_ / "uploaded/notes"), read_text(saved_ + "/config.json"));
+}
+
+TEST_F(HubTest, ALinkIsFollowedByPullAndStays) {
+  fs::create_directory(folder_ / "offered");
+  vene_test::save_interventions(folder_ / "offered");
+  fs::create_symlink("nowhere", folder_ / "dangling");
+  expect_one_line(vene_command({"pull", "me/das", folder_ / "dangling"}, with_stand_in()), "where nothing is");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "dangling"));
+  fs::create_directory(folder_ / "empty");
+  fs::create_symlink("empty", folder_ / "link");
+  const Outcome outcome = vene_command({"pull", "me/das", folder_ / "link"}, with_stand_in());
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_TRUE(fs::exists(folder_ / "empty/config.json"));
+}
+
 TEST_F(HubTest, ACardThatIsThereIsKept) {
   write_text(saved_ + "/README.md", "mine");
   ASSERT_EQ(vene_command({"push", saved_, "me/das"}, with_stand_in()).status, 0);

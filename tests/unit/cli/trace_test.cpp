@@ -253,6 +253,27 @@ TEST(Trace, DrawsOddTokensAsTheyAre) {
     EXPECT_THAT(texts, testing::Contains(token)) << token;
 }
 
+// A percent sign in the label of a tick, a backquote or a dollar sign in a script could mean something to gnuplot.
+TEST(Trace, EveryTextReachesGnuplotAsData) {
+  if (!vene::gnuplot_available()) GTEST_SKIP() << "gnuplot is absent";
+  const TestFolder folder;
+  for (const char* text :
+       {"100% of 5%d %s", "%", "%% %n %f", "`touch spoilt`", "$(touch spoilt)", "'.system('touch spoilt').'",
+        "\nsystem('touch spoilt')", "\"; system \"touch spoilt\"", "VENE_END_OF_DATA", "!touch spoilt"}) {
+    const Outcome outcome = trace(folder / "out", {"--samples", "1", "--streams", "block_output"},
+                                  std::string("The Needle ") + text + " is", "Needle", {.folder = folder.path()});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_THAT(outcome.err, IsEmpty()) << text;
+    EXPECT_THAT(vene_test::names_below(folder.path()),
+                ElementsAre("out", "out/trace.csv", "out/trace.json", "out/trace.png", "out/trace.svg"))
+        << text;
+    if (std::string(text).find('%') == std::string::npos) continue;
+    const auto texts = svg_texts(vene_test::read_text(folder / "out/trace.svg"));
+    EXPECT_THAT(texts, testing::Contains("%")) << text;
+    std::filesystem::remove_all(folder / "out");
+  }
+}
+
 TEST(Trace, WithoutGnuplotAllElseIsWritten) {
   const TestFolder folder;
   const Outcome outcome =

@@ -127,6 +127,21 @@ TEST(Gru, TheCacheContinuesWhereItEnded) {
   }
 }
 
+TEST(Gru, TheCacheHoldsTheLastStateAlone) {
+  const auto model = loaded("gru_lm");
+  vene::models::KeyValueCache cache;
+  for (std::int64_t step = 1; step <= 40; ++step) {
+    Batch piece;
+    piece.input_ids = torch::tensor({{step % 7, (step + 1) % 7}});
+    (void)model->forward(piece, {.cache = &cache});
+    ASSERT_EQ(cache.length(), 2 * step);
+    for (const auto& [keys, values] : cache.layers) {
+      EXPECT_EQ(keys.storage().nbytes(), keys.numel() / keys.size(2) * keys.element_size()) << step;
+      EXPECT_TRUE(values.is_same(keys));
+    }
+  }
+}
+
 TEST(Gru, IsCutBetweenItsLayers) {
   const auto model = loaded("gru_lm");
   const Batch batch = padded(kRagged, true);
