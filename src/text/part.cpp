@@ -20,7 +20,7 @@ std::string read_regular_file(const std::string& path) {
 }
 
 Json read_json_file(const std::string& path) {
-  return detail::read_json<IoError>(read_regular_file(path), path);
+  return detail::read_json<IoError>(read_regular_file(path), path, detail::NonFinite::kRead);
 }
 
 void Part::fail(const std::string& what) const {
