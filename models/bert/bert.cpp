@@ -35,6 +35,7 @@ Bert::Bert(const BertOptions& options) : options_(checked(options)) {
   }
   declare_sites();
   sites_.add_paths(*this);
+  add_encoder_aliases(sites_, "bert", options_.num_hidden_layers, !options_.masked_head);
 }
 
 void Bert::declare_sites() {
@@ -75,25 +76,25 @@ StageState Bert::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch);
   bert::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
-  const torch::Tensor words = embedded_words(batch, embeddings.word_embeddings);
+  const torch::Tensor words = embedded_words(entered(batch, *parts_->body), embeddings.word_embeddings);
   const torch::Tensor types = batch.extra.empty() ? torch::zeros_like(state.position_ids) : batch.extra[0];
   state.hidden = parts_->body->embeddings(words, types, state.position_ids);  // [batch, pos, hidden_size]
   return state;
 }
 
 StageState Bert::run(StageState state, std::int64_t first, std::int64_t last) {
-  return run_encoder_layers(std::move(state), first, last, parts_->body->encoder->layers);
+  return run_encoder_layers(std::move(state), first, last, *parts_->body->encoder);
 }
 
 Output Bert::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
-  output.last_hidden_state = select_positions(state.hidden, positions);
+  const torch::Tensor hidden = parts_->body->left(parts_->body->encoder->left(state.hidden));
+  output.last_hidden_state = select_positions(hidden, positions);
   if (!parts_->cls) return output;
-  bert::PredictionsImpl& predictions = *parts_->cls->predictions;
   // Where something in the head is watched it runs on every position, so that a hook's locations mean what they say.
-  const bool everywhere = positions.defined() && any_watched(predictions);
-  output.logits = predictions.forward(everywhere ? state.hidden : output.last_hidden_state,
-                                      parts_->body->embeddings->word_embeddings->weight);
+  const bool everywhere = positions.defined() && any_watched(*parts_->cls);
+  output.logits =
+      parts_->cls(everywhere ? hidden : output.last_hidden_state, parts_->body->embeddings->word_embeddings->weight);
   if (everywhere) output.logits = select_positions(output.logits, positions);
   output.logits = select_tokens(output.logits, tokens);
   return output;

@@ -107,4 +107,8 @@ HeadImpl::HeadImpl(const BertOptions& options) : predictions(options) {
   register_module("predictions", predictions);
 }
 
+torch::Tensor HeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
+  return predictions(hidden, embedding);
+}
+
 }  // namespace vene::models::bert

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/common/encoder.h"
+#include "models/common/staged_site.h"
 #include "vene/models/bert.h"
 
 namespace vene::models::bert {
@@ -64,14 +65,14 @@ class EmbeddingsImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Embeddings, Hooked<EmbeddingsImpl>);
 
-class EncoderImpl : public torch::nn::Module {
+class EncoderImpl : public StagedSite {
  public:
   explicit EncoderImpl(const BertOptions& options);
   std::vector<Layer> layers;
 };
 TORCH_MODULE(Encoder);
 
-class BodyImpl : public torch::nn::Module {
+class BodyImpl : public StagedSite {
  public:
   explicit BodyImpl(const BertOptions& options);
   Embeddings embeddings;
@@ -99,13 +100,14 @@ class PredictionsImpl : public torch::nn::Module {
   Transform transform;
   nn::OutputHead decoder;
 };
-TORCH_MODULE(Predictions);
+TORCH_MODULE_IMPL(Predictions, Hooked<PredictionsImpl>);
 
 class HeadImpl : public torch::nn::Module {
  public:
   explicit HeadImpl(const BertOptions& options);
+  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& embedding);
   Predictions predictions;
 };
-TORCH_MODULE(Head);
+TORCH_MODULE_IMPL(Head, Hooked<HeadImpl>);
 
 }  // namespace vene::models::bert

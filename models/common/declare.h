@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "vene/hooks/site.h"
@@ -24,15 +25,17 @@ class SiteDeclarer {
   }
   /// A value [batch, pos, width] that holds `heads` heads side by side: declared whole, and as "head_<component>".
   void heads(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
-             std::int64_t width, std::int64_t heads) const {
-    value(component, layer, path, place, width);
+             std::int64_t width, std::int64_t heads, const std::optional<SitePart>& part = {}) const {
+    add(component, layer, path, place, {Axis::kBatch, Axis::kPos, Axis::kFeature}, width, 0, false, layer,
+        CallOrder::kUnknown, part);
     add("head_" + component, layer, path, place, {Axis::kBatch, Axis::kPos, Axis::kHead, Axis::kFeature}, width / heads,
-        heads, true, layer);
+        heads, true, layer, CallOrder::kUnknown, part);
   }
   /// A value [batch, width] of a recurrent cell, made once a position.
   void step(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
-            std::int64_t width) const {
-    add(component, layer, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, layer, CallOrder::kPositions);
+            std::int64_t width, const std::optional<SitePart>& part = {}) const {
+    add(component, layer, path, place, {Axis::kBatch, Axis::kFeature}, width, 0, false, layer, CallOrder::kPositions,
+        part);
   }
   /// A value [batch, width] made once a run.
   void row(const std::string& component, const std::string& path, const HookSite& place, std::int64_t width,
@@ -48,7 +51,7 @@ class SiteDeclarer {
  private:
   void add(const std::string& component, std::int64_t layer, const std::string& path, const HookSite& place,
            std::vector<Axis> axes, std::int64_t width, std::int64_t heads, bool packed, std::int64_t stage,
-           CallOrder calls = CallOrder::kUnknown) const {
+           CallOrder calls = CallOrder::kUnknown, const std::optional<SitePart>& part = {}) const {
     Site site;
     site.component = component;
     site.layer = layer;
@@ -61,6 +64,7 @@ class SiteDeclarer {
     site.packed_heads = packed;
     site.stage = stage;
     site.calls = calls;
+    site.part = part;
     sites_.add(std::move(site));
   }
 

@@ -10,12 +10,15 @@
 #include "models/common/declare.h"
 #include "models/common/finish.h"
 #include "models/common/rotary.h"
+#include "models/common/staged_site.h"
 
 namespace vene::models {
 
 struct Decoder::Assembled : DecoderParts {
   explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)) {}
 
+  std::shared_ptr<StagedSite> body = std::make_shared<StagedSite>();
+  std::shared_ptr<RotarySite> rotary = std::make_shared<RotarySite>();
   HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
   nn::OutputHead lm_head{nullptr};
   std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
@@ -30,12 +33,13 @@ struct Decoder::Assembled : DecoderParts {
 void Decoder::assemble(DecoderParts parts) {
   parts_ = std::make_shared<Assembled>(std::move(parts));
   const DecoderNames& names = parts_->names;
-  const auto body = register_module(names.body, std::make_shared<torch::nn::Module>());
+  const auto body = register_module(names.body, parts_->body);
   body->register_module(names.tokens, parts_->tokens.module());
   if (parts_->positions) body->register_module(names.positions, parts_->positions);
   body->register_module(names.embedding, parts_->embedding);
   body->register_module(names.layers, torch::nn::ModuleList())->extend(parts_->blocks);
   body->register_module(names.norm, parts_->norm.module());
+  if (parts_->frequencies.defined()) body->register_module("rotary_emb", parts_->rotary);
   if (parts_->head) {
     parts_->lm_head =
         register_module("lm_head", nn::OutputHead(parts_->sizes.width, parts_->sizes.vocabulary, parts_->tied_head));
@@ -43,6 +47,7 @@ void Decoder::assemble(DecoderParts parts) {
   }
   declare_sites();
   sites_.add_paths(*this);
+  add_aliases();
   const auto note = [&](const torch::nn::Module& part) {
     for (const auto& module : part.modules()) {
       if (const auto* site = dynamic_cast<const HookSite*>(module.get())) parts_->tail.push_back(site);
@@ -50,6 +55,7 @@ void Decoder::assemble(DecoderParts parts) {
   };
   note(*parts_->blocks.back());
   note(*parts_->norm.module());
+  parts_->tail.push_back(parts_->body.get());
   if (parts_->lm_head) {
     note(*parts_->lm_head);
     note(*parts_->logits);
@@ -69,8 +75,8 @@ void Decoder::declare_sites() {
     declare.value(component, layer, module + end, place(module), width, stage);
   };
   const auto heads = [&](const std::string& component, std::int64_t layer, const std::string& module,
-                         const std::string& end, std::int64_t count) {
-    declare.heads(component, layer, module + end, place(module), count * sizes.head_width, count);
+                         const std::string& end, std::int64_t count, const std::optional<SitePart>& part = {}) {
+    declare.heads(component, layer, module + end, place(module), count * sizes.head_width, count, part);
   };
   const std::string body = names.body + ".";
   value("embedding", -1, body + names.embedding, ".output", sizes.width, -1);
@@ -83,9 +89,14 @@ void Decoder::declare_sites() {
     value("attention_input", layer, attention, ".input", sizes.width, layer);
     value("attention_output", layer, attention, ".output", sizes.width, layer);
     heads("attention_value_output", layer, inside + names.mixed, ".input", sizes.heads);
-    heads("query_output", layer, inside + names.query, ".output", sizes.heads);
-    heads("key_output", layer, inside + names.key, ".output", sizes.key_value_heads);
-    heads("value_output", layer, inside + names.value, ".output", sizes.key_value_heads);
+    const auto part = [&](std::int64_t index) -> std::optional<SitePart> {
+      if (names.fused.empty()) return std::nullopt;
+      return SitePart{place(inside + names.fused).site_id(), Phase::kOutput, index, 3,
+                      names.fused_by_head ? sizes.heads : 1};
+    };
+    heads("query_output", layer, inside + names.query, ".output", sizes.heads, part(0));
+    heads("key_output", layer, inside + names.key, ".output", sizes.key_value_heads, part(1));
+    heads("value_output", layer, inside + names.value, ".output", sizes.key_value_heads, part(2));
     declare.scores("attention_scores", layer, inside + "scores.output", place(inside + "scores"), sizes.heads);
     declare.scores("attention_pattern", layer, inside + "pattern.output", place(inside + "pattern"), sizes.heads);
     value("mlp_input", layer, mlp, ".input", sizes.width, layer);
@@ -95,6 +106,16 @@ void Decoder::declare_sites() {
   value("final_norm", -1, body + names.norm, ".output", sizes.width, layer_count());
   if (parts_->head)
     value("logits", -1, parts_->logit_cap > 0 ? "logits" : "lm_head", ".output", sizes.vocabulary, layer_count());
+}
+
+void Decoder::add_aliases() {
+  const DecoderNames& names = parts_->names;
+  if (!parts_->head) sites_.set_body(names.body);
+  for (std::int64_t layer = 0; layer < layer_count() && !names.dropout.empty(); ++layer) {
+    const std::string inside = names.body + "." + names.layers + "." + std::to_string(layer) + "." + names.inside + ".";
+    for (const char* end : {".input", ".output"})
+      sites_.add_alias(inside + names.dropout + end, inside + "pattern.output");
+  }
 }
 
 std::int64_t Decoder::layer_count() const {
@@ -117,8 +138,8 @@ void Decoder::check(const Batch& batch, std::int64_t past) const {
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch, cache != nullptr ? cache->length() : 0);
   StageState state = start_state(batch, cache);
-  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(batch.input_ids)
-                                                   : batch.inputs_embeds.to(parts_->table().scalar_type());
+  const torch::Tensor input = parts_->body->entered(batch.primary());
+  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(input) : input.to(parts_->table().scalar_type());
   if (parts_->positions) hidden = hidden + parts_->positions(state.position_ids);
   state.hidden = parts_->embedding(hidden);  // [batch, pos, width]
   return state;
@@ -131,6 +152,7 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (parts_->frequencies.defined()) {
     angles = rotary_angles(state.position_ids, parts_->frequencies,
                            parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
+    angles = parts_->rotary->passed(state.hidden, std::move(angles));
   }
   const bool cut =
       last == layer_count() && state.wanted > 0 && state.wanted < state.hidden.size(1) && !parts_->tail_is_watched();
@@ -152,7 +174,7 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
 
 Output Decoder::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   return finish_language_model(state, positions, tokens, parts_->norm, parts_->lm_head, parts_->table(),
-                               parts_->logit_cap, parts_->logits);
+                               {parts_->body.get()}, parts_->logit_cap, parts_->logits);
 }
 
 }  // namespace vene::models

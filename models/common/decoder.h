@@ -51,6 +51,9 @@ struct DecoderNames {
   std::string query, key, value;        ///< what ends in the queries, keys and values, all heads side by side: "q_proj"
   std::string mixed;                    ///< the projection that takes the heads' results: "c_proj"
   std::string activation = "act";       ///< in the MLP
+  std::string fused{};                  ///< the projection that queries, keys and values are cut from: "c_attn"
+  bool fused_by_head = false;           ///< it has the three of each head side by side
+  std::string dropout{};                ///< of the pattern, which hooks find where the pattern is: "attn_dropout"
 };
 
 /// What a decoder is made of. `Decoder::assemble` registers it in the order of Hugging Face's models and declares the

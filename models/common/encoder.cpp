@@ -34,6 +34,14 @@ torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table) {
   return batch.input_ids.defined() ? table(batch.input_ids) : batch.inputs_embeds.to(table->weight.scalar_type());
 }
 
+void add_encoder_aliases(SiteTable& sites, const std::string& body, std::int64_t layers, bool headless) {
+  if (headless) sites.set_body(body);
+  for (std::int64_t layer = 0; layer < layers; ++layer) {
+    const std::string self = body + ".encoder.layer." + std::to_string(layer) + ".attention.self.";
+    for (const char* end : {".input", ".output"}) sites.add_alias(self + "dropout" + end, self + "pattern.output");
+  }
+}
+
 void refuse_cache(const KeyValueCache* cache, const std::string& architecture) {
   if (cache != nullptr)
     throw ModelError(architecture + ": every position looks at the whole text, so there is no key-value cache");

@@ -9,6 +9,7 @@
 #include "models/common/checks.h"
 #include "models/common/config_reader.h"
 #include "models/common/declare.h"
+#include "models/common/staged_site.h"
 #include "vene/models/attention.h"
 #include "vene/models/nn.h"
 
@@ -92,15 +93,28 @@ void read_encoder_sizes(const ConfigReader& config, Options& options) {
 /// type.
 torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table);
 
-/// Layers [first, last) of all of them, holders that take (hidden, context). `angles` are of rotary positions,
-/// undefined where there are none.
-template <class Layer>
-StageState run_encoder_layers(StageState state, std::int64_t first, std::int64_t last, std::vector<Layer>& layers,
+/// The batch with its ids or vectors past the hooks on the way into the base model.
+inline Batch entered(Batch batch, const StagedSite& body) {
+  torch::Tensor& input = batch.input_ids.defined() ? batch.input_ids : batch.inputs_embeds;
+  input = body.entered(input);
+  return batch;
+}
+
+/// Other names of sites: the dropout of the pattern, which hooks find where the pattern is, and in a checkpoint without
+/// a head everything without the base model's name in front.
+void add_encoder_aliases(SiteTable& sites, const std::string& body, std::int64_t layers, bool headless);
+
+/// Layers [first, last) of an encoder, whose `layers` are holders that take (hidden, context). `angles` are of rotary
+/// positions, undefined where there are none.
+template <class Encoder>
+StageState run_encoder_layers(StageState state, std::int64_t first, std::int64_t last, Encoder& encoder,
                               const std::pair<torch::Tensor, torch::Tensor>& angles = {}) {
+  auto& layers = encoder.layers;
   check_stages(first, last, static_cast<std::int64_t>(layers.size()));
   if (first == last) return state;
   const AttentionContext context{padding_mask(state.attention_mask, state.hidden.options().requires_grad(false)),
                                  state.position_ids, nullptr, angles};
+  if (first == 0) state.hidden = encoder.entered(state.hidden);
   for (std::int64_t layer = first; layer < last; ++layer) {
     state.hidden = layers[static_cast<std::size_t>(layer)](state.hidden, context);
   }

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <algorithm>
+#include <initializer_list>
+
+#include "models/common/staged_site.h"
 #include "vene/models/attention.h"
 #include "vene/models/nn.h"
 
@@ -26,15 +30,21 @@ torch::Tensor logits_of(Head& head, const torch::Tensor& hidden, const torch::Te
 }
 
 /// The last stage of a language model: final norm and head (holders; the head may be null), at `positions` and of
-/// `tokens` only. Where one of the two is watched it runs on every position and token, so that a hook's locations mean
-/// what they say. With a `cap`, logits x become cap * tanh(x / cap), and pass `capped`.
+/// `tokens` only; `ends` are the modules that end with the norm. Where one of them is watched it runs on every position
+/// and token, so that a hook's locations mean what they say. With a `cap`, logits x become cap * tanh(x / cap), and
+/// pass `capped`.
 template <class Norm, class Head>
 Output finish_language_model(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens,
-                             Norm& norm, Head& head, const torch::Tensor& embedding, double cap = 0,
+                             Norm& norm, Head& head, const torch::Tensor& embedding,
+                             std::initializer_list<const StagedSite*> ends, double cap = 0,
                              HookPoint capped = nullptr) {
-  const bool everywhere = is_watched(*norm) || (head && any_watched(*head)) || (cap > 0 && is_watched(*capped));
+  const bool ends_watched =
+      std::any_of(ends.begin(), ends.end(), [](const StagedSite* end) { return is_watched(*end); });
+  const bool everywhere =
+      ends_watched || is_watched(*norm) || (head && any_watched(*head)) || (cap > 0 && is_watched(*capped));
   Output output;
   output.last_hidden_state = norm(everywhere ? state.hidden : select_positions(state.hidden, positions));
+  for (const StagedSite* end : ends) output.last_hidden_state = end->left(output.last_hidden_state);
   if (head) output.logits = logits_of(head, output.last_hidden_state, embedding, everywhere ? torch::Tensor() : tokens);
   if (head && cap > 0) output.logits = capped(torch::tanh(output.logits / cap) * cap);
   if (everywhere) {

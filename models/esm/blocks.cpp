@@ -10,14 +10,20 @@ torch::nn::LayerNormOptions norm_options(const EsmOptions& options) {
 
 // In float32: half types would round each product.
 torch::Tensor turned(const torch::Tensor& value, const Angles& angles) {
-  return angles.first.defined() ? rotate(value.to(torch::kFloat32), angles).to(value.scalar_type()) : value;
+  return rotate(value.to(torch::kFloat32), angles).to(value.scalar_type());
 }
 
 }  // namespace
 
+std::tuple<torch::Tensor, torch::Tensor> RotaryEmbeddingsImpl::forward(const torch::Tensor& queries,
+                                                                       const torch::Tensor& keys,
+                                                                       const Angles& angles) {
+  return {turned(queries, angles), turned(keys, angles)};
+}
+
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& hidden, const AttentionContext& context) {
-  const torch::Tensor queries = turned(split_heads(query(hidden), heads_) * scale_, context.angles),
-                      keys = turned(split_heads(key(hidden), heads_), context.angles);
+  torch::Tensor queries = split_heads(query(hidden), heads_) * scale_, keys = split_heads(key(hidden), heads_);
+  if (rotary_embeddings) std::tie(queries, keys) = rotary_embeddings(queries, keys, context.angles);
   const torch::Tensor values = split_heads(value(hidden), heads_);
   return merge_heads(attend(queries, keys, values, 1.0, context.mask, scores, pattern, 0, /*causal=*/false));
 }
@@ -122,14 +128,15 @@ BodyImpl::BodyImpl(const EsmOptions& options) : embeddings(options), encoder(opt
 HeadImpl::HeadImpl(const EsmOptions& options)
     : dense(options.hidden_size, options.hidden_size),
       norm(norm_options(options)),
-      decoder(options.hidden_size, options.vocab_size, options.tie_word_embeddings, /*with_bias=*/true) {
+      decoder(options.hidden_size, options.vocab_size, options.tie_word_embeddings),
+      bias(register_parameter("bias", torch::zeros({options.vocab_size}))) {
   register_module("dense", dense);
   register_module("layer_norm", norm);
   register_module("decoder", decoder);
 }
 
 torch::Tensor HeadImpl::forward(const torch::Tensor& hidden, const torch::Tensor& embedding) {
-  return decoder(norm(torch::gelu(dense(hidden))), embedding);
+  return decoder(norm(torch::gelu(dense(hidden))), embedding) + bias;
 }
 
 }  // namespace vene::models::esm

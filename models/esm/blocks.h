@@ -7,16 +7,30 @@
 
 #include "models/common/encoder.h"
 #include "models/common/rotary.h"
+#include "models/common/staged_site.h"
 #include "vene/models/esm.h"
 
 namespace vene::models::esm {
 
+/// Queries and keys [batch, heads, pos, d_head] turned by their positions.
+class RotaryEmbeddingsImpl : public torch::nn::Module {
+ public:
+  std::tuple<torch::Tensor, torch::Tensor> forward(const torch::Tensor& queries, const torch::Tensor& keys,
+                                                   const Angles& angles);
+};
+TORCH_MODULE_IMPL(RotaryEmbeddings, Hooked<RotaryEmbeddingsImpl>);
+
 class SelfAttentionImpl : public EncoderHeads {
  public:
   explicit SelfAttentionImpl(const EsmOptions& options)
-      : EncoderHeads(options.hidden_size, options.num_attention_heads) {}
+      : EncoderHeads(options.hidden_size, options.num_attention_heads) {
+    if (options.position_embedding_type == "rotary")
+      rotary_embeddings = register_module("rotary_embeddings", RotaryEmbeddings());
+  }
   /// The heads' results side by side, [batch, pos, hidden_size].
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context);
+
+  RotaryEmbeddings rotary_embeddings{nullptr};
 };
 TORCH_MODULE_IMPL(SelfAttention, Hooked<SelfAttentionImpl>);
 
@@ -73,7 +87,7 @@ class EmbeddingsImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Embeddings, Hooked<EmbeddingsImpl>);
 
-class EncoderImpl : public torch::nn::Module {
+class EncoderImpl : public StagedSite {
  public:
   explicit EncoderImpl(const EsmOptions& options);
   std::vector<Layer> layers;
@@ -81,7 +95,7 @@ class EncoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Encoder);
 
-class BodyImpl : public torch::nn::Module {
+class BodyImpl : public StagedSite {
  public:
   explicit BodyImpl(const EsmOptions& options);
   Embeddings embeddings;
@@ -99,6 +113,7 @@ class HeadImpl : public torch::nn::Module {
   nn::Linear dense;
   nn::LayerNorm norm;
   nn::OutputHead decoder;
+  torch::Tensor bias;  ///< [vocab_size], added to what the decoder makes
 };
 TORCH_MODULE_IMPL(Head, Hooked<HeadImpl>);
 

@@ -52,6 +52,7 @@ Esm::Esm(const EsmOptions& options) : options_(checked(options)) {
   }
   declare_sites();
   sites_.add_paths(*this);
+  add_encoder_aliases(sites_, "esm", options_.num_hidden_layers, !options_.masked_head);
 }
 
 void Esm::declare_sites() {
@@ -70,7 +71,7 @@ void Esm::declare_sites() {
     return;
   }
   declare.value("final_norm", -1, "lm_head.layer_norm.output", *parts_->lm_head->norm, width, layers);
-  declare.value("logits", -1, "lm_head.decoder.output", *parts_->lm_head->decoder, options_.vocab_size, layers);
+  declare.value("logits", -1, "lm_head.output", *parts_->lm_head, options_.vocab_size, layers);
 }
 
 std::int64_t Esm::context_length() const {
@@ -108,8 +109,9 @@ StageState Esm::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch);
   esm::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
-  const torch::Tensor words = embedded_words(batch, embeddings.word_embeddings);
-  state.hidden = parts_->body->embeddings(words, batch.input_ids, state.attention_mask);  // [batch, pos, hidden_size]
+  const Batch seen = entered(batch, *parts_->body);
+  const torch::Tensor words = embedded_words(seen, embeddings.word_embeddings);
+  state.hidden = parts_->body->embeddings(words, seen.input_ids, state.attention_mask);  // [batch, pos, hidden_size]
   return state;
 }
 
@@ -118,13 +120,13 @@ StageState Esm::run(StageState state, std::int64_t first, std::int64_t last) {
   const Angles angles = is_rotary() && first < last
                             ? rotary_angles(state.position_ids, body.frequencies, state.hidden.scalar_type())
                             : Angles();
-  return run_encoder_layers(std::move(state), first, last, body.encoder->layers, angles);
+  return run_encoder_layers(std::move(state), first, last, *body.encoder, angles);
 }
 
 Output Esm::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   esm::BodyImpl& body = *parts_->body;
   return finish_language_model(state, positions, tokens, body.encoder->emb_layer_norm_after, parts_->lm_head,
-                               body.embeddings->word_embeddings->weight);
+                               body.embeddings->word_embeddings->weight, {body.encoder.get(), &body});
 }
 
 namespace {
@@ -173,7 +175,7 @@ Family esm_family() {
   family.head = "lm_head.decoder";
   family.renamed = {{"LayerNorm.gamma", "LayerNorm.weight"},
                     {"LayerNorm.beta", "LayerNorm.bias"},
-                    {"lm_head.bias", "lm_head.decoder.bias"}};
+                    {"lm_head.decoder.bias", "lm_head.bias"}};
   family.take = take_frequencies;
   return family;
 }

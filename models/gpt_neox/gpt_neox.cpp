@@ -122,22 +122,29 @@ GPTNeoXOptions checked(const GPTNeoXOptions& options) {
   return options;
 }
 
+// On its own: what a throwing initialiser of the parts beside it leaves behind, GCC 12 would free twice.
+DecoderNames names() {
+  return {.body = "gpt_neox",
+          .tokens = "embed_in",
+          .embedding = "emb_dropout",
+          .layers = "layers",
+          .norm = "final_layer_norm",
+          .attention = "attention",
+          .query = "query",
+          .key = "key",
+          .value = "value",
+          .mixed = "dense",
+          .fused = "query_key_value",
+          .fused_by_head = true};
+}
+
 DecoderParts parts(const GPTNeoXOptions& options) {
   return {.sizes = {.vocabulary = options.vocab_size,
                     .context = options.max_position_embeddings,
                     .width = options.hidden_size,
                     .mlp_width = options.intermediate_size,
                     .heads = options.num_attention_heads},
-          .names = {.body = "gpt_neox",
-                    .tokens = "embed_in",
-                    .embedding = "emb_dropout",
-                    .layers = "layers",
-                    .norm = "final_layer_norm",
-                    .attention = "attention",
-                    .query = "query",
-                    .key = "key",
-                    .value = "value",
-                    .mixed = "dense"},
+          .names = names(),
           .tokens = nn::Embedding(nn::embedding_options(options.vocab_size, options.hidden_size)),
           .blocks = decoder_blocks<Block>(options, options.num_hidden_layers),
           .norm = nn::LayerNorm(norm_options(options)),
@@ -168,6 +175,9 @@ std::shared_ptr<Model> build_gpt_neox(const ConfigReader& config, bool head) {
 
 GPTNeoX::GPTNeoX(const GPTNeoXOptions& options) : options_(checked(options)) {
   assemble(parts(options_));
+  if (!options_.language_model_head) return;
+  for (const char* end : {".input", ".output"})  // as the head is called in checkpoints
+    sites_.add_alias(std::string("embed_out") + end, std::string("lm_head") + end);
 }
 
 Family gpt_neox_family() {

@@ -7,6 +7,7 @@
 
 #include "models/common/checks.h"
 #include "models/common/declare.h"
+#include "models/common/staged_site.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -53,7 +54,7 @@ class CellImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Cell, Hooked<CellImpl>);
 
-class BodyImpl : public torch::nn::Module {
+class BodyImpl : public StagedSite {
  public:
   explicit BodyImpl(const GRUOptions& options) {
     if (options.include_emb) {
@@ -107,6 +108,7 @@ GRU::GRU(const GRUOptions& options) : options_(checked(options)) {
   }
   declare_sites();
   sites_.add_paths(*this);
+  if (options_.head == GRUHead::kNone) sites_.set_body("gru");
 }
 
 void GRU::declare_sites() {
@@ -117,16 +119,19 @@ void GRU::declare_sites() {
     const std::string path = "gru.cells." + std::to_string(layer);
     const HookSite& whole = *parts_->gru->cells[static_cast<std::size_t>(layer)];
     const CellImpl& cell = *parts_->gru->cells[static_cast<std::size_t>(layer)];
+    const auto third = [](const HookSite& joined, std::int64_t index) {
+      return SitePart{joined.site_id(), Phase::kOutput, index, 3, 1};
+    };
     declare.step("cell_input", layer, path + ".input", whole, width);
     declare.step("cell_output", layer, path + ".output", whole, width);
     declare.step("x2h_output", layer, path + ".x2h.output", *cell.x2h, 3 * width);
     declare.step("h2h_output", layer, path + ".h2h.output", *cell.h2h, 3 * width);
-    declare.step("reset_x2h_output", layer, path + ".reset_x2h.output", *cell.reset_x2h, width);
-    declare.step("update_x2h_output", layer, path + ".update_x2h.output", *cell.update_x2h, width);
-    declare.step("new_x2h_output", layer, path + ".new_x2h.output", *cell.new_x2h, width);
-    declare.step("reset_h2h_output", layer, path + ".reset_h2h.output", *cell.reset_h2h, width);
-    declare.step("update_h2h_output", layer, path + ".update_h2h.output", *cell.update_h2h, width);
-    declare.step("new_h2h_output", layer, path + ".new_h2h.output", *cell.new_h2h, width);
+    declare.step("reset_x2h_output", layer, path + ".reset_x2h.output", *cell.reset_x2h, width, third(*cell.x2h, 0));
+    declare.step("update_x2h_output", layer, path + ".update_x2h.output", *cell.update_x2h, width, third(*cell.x2h, 1));
+    declare.step("new_x2h_output", layer, path + ".new_x2h.output", *cell.new_x2h, width, third(*cell.x2h, 2));
+    declare.step("reset_h2h_output", layer, path + ".reset_h2h.output", *cell.reset_h2h, width, third(*cell.h2h, 0));
+    declare.step("update_h2h_output", layer, path + ".update_h2h.output", *cell.update_h2h, width, third(*cell.h2h, 1));
+    declare.step("new_h2h_output", layer, path + ".new_h2h.output", *cell.new_h2h, width, third(*cell.h2h, 2));
     declare.step("reset_gate_input", layer, path + ".reset_act.input", *cell.reset_act, width);
     declare.step("reset_gate_output", layer, path + ".reset_act.output", *cell.reset_act, width);
     declare.step("update_gate_input", layer, path + ".update_act.input", *cell.update_act, width);
@@ -165,7 +170,8 @@ StageState GRU::begin(const Batch& batch, KeyValueCache* cache) {
   check(batch, cache != nullptr ? cache->length() : 0);
   BodyImpl& body = *parts_->gru;
   StageState state = start_state(batch, cache);
-  torch::Tensor hidden = batch.input_ids.defined() ? body.wte(batch.input_ids) : batch.inputs_embeds.to(dtype());
+  const torch::Tensor input = body.entered(batch.primary());
+  torch::Tensor hidden = batch.input_ids.defined() ? body.wte(input) : input.to(dtype());
   if (!batch.extra.empty()) hidden = hidden + body.wpe(batch.extra[0]);
   state.hidden = body.embedding(hidden);  // [batch, pos, h_dim]
   return state;
@@ -216,15 +222,16 @@ StageState GRU::run(StageState state, std::int64_t first, std::int64_t last) {
 
 Output GRU::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
-  output.last_hidden_state = select_positions(state.hidden, positions);
+  const torch::Tensor hidden = parts_->gru->left(state.hidden);
+  output.last_hidden_state = select_positions(hidden, positions);
   if (parts_->score) {
     // A padded step keeps the state, so the last column holds the state at each row's last token.
-    output.logits = parts_->score(state.hidden.select(1, -1));  // [batch, n_labels]
+    output.logits = parts_->score(hidden.select(1, -1));  // [batch, n_labels]
   } else if (parts_->lm_head) {
     const torch::Tensor embedding = parts_->gru->wte ? parts_->gru->wte->weight : torch::Tensor();
     const bool everywhere = is_watched(*parts_->lm_head);
     output.logits =
-        parts_->lm_head(everywhere ? state.hidden : output.last_hidden_state, embedding);  // [batch, pos, vocabulary]
+        parts_->lm_head(everywhere ? hidden : output.last_hidden_state, embedding);  // [batch, pos, vocabulary]
     if (everywhere) output.logits = select_positions(output.logits, positions);
   }
   if (output.logits.defined()) output.logits = select_tokens(output.logits, tokens);

@@ -5,6 +5,7 @@
 
 #include "models/common/checks.h"
 #include "models/common/declare.h"
+#include "models/common/staged_site.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -29,7 +30,7 @@ class BlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE_IMPL(Block, Hooked<BlockImpl>);
 
-class BodyImpl : public torch::nn::Module {
+class BodyImpl : public StagedSite {
  public:
   explicit BodyImpl(const MLPOptions& options) {
     register_module("dropout", dropout);
@@ -95,8 +96,8 @@ void MLPClassifier::check(const Batch& batch, std::int64_t) const {
 StageState MLPClassifier::begin(const Batch& batch, KeyValueCache*) {
   check(batch);
   StageState state;
-  state.hidden =
-      parts_->mlp->dropout(batch.inputs_embeds.to(parts_->score->weight.scalar_type()));  // [batch, pos, h_dim]
+  state.hidden = parts_->mlp->dropout(
+      parts_->mlp->entered(batch.inputs_embeds).to(parts_->score->weight.scalar_type()));  // [batch, pos, h_dim]
   return state;
 }
 
@@ -109,7 +110,7 @@ StageState MLPClassifier::run(StageState state, std::int64_t first, std::int64_t
 
 Output MLPClassifier::finish(const StageState& state, const torch::Tensor& positions, const torch::Tensor& tokens) {
   Output output;
-  output.last_hidden_state = select_positions(state.hidden, positions);
+  output.last_hidden_state = select_positions(parts_->mlp->left(state.hidden), positions);
   output.logits = select_tokens(parts_->score(output.last_hidden_state), tokens);
   if (options_.squeeze_output) output.logits = output.logits.squeeze(1);
   return output;

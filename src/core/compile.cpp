@@ -14,6 +14,18 @@ RowTexts texts_of(const models::Batch& batch, const text::Tokenizer* tokenizer) 
   return RowTexts::of(batch.primary(), batch.attention_mask, batch.input_ids, tokenizer);
 }
 
+models::Batch first_row(const models::Batch& batch) {
+  const auto row = [](const torch::Tensor& tensor, std::int64_t rows) {
+    return tensor.defined() && tensor.dim() > 0 && tensor.size(0) == rows ? tensor.narrow(0, 0, 1) : tensor;
+  };
+  models::Batch one{row(batch.input_ids, batch.rows()),
+                    row(batch.attention_mask, batch.rows()),
+                    row(batch.inputs_embeds, batch.rows()),
+                    {}};
+  for (const torch::Tensor& extra : batch.extra) one.extra.push_back(row(extra, batch.rows()));
+  return one;
+}
+
 void set_subspaces(PlanData& plan, const RunRequest& request) {
   const std::size_t given = request.subspaces.size();
   const std::size_t count = plan.placements.size();
@@ -33,6 +45,15 @@ void set_subspaces(PlanData& plan, const RunRequest& request) {
 }
 
 }  // namespace
+
+void check_mask(const models::Batch& batch, const RowTexts& texts, const std::string& where) {
+  if (!batch.attention_mask.defined()) return;
+  const torch::Tensor counts = batch.attention_mask.to(torch::kCPU).ne(0).sum(1);
+  for (std::int64_t row = 0; row < texts.rows; ++row) {
+    if (counts[row].item<std::int64_t>() != texts.end[row] - texts.begin[row])
+      throw PlanError(where + ", row " + std::to_string(row) + ": the attention mask has a hole between tokens");
+  }
+}
 
 std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups) {
   std::map<ConfigKey, std::size_t> seen;
@@ -97,7 +118,9 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
   model->check(request.base);
   detail::set_sources(*plan, request);
   const RowTexts base_texts = detail::texts_of(request.base, request.tokenizer);
-  plan->base_shape = request.base.primary().sizes().vec();
+  detail::check_mask(request.base, base_texts, "base");
+  plan->base_shape = {request.base.primary().sizes().vec(), request.base.attention_mask, base_texts};
+  plan->probe = detail::first_row(request.base);
   std::map<std::size_t, RowTexts> source_texts;
   for (std::size_t g = 0; g < plan->groups; ++g) {
     if (!plan->group_has_source[g] || plan->source_of_group[g] != g) continue;
@@ -106,7 +129,8 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
       throw PlanError("sources[" + std::to_string(g) + "]: expected at least one row, got an empty batch");
     model->check(source);
     source_texts[g] = detail::texts_of(source, request.tokenizer);
-    plan->source_shapes[g] = source.primary().sizes().vec();
+    detail::check_mask(source, source_texts[g], "sources[" + std::to_string(g) + "]");
+    plan->source_shapes[g] = {source.primary().sizes().vec(), source.attention_mask, source_texts[g]};
   }
   std::vector<std::optional<When>> when;
   for (const RepresentationConfig& representation : config.representations) when.push_back(representation.when);
@@ -116,8 +140,9 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
   for (std::size_t p = 0; p < plan->passes.size(); ++p) {
     detail::Pass& pass = plan->passes[p];
     for (std::size_t a = 0; a < pass.actions.size(); ++a) {
-      const Site& site = plan->placements[pass.actions[a].placement].site;
-      pass.table.on(site.id, site.phase, detail::make_hook(*plan, p, a), site_text(site));
+      const detail::Placement& placement = plan->placements[pass.actions[a].placement];
+      const detail::HookPlace place = detail::place_of(placement, pass.actions[a]);
+      pass.table.on(place.site, place.phase, detail::make_hook(*plan, p, a), site_text(placement.site));
     }
   }
   return Plan(std::move(plan));

@@ -20,14 +20,12 @@ models::Batch left_padded(const models::Batch& prompts, const std::string& where
   }
   if (!prompts.attention_mask.defined()) return prompts;
   const RowTexts texts = RowTexts::of(prompts.input_ids, prompts.attention_mask, {}, nullptr);
-  const torch::Tensor mask = prompts.attention_mask.to(torch::kCPU).ne(0);
+  check_mask(prompts, texts, where);
   std::int64_t longest = 0;
   bool ragged = false;
   for (std::int64_t row = 0; row < texts.rows; ++row) {
     const std::int64_t length = texts.end[row] - texts.begin[row];
     if (length == 0) throw PlanError(where + ", row " + std::to_string(row) + ": the prompt is empty");
-    if (mask[row].sum().item<std::int64_t>() != length)
-      throw PlanError(where + ", row " + std::to_string(row) + ": the attention mask has a hole between tokens");
     longest = std::max(longest, length);
     ragged = ragged || length != texts.end[0] - texts.begin[0];
   }
@@ -278,9 +276,7 @@ GenerateResult generate(const Plan& handle, const models::Batch& given,
     const bool by_step = placement.unit == Unit::kStep;
     result.collected.push_back({placement.key, placement.representation,
                                 detail::by_generation_step(placement, std::move(state.steps[placement.representation])),
-                                by_step                ? placement.steps.collect_valid
-                                : placement.base.index ? placement.base.index->valid()
-                                                       : torch::Tensor()});
+                                by_step ? placement.steps.collect_valid : state.valid[placement.representation]});
   }
   return result;
 }

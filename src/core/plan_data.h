@@ -19,6 +19,7 @@ namespace vene::detail {
 struct Side {
   UnitSelection selection;  // empty: the whole value
   RowTexts texts;
+  RowTexts key_texts;     // the texts that attention's keys are of: in a decoding step still the prompts
   std::int64_t rows = 0;  // of the gathered value: the base's
   std::optional<UnitIndex> index;
   std::string where;
@@ -60,6 +61,7 @@ struct Placement {
   torch::Tensor constant;            // stands in for a source run
   bool reads_source = false;         // its source comes from a run
   bool skipped = false;              // its group has no source
+  bool own_steps = false;            // unit "t" without locations: its steps are those of each row's text
   When when = When::prompt();        // a generation's passes in which it acts
   Side source_decoding;              // what `source` and `base` are in a decoding step, which reads one token a row
   Side base_decoding;
@@ -71,7 +73,20 @@ enum class Act : std::uint8_t { kRead, kWrite, kCollect };
 struct Action {
   Act act;
   std::size_t placement;
+  // The value is reached through the site that it is a part of, because another action is there: so they run in their
+  // order.
+  bool inside_whole = false;
 };
+
+/// Where an action hooks in.
+struct HookPlace {
+  SiteId site;
+  Phase phase;
+};
+inline HookPlace place_of(const Placement& placement, const Action& action) {
+  const Site& site = placement.site;
+  return action.inside_whole ? HookPlace{site.part->whole, site.part->phase} : HookPlace{site.id, site.phase};
+}
 
 /// One forward of the model.
 struct Pass {
@@ -90,8 +105,15 @@ struct PlanData {
   std::vector<bool> group_has_source;
   std::size_t groups = 0;
   std::size_t sources_given = 0;
-  std::vector<std::int64_t> base_shape;
-  std::map<std::size_t, std::vector<std::int64_t>> source_shapes;  // by group that is run
+  /// What an input must be like at a run: the plan's indices are of its rows' texts.
+  struct InputShape {
+    std::vector<std::int64_t> sizes;
+    torch::Tensor mask;  // as given
+    RowTexts texts;
+  };
+  InputShape base_shape;
+  std::map<std::size_t, InputShape> source_shapes;  // by group that is run
+  models::Batch probe;                              // a row of the base, to see what order the model runs its sites in
   bool original = false;
   bool collect_only = false;
   std::optional<Generation> generation;
@@ -132,6 +154,20 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
                      const std::vector<std::int64_t>& sizes, torch::Device device);
 /// A source of one row serves every row of what it is written into.
 RowTexts repeated(const RowTexts& texts, std::int64_t rows);
+/// LocationError where a row that is acted on has another number of keys in its source than in what it is written into.
+/// Empty lists: every row has as many as the value.
+struct KeyCounts {
+  std::vector<std::int64_t> by_row;
+  std::int64_t all = 0;
+  std::int64_t of(std::int64_t row) const {
+    return by_row.empty() ? all : by_row[by_row.size() == 1 ? 0 : static_cast<std::size_t>(row)];
+  }
+};
+void check_keys(const Placement& placement, const KeyCounts& source, const KeyCounts& base, const UnitIndex& index);
+/// Whether a value's last axis runs over attention's keys.
+inline bool has_keys(const Site& site) {
+  return !site.axes.empty() && site.axes.back() == Axis::kKey;
+}
 /// The steps of a placement's two sides (unit "t").
 Steps make_steps(const Placement& placement, const Side& base, const Side& source, torch::Device device);
 /// What was written down at each call of unit "t" in the order of the calls, as [batch, units, width].
@@ -142,6 +178,10 @@ models::Batch left_padded(const models::Batch& prompts, const std::string& where
 /// Throws PlanError for inputs of other shapes than the plan was compiled for.
 void check_inputs(const PlanData& plan, const models::Batch& base,
                   const std::vector<std::optional<models::Batch>>& sources);
+/// PlanError for a mask with a hole between a row's tokens.
+void check_mask(const models::Batch& batch, const RowTexts& texts, const std::string& where);
+/// The actions of a pass in the order that the model runs them; as they are listed where that cannot be tried.
+std::vector<Action> in_run_order(const PlanData& plan, const Pass& pass);
 /// Whether two sources are the same input, and need one run only.
 bool same_input(const models::Batch& a, const models::Batch& b);
 /// The hook of one action.

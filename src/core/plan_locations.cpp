@@ -60,6 +60,14 @@ void make_base_index(const Placement& placement, Side& side, const std::vector<s
   }
 }
 
+void check_row_keys(const Placement& placement, std::int64_t row, std::int64_t reads, std::int64_t writes) {
+  if (reads == writes) return;
+  throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source's text has " +
+                      std::to_string(reads) + " positions, that of what it writes into " + std::to_string(writes) +
+                      "; " + (placement.site.component.empty() ? placement.site.path : placement.site.component) +
+                      " holds a number for every position that is looked at, so both must be as long");
+}
+
 // A decoding step reads one token a row: locations pick within that.
 Side decoding_side(const Side& side) {
   Side one = side;
@@ -79,14 +87,25 @@ void set_step_decoding(const PlanData& plan, Placement& placement, torch::Device
   Side base = decoding_side(placement.base), source = same ? decoding_side(placement.source) : placement.source;
   // Without locations it is the one call that there is.
   const std::vector<AxisSelection> one{{{{Selector{}}}}};
-  if (placement.reads_source && !base.selection) base.selection = one;
-  if (placement.reads_source && !source.selection) source.selection = one;
+  const bool unnamed = !base.selection || placement.own_steps;
+  if (placement.reads_source && unnamed) base.selection = one;
+  if (placement.reads_source && (!source.selection || (same && placement.own_steps))) source.selection = one;
   placement.steps_decoding = make_steps(placement, base, source, device);
 }
 
 void set_decoding(const PlanData& plan, Placement& placement, torch::Device device) {
   const bool same = plan.generation->source_steps == SourceSteps::kSame;
-  if (placement.reads_source && !same && !placement.source.selection && placement.source.texts.positions != 1) {
+  const RowTexts& source = placement.source.texts;
+  bool prompt_is_longer = false;
+  for (std::int64_t row = 0; placement.reads_source && row < source.rows; ++row)
+    prompt_is_longer = prompt_is_longer || source.end[row] - source.begin[row] != 1;
+  if (placement.reads_source && !same && has_keys(placement.site)) {
+    throw PlanError(name_of(placement) + ": in a decoding step a row looks at its prompt and what came after it, and " +
+                    placement.site.component +
+                    " of the source's prompt has no number for the latter; let the source decode too (source_steps "
+                    "\"same\"), or act in \"prompt\" only");
+  }
+  if (!same && (!placement.source.selection || placement.own_steps) && prompt_is_longer) {
     throw PlanError(name_of(placement) +
                     ": in a decoding step it would write the whole of the source's prompt at one token; give the "
                     "source a position, let the source decode "
@@ -99,7 +118,9 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
   try {
     if (placement.unit == Unit::kStep) return set_step_decoding(plan, placement, device);
     make_base_index(placement, placement.base_decoding, sizes, device);
-    if (!placement.reads_source || !same) return;
+    // How many keys there are is known in each step.
+    if (has_keys(placement.site)) placement.base_decoding.index.reset();
+    if (!placement.reads_source || !same || has_keys(placement.site)) return;
     placement.source_decoding.index =
         make_index(placement, placement.source_decoding, placement.site.axes,
                    expected_sizes(placement.site, placement.source.texts.rows, 1), device);
@@ -110,49 +131,39 @@ void set_decoding(const PlanData& plan, Placement& placement, torch::Device devi
   }
 }
 
-// Without locations on either side a row's positions go into its own. Where the two are padded differently, they are
-// named: all of them.
-void match_rows(const PlanData& plan, Placement& placement, const RowTexts& target) {
+// Without locations a row's positions go into its own, whatever the padding: LocationError where it has another number
+// of them than its source. A source of one position serves all.
+void match_rows(Placement& placement, const RowTexts& target) {
   const Site& site = placement.site;
-  const bool by_step = placement.unit == Unit::kStep;
   const auto has = [&](Axis axis) { return std::find(site.axes.begin(), site.axes.end(), axis) != site.axes.end(); };
+  const bool by_step = placement.unit == Unit::kStep;
   const bool has_positions =
       by_step ? site.calls == CallOrder::kPositions || site.calls == CallOrder::kPositionsBackward : has(Axis::kPos);
   const bool whole = !placement.base.selection && !placement.source.selection,
              heads = placement.unit == Unit::kHead && has(Axis::kHead);
   if (!has_positions || (!whole && !heads)) return;
-  const bool ragged =
-      std::any_of(target.begin.begin(), target.begin.end(), [](std::int64_t begin) { return begin != 0; }) ||
-      std::any_of(target.end.begin(), target.end.end(), [&](std::int64_t end) { return end != target.positions; });
-  const auto name_all = [&] {
-    placement.base.selection = placement.source.selection =
-        std::vector{AxisSelection{{{Selector{.kind = Selector::Kind::kAll}}}}};
-  };
-  if (!placement.reads_source) {
-    if (placement.traits.collects && ragged && whole && (by_step || (plan.generation && placement.unit == Unit::kPos)))
-      name_all();  // and not the padding
-    return;
-  }
-  const RowTexts source = repeated(placement.source.texts, target.rows);
-  if (source.positions == 1) return;  // one for all
-  bool moved = false;
-  for (std::int64_t row = 0; row < target.rows; ++row) {
-    const std::int64_t reads = source.end[row] - source.begin[row], writes = target.end[row] - target.begin[row];
-    const bool goes_on = by_step && reads > writes &&
-                         source.begin[row] == target.begin[row];  // further steps of the source, which nothing asks for
-    if (reads != writes && !goes_on) {
-      throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source has " +
-                          std::to_string(reads) + " positions, what it writes into has " + std::to_string(writes) +
-                          "; name the positions (unit_locations)");
+  bool moved = target.padded();
+  AxisSelection steps;  // of the source: as many as its row is written at
+  if (placement.reads_source) {
+    const RowTexts source = repeated(placement.source.texts, target.rows);
+    moved = moved || source.padded();
+    for (std::int64_t row = 0; row < target.rows; ++row) {
+      const std::int64_t reads = source.end[row] - source.begin[row], writes = target.end[row] - target.begin[row];
+      if (has_keys(site)) check_row_keys(placement, row, reads, writes);
+      // Further steps of the source are ones that nothing asks for.
+      const bool fits = reads == writes || (by_step ? reads > writes : reads == 1);
+      if (!fits) {
+        throw LocationError(name_of(placement) + ", row " + std::to_string(row) + ": the source has " +
+                            std::to_string(reads) + " positions, what it writes into has " + std::to_string(writes) +
+                            "; name the positions (unit_locations)");
+      }
+      steps.rows.push_back({Selector{.kind = Selector::Kind::kSpan, .begin = 0, .end = std::min(reads, writes)}});
     }
-    moved = moved || source.begin[row] != target.begin[row];
   }
-  if (!moved) return;
-  if (heads)
-    throw LocationError(
-        name_of(placement) +
-        ": its source is padded on another side than what it writes into; name the positions too (unit \"h.pos\")");
-  name_all();
+  if (!by_step || !moved) return;  // other units are cut to each row's text when their index is made
+  placement.own_steps = true;
+  placement.base.selection = std::vector{AxisSelection{{{Selector{.kind = Selector::Kind::kAll}}}}};
+  placement.source.selection = placement.reads_source ? std::vector{std::move(steps)} : *placement.base.selection;
 }
 
 void set_when(PlanData& plan, Placement& placement, const std::optional<When>& own, bool into_base) {
@@ -209,7 +220,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
     const bool into_base = plan.mode == Mode::kParallel || placement.group + 1 == plan.groups;
     const auto next = source_texts.find(placement.group + 1);
     const RowTexts& target = into_base || next == source_texts.end() ? base_texts : next->second;
-    placement.base.texts = target;
+    placement.base.texts = placement.base.key_texts = target;
     placement.base.rows = target.rows;
     placement.base.where = name_of(placement);
     placement.source.where = name_of(placement) + ", source";
@@ -230,10 +241,10 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
                         " rows, what it writes into has " + std::to_string(target.rows) +
                         " (a source of one row serves all)");
       }
-      placement.source.texts = texts;
+      placement.source.texts = placement.source.key_texts = texts;
     }
     const bool target_runs = into_base || next != source_texts.end();  // else the passes say what is missing
-    if (placement.when.acts(0) && target_runs) match_rows(plan, placement, target);
+    if (placement.when.acts(0) && target_runs) match_rows(placement, target);
     if (plan.generation && placement.when.decodes()) set_decoding(plan, placement, device);
     if (placement.unit == Unit::kStep) {
       if (placement.when.acts(0)) placement.steps = make_steps(placement, placement.base, placement.source, device);
@@ -246,8 +257,12 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
         const RowTexts& texts = placement.source.texts;
         placement.source.index = make_index(placement, placement.source, placement.site.axes,
                                             expected_sizes(placement.site, texts.rows, texts.positions), device);
-        if (placement.base.index)
-          check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
+        if (!placement.base.index) continue;
+        check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
+        if (has_keys(placement.site)) {
+          check_keys(placement, {placement.source.index->key_counts(), texts.positions},
+                     {placement.base.index->key_counts(), target.positions}, *placement.base.index);
+        }
       }
     }
   }
@@ -263,9 +278,48 @@ RowTexts repeated(const RowTexts& texts, std::int64_t rows) {
   return wide;
 }
 
+void check_keys(const Placement& placement, const KeyCounts& source, const KeyCounts& base, const UnitIndex& index) {
+  for (std::int64_t row = 0; row < placement.base.rows; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    const bool acts = index.counts().empty() || (index.counts()[at].first > 0 && index.counts()[at].second > 0);
+    if (acts) check_row_keys(placement, row, source.of(row), base.of(row));
+  }
+}
+
+namespace {
+
+// Each row's own places along an axis of `size`: where its text is, if the axis is that of the text; along the keys of
+// a decoding step the rest of its prompt, padded on the left, and all that came after it. Empty where nothing is
+// padded.
+RowSpans own_places(const RowTexts& texts, std::int64_t rows, std::int64_t size, bool keys) {
+  const bool goes_on = keys && size > texts.positions;
+  if (!texts.padded() || (size != texts.positions && !goes_on)) return {};
+  const RowTexts all = repeated(texts, rows);
+  RowSpans spans{all.begin, all.end};
+  if (goes_on) std::fill(spans.end.begin(), spans.end.end(), size);
+  return spans;
+}
+
+}  // namespace
+
 UnitIndex make_index(const Placement& placement, const Side& side, const std::vector<Axis>& axes,
                      const std::vector<std::int64_t>& sizes, torch::Device device) {
-  if (!side.selection) return {};
+  auto size_of = [&](Axis axis) -> std::int64_t {
+    const auto found = std::find(axes.begin(), axes.end(), axis);
+    return found == axes.end() ? 0 : sizes[found - axes.begin()];
+  };
+  RowSpans own, keys;
+  if (sizes[0] == side.texts.rows) {
+    own = own_places(side.texts, side.rows, size_of(Axis::kPos), false);
+    if (axes.back() == Axis::kKey) keys = own_places(side.key_texts, side.rows, sizes.back(), true);
+  }
+  if (!side.selection) {
+    if (own.empty() && keys.empty()) {
+      const bool of_text = sizes[0] == side.texts.rows && size_of(Axis::kPos) == side.texts.positions;
+      return of_text ? UnitIndex(side.rows, side.texts.positions) : UnitIndex();
+    }
+    return UnitIndex::of_rows(axes, sizes, own, keys, side.rows, device);
+  }
   const std::vector<AxisSelection>& selection = *side.selection;
   const std::size_t needed = placement.unit == Unit::kHeadPos ? 2 : 1;
   if (selection.size() != needed) {
@@ -278,10 +332,6 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
                              ? "heads and positions, {\"h\": ..., \"pos\": ...} or [heads, positions] each [row][unit]"
                              : "one list of units, not heads and positions"));
   }
-  auto size_of = [&](Axis axis) -> std::int64_t {
-    const auto found = std::find(axes.begin(), axes.end(), axis);
-    return found == axes.end() ? 0 : sizes[found - axes.begin()];
-  };
   // The text that positions count in: the batch's rows, or, where the value is of another length, the value itself.
   RowTexts texts = side.texts;
   if (const std::int64_t positions = size_of(Axis::kPos); positions > 0 && positions != texts.positions) {
@@ -303,7 +353,7 @@ UnitIndex make_index(const Placement& placement, const Side& side, const std::ve
   }
   const AxisIndices first = by_head ? heads(selection[0]) : positions(selection[0]);
   const AxisIndices second = placement.unit == Unit::kHeadPos ? positions(selection[1]) : AxisIndices{};
-  return UnitIndex(axes, sizes, placement.unit, first, second, side.rows, device, side.where);
+  return UnitIndex(axes, sizes, placement.unit, first, second, side.rows, device, side.where, own, keys);
 }
 
 }  // namespace vene::detail

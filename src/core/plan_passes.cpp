@@ -6,6 +6,27 @@
 #include "vene/base/error.h"
 
 namespace vene::detail {
+namespace {
+
+// The queries are a slice of what makes queries, keys and values, and are cut from it after all that happens to it.
+// Where a pass acts on both and changes one of them, all happens where the whole is made, in the order of the config.
+void order_parts(const PlanData& plan, Pass& pass) {
+  const auto site = [&](const Action& action) -> const Site& { return plan.placements[action.placement].site; };
+  for (Action& action : pass.actions) {
+    const std::optional<SitePart>& part = site(action).part;
+    if (!part) continue;
+    bool whole = false, written = action.act == Act::kWrite;
+    for (const Action& other : pass.actions) {
+      if (site(other).id != part->whole || site(other).phase != part->phase) continue;
+      whole = true;
+      written = written || other.act == Act::kWrite;
+    }
+    action.inside_whole = whole && written;
+  }
+}
+
+}  // namespace
+
 void add_passes(PlanData& plan) {
   auto act_on_target = [](const Placement& placement) {
     return placement.traits.collects ? Act::kCollect : Act::kWrite;
@@ -49,6 +70,7 @@ void add_passes(PlanData& plan) {
                       std::to_string(placement.group + 1) + ", which is null");
     }
   }
+  for (Pass& pass : plan.passes) order_parts(plan, pass);
   if (plan.generation && plan.generation->source_steps == SourceSteps::kSame) {
     for (Pass& pass : plan.passes) pass.ends_early = false;
   }

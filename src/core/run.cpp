@@ -33,7 +33,8 @@ models::Output forward(models::Model& model, const models::Batch& batch, const R
 void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope, const RunState& state) {
   for (const detail::Action& action : pass.actions) {
     const Placement& placement = plan.placements[action.placement];
-    const std::int64_t reached = scope.fire_count(placement.site.id, placement.site.phase);
+    const detail::HookPlace place = detail::place_of(placement, action);
+    const std::int64_t reached = scope.fire_count(place.site, place.phase);
     const std::string name = placement.where + " (" + placement.key + ")";
     const char* what = action.act == Act::kWrite ? "its write" : "its read";
     if (reached == 0) {
@@ -62,13 +63,19 @@ namespace detail {
 
 void check_inputs(const PlanData& plan, const models::Batch& base,
                   const std::vector<std::optional<models::Batch>>& sources) {
-  auto shape = [](const models::Batch& batch) {
-    return batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{};
+  const auto check = [](const models::Batch& batch, const PlanData::InputShape& expected, const std::string& name) {
+    const std::vector<std::int64_t> sizes =
+        batch.primary().defined() ? batch.primary().sizes().vec() : std::vector<std::int64_t>{};
+    if (sizes != expected.sizes) {
+      throw PlanError(name + " has shape " + shape_text(sizes) + ", the plan was compiled for " +
+                      shape_text(expected.sizes));
+    }
+    if (batch.attention_mask.is_same(expected.mask)) return;
+    const RowTexts texts = RowTexts::of(batch.primary(), batch.attention_mask, {}, nullptr);
+    if (texts.begin != expected.texts.begin || texts.end != expected.texts.end)
+      throw PlanError(name + " is padded otherwise than what the plan was compiled for; compile again");
   };
-  if (shape(base) != plan.base_shape) {
-    throw PlanError("base has shape " + shape_text(shape(base)) + ", the plan was compiled for " +
-                    shape_text(plan.base_shape));
-  }
+  check(base, plan.base_shape, "base");
   if (sources.size() != plan.sources_given) {
     throw PlanError(std::to_string(sources.size()) + " sources given, the plan was compiled for " +
                     std::to_string(plan.sources_given));
@@ -78,10 +85,7 @@ void check_inputs(const PlanData& plan, const models::Batch& base,
     const auto& source = sources[sources.size() == 1 ? 0 : g];
     if (!source) throw PlanError("sources[" + std::to_string(g) + "] is null, the plan was compiled with one");
     const std::size_t runs = plan.source_of_group[g];
-    if (shape(*source) != plan.source_shapes.at(runs)) {
-      throw PlanError("sources[" + std::to_string(g) + "] has shape " + shape_text(shape(*source)) +
-                      ", the plan was compiled for " + shape_text(plan.source_shapes.at(runs)));
-    }
+    check(*source, plan.source_shapes.at(runs), "sources[" + std::to_string(g) + "]");
     if (runs != g && sources.size() > 1 && !same_input(*sources[runs], *source)) {
       throw PlanError("sources[" + std::to_string(g) + "] was the same input as sources[" + std::to_string(runs) +
                       "] when the plan was compiled; compile again");
@@ -124,8 +128,8 @@ Result run(const Plan& handle, const models::Batch& base, const std::vector<std:
     if (placement.unit == Unit::kStep) {
       collected.value = detail::assemble_steps(placement.steps, state.steps[r]);
       collected.valid = placement.steps.collect_valid;
-    } else if (placement.base.index) {
-      collected.valid = placement.base.index->valid();
+    } else {
+      collected.valid = state.valid[r];
     }
     result.collected.push_back(std::move(collected));
   }
@@ -158,12 +162,12 @@ std::string Plan::describe() const {
   for (const Pass& pass : data_->passes) {
     text += pass.group ? "source " + std::to_string(*pass.group) : std::string("base");
     text += pass.ends_early ? " (ends after its last site)\n" : "\n";
-    for (const detail::Action& action : pass.actions) {
+    for (const detail::Action& action : detail::in_run_order(*data_, pass)) {
       const Placement& placement = data_->placements[action.placement];
       const char* verb = action.act == Act::kRead ? "read" : action.act == Act::kWrite ? "write" : "collect";
       text += std::string("  ") + verb + " " + site_text(placement.site) + " for " + placement.key;
-      const auto& index = action.act == Act::kRead ? placement.source.index : placement.base.index;
-      if (index && index->whole()) text += ", the whole value";
+      const detail::Side& side = action.act == Act::kRead ? placement.source : placement.base;
+      if (side.index && !side.selection) text += ", the whole value";
       if (data_->generation && action.act != Act::kRead) text += ", when: " + placement.when.text();
       text += "\n";
     }

@@ -17,8 +17,9 @@ std::string name_and_site(const Placement& placement) {
 
 // The index made at compile time, or one for the sizes that came.
 UnitIndex index_for(const Placement& placement, const Side& side, const torch::Tensor& value) {
-  if (!side.selection) return {};
-  if (side.index && side.index->sizes() == value.sizes()) return *side.index;
+  if (side.index && (side.index->whole() || side.index->sizes() == value.sizes())) return *side.index;
+  const bool known = static_cast<std::int64_t>(placement.site.axes.size()) == value.dim();
+  if (!side.selection && !known && (value.dim() < 2 || value.dim() > 4)) return {};
   return make_index(placement, side, value_axes(placement.site, value.dim()), value.sizes().vec(), value.device());
 }
 
@@ -38,10 +39,50 @@ torch::Tensor unflatten_units(const torch::Tensor& value, c10::IntArrayRef sizes
   return value.reshape(sizes);
 }
 
+// A source with as many units as its base: rows of fewer have one, which serves all.
+torch::Tensor widened(torch::Tensor source, const torch::Tensor& base) {
+  if (!source.defined() || source.dim() != base.dim()) return source;
+  for (std::int64_t dim = 1; dim + 1 < base.dim(); ++dim) {
+    const std::int64_t has = source.size(dim), wants = base.size(dim);
+    if (has <= 1 || has >= wants) continue;
+    std::vector<std::int64_t> more = source.sizes().vec();
+    more[static_cast<std::size_t>(dim)] = wants - has;
+    source = torch::cat({source, source.narrow(dim, 0, 1).expand(more)}, dim);
+  }
+  return source;
+}
+
+// The last axis cut or filled up with zeros to `width`.
+torch::Tensor of_width(const torch::Tensor& value, std::int64_t width) {
+  return torch::constant_pad_nd(value, {0, width - value.size(-1)});
+}
+
+SubspaceIds rows_of(const SubspaceIds& ids, const torch::Tensor& rows, std::int64_t of) {
+  if (!rows.defined() || static_cast<std::int64_t>(ids.rows.size()) != of) return ids;
+  SubspaceIds some = ids;
+  some.rows.clear();
+  const torch::Tensor picked = rows.to(torch::kCPU);
+  for (std::int64_t i = 0; i < picked.numel(); ++i)
+    some.rows.push_back(ids.rows.at(static_cast<std::size_t>(picked[i].item<std::int64_t>())));
+  return some;
+}
+
 Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
   if (!rows.defined() || subspace.all() || subspace.columns.dim() == 1) return subspace;
   return {subspace.columns.index_select(0, rows),
           subspace.valid.defined() ? subspace.valid.index_select(0, rows) : torch::Tensor()};
+}
+
+// Which axis of what was gathered runs over heads.
+std::int64_t head_axis(const Placement& placement, std::int64_t dimensions) {
+  const bool named = placement.base.selection.has_value();
+  if (placement.unit == Unit::kStep) return 0;
+  if (named && placement.unit != Unit::kPos) return 1;
+  const std::vector<Axis>& axes = placement.site.axes;
+  const auto found = std::find(axes.begin(), axes.end(), Axis::kHead);
+  if (axes.empty()) return dimensions != 4 ? 0 : named ? 2 : 1;  // four axes of a bare path
+  if (found == axes.end() || dimensions != static_cast<std::int64_t>(axes.size())) return 0;
+  return named ? dimensions - 2 : found - axes.begin();
 }
 
 }  // namespace
@@ -76,6 +117,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
                     ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
   call_ = by_step ? cell_call(context.call).place : context.call;
+  part_ = action.inside_whole ? &*placement.site.part : nullptr;
   switch (action.act) {
     case Act::kRead:
       if (plan_.reads_at(placement, step_)) read(context, placement);
@@ -95,13 +137,21 @@ void RunScope::act(const HookContext& context, std::size_t index) {
   if (done && --pending_ == 0 && pass_.ends_early) stop();
 }
 
+torch::Tensor RunScope::live(const HookContext& context) const {
+  return part_ != nullptr ? part_->of(context.value()) : context.value();
+}
+
+void RunScope::replace(const HookContext& context, const torch::Tensor& value) const {
+  context.value() = part_ != nullptr ? part_->put(context.value(), value) : value;
+}
+
 void RunScope::read(const HookContext& context, const Placement& placement) {
-  if (placement.traits.source_is_module_input && context.inputs.empty()) {
+  if (placement.traits.source_is_module_input && (context.inputs.empty() || part_ != nullptr)) {
     throw PlanError(name_and_site(placement) +
                     ": skip takes the input of the site's module, and this site has none (use the output of a block, "
                     "of an MLP or of attention)");
   }
-  const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : context.value();
+  const torch::Tensor live = placement.traits.source_is_module_input ? *context.inputs[0] : this->live(context);
   if (placement.unit == Unit::kStep) {
     const CellCall at = cell_call(context.call);
     if (at.step != step_) return;
@@ -119,7 +169,7 @@ void RunScope::read(const HookContext& context, const Placement& placement) {
   const UnitIndex index = index_for(placement, step_ == 0 ? placement.source : placement.source_decoding, value);
   torch::Tensor units = index.gather(value);
   if (index.whole()) units = units.clone();
-  state_.source_counts[placement.representation] = index.counts();
+  state_.source_counts[placement.representation][step_] = {index.counts(), {index.key_counts(), value.size(-1)}};
   if (plan_.generation && plan_.generation->source_steps == SourceSteps::kSame) {
     state_.steps[placement.representation][step_] = units;
   } else {
@@ -145,17 +195,17 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source,
                                   const torch::Tensor& rows) {
-  const detail::FiringGuard serving({call_, rows, &state_.memory[placement.representation]});
+  const detail::FiringGuard serving(
+      {call_, rows, &state_.memory[placement.representation], head_axis(placement, base.dim())});
   const c10::impl::ExcludeDispatchKeyGuard own_precision(
       c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
   } else {
-    subspace = rows_of(compile_subspace(*placement.subspace_ids, placement.intervention->subspace_partition(),
-                                        placement.intervention->subspace_width(base.size(-1)), placement.base.rows,
-                                        base.device(), placement.where),
-                       rows);
+    subspace = compile_subspace(
+        rows_of(*placement.subspace_ids, rows, placement.base.rows), placement.intervention->subspace_partition(),
+        placement.intervention->subspace_width(base.size(-1)), base.size(0), base.device(), placement.where);
   }
   // One made for the width of a unit takes the units one by one; one made for several at once sees them side by side.
   const std::int64_t width = placement.intervention->width();
@@ -170,9 +220,49 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
   return result.defined() && !placement.traits.collects ? unflatten_units(result, base.sizes()) : result;
 }
 
+torch::Tensor RunScope::intervene_by_keys(const Placement& placement, const UnitIndex& index, const torch::Tensor& base,
+                                          const torch::Tensor& source) {
+  const std::int64_t most = base.size(-1), rows = base.size(0);
+  std::map<std::int64_t, std::vector<std::int64_t>> by_count;  // the rows that are acted on
+  for (std::int64_t row = 0; row < rows && !index.key_counts().empty(); ++row) {
+    const auto [units, positions] = index.counts()[static_cast<std::size_t>(row)];
+    if (units > 0 && positions > 0) by_count[index.key_counts()[static_cast<std::size_t>(row)]].push_back(row);
+  }
+  const bool fits =
+      !placement.reads_source || !source.defined() || source.size(-1) == most || !has_keys(placement.site);
+  const bool alike = by_count.empty() || (by_count.size() == 1 && by_count.begin()->first == most);
+  if (fits && alike) return intervene(placement, base, source, {});
+  if (by_count.empty()) {  // no row of the base is padded, and one of the source's that nothing reads is longer
+    return intervene(placement, base, source.narrow(-1, 0, most), {});
+  }
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> results;  // rows, and what they get
+  std::int64_t width = placement.traits.collects ? 0 : most;
+  for (const auto& [count, list] : by_count) {
+    const torch::Tensor picked = torch::tensor(list, torch::kInt64).to(base.device());
+    torch::Tensor given = source;
+    if (given.defined() && given.dim() == base.dim()) {
+      if (given.size(0) == rows) given = given.index_select(0, picked);
+      if (given.size(-1) > count) given = given.narrow(-1, 0, count);
+    }
+    const torch::Tensor some = base.index_select(0, picked);
+    torch::Tensor result = intervene(placement, some.narrow(-1, 0, count), given, picked);
+    if (!result.defined()) continue;
+    if (!placement.traits.collects && count < most && result.dim() == some.dim())
+      result = torch::cat({result, some.narrow(-1, count, most - count).to(result.options())}, -1);
+    width = std::max(width, result.size(-1));
+    results.emplace_back(picked, result);
+  }
+  if (results.empty()) return {};
+  std::vector<std::int64_t> shape = base.sizes().vec();
+  shape.back() = width;
+  torch::Tensor all = placement.traits.collects ? torch::zeros(shape, results[0].second.options())
+                                                : base.to(results[0].second.options());
+  for (const auto& [picked, result] : results) all = all.index_copy(0, picked, of_width(result, width));
+  return all;
+}
+
 void RunScope::write(const HookContext& context, const Placement& placement) {
-  torch::Tensor& live = context.value();
-  torch::Tensor value = split_heads(live, placement.site);
+  torch::Tensor value = split_heads(live(context), placement.site);
   bool changed = false;
   for (std::int64_t step = recomputed_prompt_ > 0 ? 0 : step_; step <= step_; ++step) {
     if (!placement.when.acts(step)) continue;
@@ -191,7 +281,7 @@ void RunScope::write(const HookContext& context, const Placement& placement) {
     }
     changed = true;
   }
-  if (changed) live = join_heads(value, placement.site);
+  if (changed) replace(context, join_heads(value, placement.site));
 }
 
 // The value of one step with what the intervention makes of its units; undefined: it leaves them alone.
@@ -205,9 +295,12 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
     const auto& steps = state_.steps[placement.representation];
     const auto found = steps.find(step);
     source = found != steps.end() ? found->second : state_.sources[placement.representation];
-    check_counts(state_.source_counts[placement.representation], index.counts(), name_and_site(placement));
+    const RunState::RowCounts& counts = state_.source_counts[placement.representation][found != steps.end() ? step : 0];
+    check_counts(counts.units, index.counts(), name_and_site(placement));
+    if (has_keys(placement.site)) check_keys(placement, counts.keys, {index.key_counts(), value.size(-1)}, index);
+    source = widened(source, base);
   }
-  const torch::Tensor result = intervene(placement, base, source, {});
+  const torch::Tensor result = intervene_by_keys(placement, index, base, source);
   if (!result.defined()) return {};
   if (result.sizes() != base.sizes()) {
     throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
@@ -223,22 +316,23 @@ void RunScope::collect(const HookContext& context, const Placement& placement) {
     const Steps& steps = steps_at(placement, at.step);
     if (!steps.every && !std::binary_search(steps.read_calls.begin(), steps.read_calls.end(), at.call)) return;
     if (at.step == step_) ++state_.fired[placement.representation];
-    const torch::Tensor value = intervene(placement, context.value().clone(), {}, {});
+    const torch::Tensor value = intervene(placement, live(context).clone(), {}, {});
     if (at.step == step_) state_.steps[placement.representation][at.step == 0 ? at.call : kDecoded + at.step] = value;
     return;
   }
   ++state_.fired[placement.representation];
-  torch::Tensor value = split_heads(context.value(), placement.site);
+  torch::Tensor value = split_heads(live(context), placement.site);
   part_of_step(value, placement, step_);
   const UnitIndex index = index_for(placement, step_ == 0 ? placement.base : placement.base_decoding, value);
+  if (step_ == 0) state_.valid[placement.representation] = index.valid();
   torch::Tensor units = index.whole() ? value.clone() : index.gather(value);
   if (index.valid().defined()) {
     // Places that a row does not have read as zero, not as some other unit.
     torch::Tensor valid = index.valid();
     while (valid.dim() < units.dim()) valid = valid.unsqueeze(-1);
-    units = units * valid.to(units.scalar_type());
+    units = torch::where(valid, units, torch::zeros({}, units.options()));
   }
-  const torch::Tensor result = intervene(placement, units, {}, {});
+  const torch::Tensor result = intervene_by_keys(placement, index, units, {});
   if (plan_.generation) {
     state_.steps[placement.representation][step_] = result;
   } else {
@@ -296,7 +390,7 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
     chosen = &found->second;
   }
   if (at.step == step_) ++state_.fired[placement.representation];
-  torch::Tensor& live = context.value();
+  const torch::Tensor live = this->live(context);
   const torch::Tensor rows = chosen != nullptr ? chosen->rows : torch::Tensor();
   const torch::Tensor base = rows.defined() ? live.index_select(0, rows) : live.clone();
   const torch::Tensor result = intervene(placement, base, step_source(placement, chosen, at), rows);
@@ -305,7 +399,8 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
     throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
                     ", expected " + shape_text(base.sizes()));
   }
-  live = rows.defined() ? live.index_copy(0, rows, result.to(live.options())) : result.to(live.options());
+  const torch::Tensor typed = result.to(live.options());
+  replace(context, rows.defined() ? live.index_copy(0, rows, typed) : typed);
 }
 
 Hook make_hook(const PlanData&, std::size_t, std::size_t action) {

@@ -13,9 +13,14 @@ namespace vene::detail {
 constexpr std::int64_t kDecoded = std::int64_t{1} << 40;
 
 struct RunState {
-  std::vector<torch::Tensor> sources;                        // by representation: gathered source values
-  std::vector<UnitIndex::Counts> source_counts;              // and how many units each row of them has
-  std::vector<torch::Tensor> collected;                      // by representation
+  std::vector<torch::Tensor> sources;  // by representation: gathered source values
+  struct RowCounts {
+    UnitIndex::Counts units;
+    KeyCounts keys;  // of attention
+  };
+  std::vector<std::map<std::int64_t, RowCounts>> source_counts;  // what each row of them has, by step
+  std::vector<torch::Tensor> collected;                          // by representation
+  std::vector<torch::Tensor> valid;                          // which units its rows have, where they differ; of step 0
   std::vector<std::map<std::int64_t, torch::Tensor>> steps;  // unit "t" and generations: by representation and call
   std::vector<torch::Tensor> step_stack;                     // the source's steps as [calls * rows, width]
   std::vector<std::int64_t> fired;                           // acts of each representation on its target
@@ -25,6 +30,7 @@ struct RunState {
       : sources(count),
         source_counts(count),
         collected(count),
+        valid(count),
         steps(count),
         step_stack(count),
         fired(count, 0),
@@ -69,14 +75,21 @@ class RunScope : public HookScope {
   torch::Tensor step_source(const Placement& placement, const Steps::Call* chosen, const CellCall& at);
   torch::Tensor intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source,
                           const torch::Tensor& rows);
+  /// The same for the units of an index: where rows have different numbers of keys, once for the rows of each number.
+  torch::Tensor intervene_by_keys(const Placement& placement, const UnitIndex& index, const torch::Tensor& base,
+                                  const torch::Tensor& source);
+  /// The value that the action is about, and its replacement.
+  torch::Tensor live(const HookContext& context) const;
+  void replace(const HookContext& context, const torch::Tensor& value) const;
 
   const PlanData& plan_;
   const Pass& pass_;
   RunState& state_;
   std::int64_t step_ = 0;  // of a generation; the one forward of a run is step 0
   std::int64_t recomputed_prompt_ = 0;
-  std::size_t pending_;    // actions that have not had their last firing
-  std::int64_t call_ = 0;  // of the firing in progress; of a recurrent cell, its place
+  std::size_t pending_;             // actions that have not had their last firing
+  std::int64_t call_ = 0;           // of the firing in progress; of a recurrent cell, its place
+  const SitePart* part_ = nullptr;  // of the hooked value, which the action in progress is about
 };
 
 }  // namespace vene::detail

@@ -30,6 +30,16 @@ bool is_path(std::string_view component) {
 
 }  // namespace
 
+torch::Tensor SitePart::of(const torch::Tensor& value) const {
+  return value.unflatten(-1, {groups, count, -1}).select(-2, index).flatten(-2);
+}
+
+torch::Tensor SitePart::put(const torch::Tensor& value, const torch::Tensor& slice) const {
+  std::vector<torch::Tensor> slices = value.unflatten(-1, {groups, count, -1}).unbind(-2);
+  slices[static_cast<std::size_t>(index)] = slice.unflatten(-1, {groups, -1});
+  return torch::stack(slices, -2).flatten(-3);
+}
+
 void SiteTable::add(Site site) {
   if (!site.component.empty() && try_find(site.component, site.layer) != nullptr) {
     throw ModelError("site '" + site.component + "' of layer " + std::to_string(site.layer) + " is declared twice");
@@ -53,6 +63,10 @@ void SiteTable::add_paths(const torch::nn::Module& root) {
     const bool point = dynamic_cast<const HookPointImpl*>(&module) != nullptr;
     if (!point) add_missing(prefix + "input", hookable->site_id(), Phase::kInput);
     add_missing(prefix + "output", hookable->site_id(), Phase::kOutput);
+    // A dropout that passes on what it gets has an input in the checkpoint's model.
+    const std::string name = prefix.substr(prefix.find_last_of('.', prefix.size() < 2 ? 0 : prefix.size() - 2) + 1);
+    const bool dropout = point && name.find("drop") != std::string::npos;
+    if (dropout && try_find(prefix + "input", -1) == nullptr) add_alias(prefix + "input", prefix + "output");
   };
   // The root's own path is empty: it is hooked as plain "input" and "output". It is not asked for its shared pointer,
   // so that a model can call this in its constructor.
@@ -60,11 +74,21 @@ void SiteTable::add_paths(const torch::nn::Module& root) {
   for (const auto& item : root.named_modules("", /*include_self=*/false)) add_module(item.key() + ".", *item.value());
 }
 
+void SiteTable::add_alias(const std::string& path, const std::string& known) {
+  Site site = find(known, -1);
+  site.component.clear();
+  site.layer = -1;
+  site.path = path;
+  sites_.push_back(std::move(site));
+}
+
 const Site* SiteTable::try_find(std::string_view component, std::int64_t layer) const noexcept {
   const bool by_path = is_path(component) || component == "input" || component == "output";
   const std::string path = by_path ? plain_path(component) : std::string();
+  const std::string in_body = by_path && !body_.empty() ? body_ + "." + path : std::string();
   for (const Site& site : sites_) {
-    if (by_path ? site.path == path : site.component == component && (site.layer == layer || site.layer < 0))
+    if (by_path ? site.path == path || (!in_body.empty() && site.path == in_body)
+                : site.component == component && (site.layer == layer || site.layer < 0))
       return &site;
   }
   return nullptr;
@@ -82,6 +106,9 @@ const Site& SiteTable::find(std::string_view component, std::int64_t layer) cons
   }
   const std::vector<std::string> known = components();
   if (std::find(known.begin(), known.end(), name) == known.end()) {
+    // pyvene's name of a component that is called otherwise here.
+    if (name == "attention_weight" && std::find(known.begin(), known.end(), "attention_pattern") != known.end())
+      throw PlanError("this model has no component 'attention_weight'; did you mean 'attention_pattern'?");
     throw PlanError("this model has no component '" + shortened(name) + "'" + name_hint(name, known));
   }
   std::int64_t last = -1;

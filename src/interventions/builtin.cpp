@@ -65,12 +65,16 @@ class Noise : public Intervention {
   }
   Traits traits() const override { return {.needs_source = false}; }
   torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
-    // One draw of [1, units, width], the last two axes: the same in every row and, as pyvene's, in every head.
+    // One draw of [1, units, width]: the same in every row and, as pyvene's, in every head. Outside a run nothing says
+    // which axis the heads are on; four axes are [batch, heads, units, width], as units "h.pos" are.
+    const Firing* firing = detail::firing_or_null();
+    const std::int64_t heads = firing != nullptr ? firing->head_axis : base.dim() == 4 ? 1 : 0;
     std::vector<std::int64_t> shape = base.sizes().vec();
-    const std::ptrdiff_t kept = std::min<std::ptrdiff_t>(2, base.dim() - 1);
-    shape.erase(shape.begin(), shape.end() - kept);
-    shape.insert(shape.begin(), 1);
-    return swap(base, (draw(shape) * level_).to(base.options()), subspace, SwapMode::kAdd, interchange_dim);
+    shape[0] = 1;
+    if (heads > 0) shape.erase(shape.begin() + heads);
+    torch::Tensor noise = (draw(shape) * level_).to(base.options());
+    if (heads > 0) noise = noise.unsqueeze(heads);
+    return swap(base, noise, subspace, SwapMode::kAdd, interchange_dim);
   }
 
  private:

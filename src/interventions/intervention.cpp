@@ -103,6 +103,9 @@ const Firing& current_firing() {
 }
 
 namespace detail {
+const Firing* firing_or_null() {
+  return serving;
+}
 FiringGuard::FiringGuard(Firing firing) : firing_(std::move(firing)), outer_(serving) {
   serving = &firing_;
 }

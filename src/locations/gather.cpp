@@ -2,6 +2,7 @@
 #include "vene/locations/gather.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -30,115 +31,233 @@ torch::Tensor to_tensor(const std::vector<std::int64_t>& values, torch::Device d
 
 }  // namespace
 
+// The axes of the gathered value behind its rows, in order.
+struct UnitIndex::Axes {
+  struct One {
+    std::size_t axis;     // of the value
+    AxisIndices indices;  // a list a row, or one for all
+    bool by_row = false;  // rows may have different numbers of them
+  };
+  std::vector<One> list;
+};
+
+namespace {
+
+AxisIndices all_of(std::int64_t size) {
+  AxisIndices indices(1);
+  for (std::int64_t i = 0; i < size; ++i) indices[0].push_back(i);
+  return indices;
+}
+
+AxisIndices of_spans(const RowSpans& spans) {
+  AxisIndices indices;
+  for (std::size_t row = 0; row < spans.begin.size(); ++row) {
+    indices.emplace_back();
+    for (std::int64_t i = spans.begin[row]; i < spans.end[row]; ++i) indices.back().push_back(i);
+  }
+  return indices;
+}
+
+// In slices of the last axis.
+std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& sizes) {
+  std::vector<std::int64_t> strides(sizes.size() - 1, 1);
+  for (std::size_t i = sizes.size() - 1; i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
+  return strides;
+}
+
+bool lists_twice(std::vector<std::int64_t> list) {
+  std::sort(list.begin(), list.end());
+  return std::adjacent_find(list.begin(), list.end()) != list.end();
+}
+
+}  // namespace
+
 UnitIndex::UnitIndex(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, Unit unit,
                      const AxisIndices& first, const AxisIndices& second, std::int64_t rows, torch::Device device,
-                     const std::string& where)
+                     const std::string& where, const RowSpans& own, const RowSpans& keys)
     : sizes_(sizes) {
-  std::vector<std::size_t> chosen;  // axes that the unit indexes
-  auto choose = [&](Axis axis) {
+  Axes chosen;
+  auto choose = [&](Axis axis, const AxisIndices& indices) {
     const std::size_t found = find_axis(axes, axis);
-    if (found + 1 < axes.size()) {
-      chosen.push_back(found);
-      return;
+    if (found + 1 >= axes.size()) {
+      std::vector<std::string> names;
+      for (Axis present : axes) names.push_back(axis_name(present));
+      throw LocationError(where + ": the unit needs a " + axis_name(axis) + " axis, but the value's axes are " +
+                          join(names) + (axis == Axis::kHead ? " (heads are at the components named head_*)" : ""));
     }
-    std::vector<std::string> names;
-    for (Axis present : axes) names.push_back(axis_name(present));
-    throw LocationError(where + ": the unit needs a " + axis_name(axis) + " axis, but the value's axes are " +
-                        join(names) + (axis == Axis::kHead ? " (heads are at the components named head_*)" : ""));
+    chosen.list.push_back({found, indices, true});
   };
-  if (unit != Unit::kPos) choose(Axis::kHead);
-  if (unit != Unit::kHead) choose(Axis::kPos);
-
-  const std::int64_t value_rows = sizes[0];
-  if (value_rows != rows && value_rows != 1) {
-    throw LocationError(where + ": the value has " + std::to_string(value_rows) + " rows, the locations " +
+  if (unit != Unit::kPos) choose(Axis::kHead, first);
+  if (unit != Unit::kHead) choose(Axis::kPos, unit == Unit::kPos ? first : second);
+  if (sizes[0] != rows && sizes[0] != 1) {
+    throw LocationError(where + ": the value has " + std::to_string(sizes[0]) + " rows, the locations " +
                         std::to_string(rows));
   }
-  std::vector<std::int64_t> strides(axes.size() - 1, 1);  // in slices of the last axis
-  for (std::size_t i = axes.size() - 1; i-- > 1;) strides[i - 1] = strides[i] * sizes[i];
-  shape_.push_back(rows);
-  shape_.push_back(longest(first));
-  if (unit == Unit::kHeadPos) shape_.push_back(longest(second));
-  std::vector<std::size_t> rest;  // axes that are kept whole
-  for (std::size_t i = 1; i + 1 < axes.size(); ++i) {
-    if (std::find(chosen.begin(), chosen.end(), i) == chosen.end()) rest.push_back(i);
-  }
-  std::vector<std::int64_t> rest_offsets{0};
-  for (std::size_t axis : rest) {
-    shape_.push_back(sizes[axis]);
-    std::vector<std::int64_t> wider;
-    for (std::int64_t offset : rest_offsets) {
-      for (std::int64_t i = 0; i < sizes[axis]; ++i) wider.push_back(offset + i * strides[axis]);
+  for (const Axes::One& one : chosen.list) {
+    for (const auto& row : one.indices) {
+      for (const std::int64_t index : row) {
+        if (index >= 0 && index < sizes[one.axis]) continue;
+        throw LocationError(where + ": " + axis_name(axes[one.axis]) + " " + std::to_string(index) +
+                            " is out of range: the value has " + std::to_string(sizes[one.axis]));
+      }
     }
-    rest_offsets = std::move(wider);
   }
+  std::int64_t positions = 1;  // of a row, where the unit leaves them whole
+  for (std::size_t i = 1; i + 1 < axes.size(); ++i) {
+    if (std::any_of(chosen.list.begin(), chosen.list.end(), [i](const Axes::One& one) { return one.axis == i; }))
+      continue;
+    const bool by_row = axes[i] == Axis::kPos && !own.empty();
+    if (axes[i] == Axis::kPos) positions = sizes[i];
+    chosen.list.push_back({i, by_row ? of_spans(own) : all_of(sizes[i]), by_row});
+  }
+  const AxisIndices& outer = chosen.list[0].indices;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const auto count = static_cast<std::int64_t>(entries(outer, row).size());
+    const std::int64_t inner = unit == Unit::kHeadPos ? static_cast<std::int64_t>(entries(second, row).size())
+                               : !own.empty()         ? own.count(row)
+                                                      : positions;
+    counts_.emplace_back(count, unit == Unit::kPos ? 1 : inner);
+    const bool twice =
+        lists_twice(entries(outer, row)) || (unit == Unit::kHeadPos && lists_twice(entries(second, row)));
+    repeats_ = repeats_ || (twice && count > 0 && inner > 0);
+  }
+  build(chosen, strides_of(sizes), sizes, rows, device);
+  set_keys(keys, rows, device);
+}
 
-  static const AxisIndices kOne{{0}};
-  const AxisIndices& inner = unit == Unit::kHeadPos ? second : kOne;
-  const std::int64_t inner_stride = unit == Unit::kHeadPos ? strides[chosen[1]] : 0;
-  auto in_range = [&](std::int64_t index, std::size_t axis) {
-    if (index >= 0 && index < sizes[axis]) return;
-    throw LocationError(where + ": " + axis_name(axes[axis]) + " " + std::to_string(index) +
-                        " is out of range: the value has " + std::to_string(sizes[axis]));
+UnitIndex UnitIndex::of_rows(const std::vector<Axis>& axes, const std::vector<std::int64_t>& sizes, const RowSpans& own,
+                             const RowSpans& keys, std::int64_t rows, torch::Device device) {
+  UnitIndex index;
+  index.sizes_ = sizes;
+  Axes chosen;
+  std::int64_t positions = 1;
+  for (std::size_t i = 1; i + 1 < axes.size(); ++i) {
+    const bool by_row = axes[i] == Axis::kPos && !own.empty();
+    if (axes[i] == Axis::kPos) positions = sizes[i];
+    chosen.list.push_back({i, by_row ? of_spans(own) : all_of(sizes[i]), by_row});
+  }
+  for (std::int64_t row = 0; row < rows; ++row) index.counts_.emplace_back(own.empty() ? positions : own.count(row), 1);
+  index.build(chosen, strides_of(sizes), sizes, rows, device);
+  index.set_keys(keys, rows, device);
+  return index;
+}
+
+void UnitIndex::build(const Axes& axes, const std::vector<std::int64_t>& strides,
+                      const std::vector<std::int64_t>& value_sizes, std::int64_t rows, torch::Device device) {
+  shape_.push_back(rows);
+  std::size_t told = 1;  // dimensions of `valid_`
+  for (std::size_t i = 0; i < axes.list.size(); ++i) {
+    shape_.push_back(longest(axes.list[i].indices));
+    if (axes.list[i].by_row) told = i + 2;
+  }
+  struct Place {
+    std::int64_t offset;
+    bool there;
   };
   std::vector<std::int64_t> flat, written, kept;
   std::vector<std::uint8_t> valid;
   for (std::int64_t row = 0; row < rows; ++row) {
-    const std::int64_t row_offset = value_rows == 1 ? 0 : row * strides[0];
-    const auto& outer_entries = entries(first, row);
-    const auto& inner_entries = entries(inner, row);
-    counts_.emplace_back(outer_entries.size(), inner_entries.size());
-    std::vector<std::int64_t> seen;
-    for (std::int64_t a = 0; a < shape_[1]; ++a) {
-      for (std::int64_t c = 0; c < longest(inner); ++c) {
-        const bool outer_there = a < static_cast<std::int64_t>(outer_entries.size()),
-                   inner_there = c < static_cast<std::int64_t>(inner_entries.size());
-        const bool there = outer_there && inner_there;
-        std::int64_t offset = row_offset;
-        if (!outer_entries.empty() && !inner_entries.empty()) {
-          const std::int64_t outer_entry = outer_entries[outer_there ? a : 0],
-                             inner_entry = inner_entries[inner_there ? c : 0];
-          in_range(outer_entry, chosen[0]);
-          if (unit == Unit::kHeadPos) in_range(inner_entry, chosen[1]);
-          offset += outer_entry * strides[chosen[0]] + inner_entry * inner_stride;
-          if (there) seen.push_back(offset);
-        }
-        valid.push_back(there ? 1 : 0);
-        for (std::int64_t rest_offset : rest_offsets) {
-          if (there) {
-            kept.push_back(static_cast<std::int64_t>(flat.size()));
-            written.push_back(offset + rest_offset);
-          }
-          flat.push_back(offset + rest_offset);
+    std::vector<Place> places{{value_sizes[0] == 1 ? 0 : row * strides[0], true}};
+    for (std::size_t i = 0; i < axes.list.size(); ++i) {
+      const Axes::One& one = axes.list[i];
+      const auto& list = entries(one.indices, row);
+      std::vector<Place> further;
+      for (const Place& place : places) {
+        for (std::int64_t j = 0; j < shape_[i + 1]; ++j) {
+          const bool there = j < static_cast<std::int64_t>(list.size());
+          const std::int64_t at = list.empty() ? 0 : list[there ? j : 0];
+          further.push_back({place.offset + at * strides[one.axis], place.there && there});
         }
       }
+      places = std::move(further);
+      if (i + 2 == told) {
+        for (const Place& place : places) valid.push_back(place.there ? 1 : 0);
+      }
     }
-    std::sort(seen.begin(), seen.end());
-    if (std::adjacent_find(seen.begin(), seen.end()) != seen.end()) repeats_ = true;
+    for (const Place& place : places) {
+      if (place.there) {
+        kept.push_back(static_cast<std::int64_t>(flat.size()));
+        written.push_back(place.offset);
+      }
+      flat.push_back(place.offset);
+    }
   }
   flat_ = to_tensor(flat, device);
   scatter_ = to_tensor(written, device);
-  if (written.size() != flat.size()) {
-    kept_ = to_tensor(kept, device);
-    std::vector<std::int64_t> valid_shape(shape_.begin(), shape_.begin() + (unit == Unit::kHeadPos ? 3 : 2));
-    valid_ = torch::tensor(valid, torch::kUInt8).to(torch::kBool).view(valid_shape).to(device);
-  }
+  if (written.size() == flat.size()) return;
+  kept_ = to_tensor(kept, device);
+  valid_ = torch::tensor(valid, torch::kUInt8)
+               .to(torch::kBool)
+               .view(std::vector<std::int64_t>(shape_.begin(), shape_.begin() + static_cast<std::ptrdiff_t>(told)))
+               .to(device);
 }
+
+void UnitIndex::set_keys(const RowSpans& keys, std::int64_t rows, torch::Device device) {
+  if (keys.empty()) return;
+  const std::int64_t columns = sizes_.back();
+  std::int64_t most = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    key_counts_.push_back(keys.count(row));
+    most = std::max(most, keys.count(row));
+  }
+  std::vector<std::int64_t> of_key, of_column;
+  std::vector<std::uint8_t> real;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    // A key that the row does not have holds what a padded one does: nothing looks at either.
+    const std::int64_t padded = keys.begin[row] > 0 ? 0 : columns - 1;
+    for (std::int64_t key = 0; key < most; ++key)
+      of_key.push_back(key < keys.count(row) ? keys.begin[row] + key : padded);
+    for (std::int64_t column = 0; column < columns; ++column) {
+      const bool own = column >= keys.begin[row] && column < keys.end[row];
+      of_column.push_back(own ? column - keys.begin[row] : 0);
+      real.push_back(own ? 1 : 0);
+    }
+  }
+  keys_ = to_tensor(of_key, device).view({rows, most});
+  key_at_ = to_tensor(of_column, device).view({rows, columns});
+  key_real_ = torch::tensor(real, torch::kUInt8).to(torch::kBool).view({rows, columns}).to(device);
+}
+
+namespace {
+
+// [rows, n] spread over [rows, units..., n].
+torch::Tensor spread(const torch::Tensor& by_row, std::vector<std::int64_t> shape) {
+  std::vector<std::int64_t> view(shape.size() + 1, 1);
+  view.front() = by_row.size(0);
+  view.back() = by_row.size(1);
+  shape.push_back(by_row.size(1));
+  return by_row.view(view).expand(shape);
+}
+
+}  // namespace
 
 torch::Tensor UnitIndex::gather(const torch::Tensor& value) const {
   if (whole()) return value;
   const std::int64_t width = value.size(-1);
   std::vector<std::int64_t> shape = shape_;
   shape.push_back(width);
-  return value.reshape({-1, width}).index_select(0, flat_).view(shape);
+  const torch::Tensor units = value.reshape({-1, width}).index_select(0, flat_).view(shape);
+  return keys_.defined() ? units.gather(-1, spread(keys_, shape_)) : units;
 }
 
 torch::Tensor UnitIndex::scatter(const torch::Tensor& value, const torch::Tensor& units) const {
   if (whole()) return units;
   const std::int64_t width = value.size(-1);
-  torch::Tensor rows = units.reshape({-1, width});
+  const torch::Tensor slices = value.reshape({-1, width});
+  torch::Tensor rows = units;
+  if (keys_.defined()) {
+    std::vector<std::int64_t> shape = shape_;
+    shape.push_back(width);
+    // A score that is hidden is the lowest number. Beside written ones that are as low it would be seen, so it is made
+    // lower still; no score that counts is beyond this bound, and none of float16 far beyond it.
+    constexpr double kHidden = -3e4;
+    torch::Tensor padded = slices.index_select(0, flat_).view(shape);
+    padded = padded.masked_fill(padded.lt(kHidden), -std::numeric_limits<double>::infinity());
+    rows = torch::where(spread(key_real_, shape_), units.gather(-1, spread(key_at_, shape_)), padded);
+  }
+  rows = rows.reshape({-1, width});
   if (kept_.defined()) rows = rows.index_select(0, kept_);
-  return value.reshape({-1, width}).index_copy(0, scatter_, rows).view(value.sizes());
+  return slices.index_copy(0, scatter_, rows).view(value.sizes());
 }
 
 void check_counts(const UnitIndex::Counts& source, const UnitIndex::Counts& base, const std::string& where) {

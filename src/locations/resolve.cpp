@@ -111,6 +111,13 @@ Unit parse_unit(std::string_view name, const std::string& where) {
   throw ConfigError(where + ": unknown unit '" + std::string(name) + "'" + name_hint(name, {"pos", "h", "h.pos", "t"}));
 }
 
+bool RowTexts::padded() const {
+  for (std::size_t row = 0; row < begin.size(); ++row) {
+    if (begin[row] != 0 || end[row] != positions) return true;
+  }
+  return false;
+}
+
 RowTexts RowTexts::of(const torch::Tensor& primary, const torch::Tensor& attention_mask, const torch::Tensor& input_ids,
                       const text::Tokenizer* tokenizer) {
   RowTexts texts;

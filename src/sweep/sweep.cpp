@@ -31,6 +31,14 @@ torch::Tensor one_position(std::int64_t position, torch::Device device) {
   return torch::tensor({position}, torch::kInt64).to(device);
 }
 
+// What was collected of each row's own text, back in the columns of the batch; padding is zero.
+torch::Tensor in_columns(const torch::Tensor& value, const models::Batch& batch) {
+  if (!batch.attention_mask.defined()) return value;
+  const torch::Tensor real = batch.attention_mask.to(value.device()).ne(0);
+  const torch::Tensor place = (real.cumsum(1) - 1).clamp_min(0).unsqueeze(-1).expand({-1, -1, value.size(-1)});
+  return torch::where(real.unsqueeze(-1), value.gather(1, place), torch::zeros({}, value.options()));
+}
+
 class Executor {
  public:
   Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
@@ -157,7 +165,7 @@ class Executor {
     const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
                                  {}, run_options);
     std::size_t i = 0;
-    for (std::int64_t stage : entries_) shared_.hidden[stage] = run.collected[i++].value;
+    for (std::int64_t stage : entries_) shared_.hidden[stage] = in_columns(run.collected[i++].value, sweep_.base);
     {
       const HooksDisabled undisturbed;
       shared_.base = staged_->begin(sweep_.base);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "src/train/example_set.h"
 #include "src/train/shape_key.h"
 #include "vene/base/error.h"
@@ -97,6 +99,11 @@ torch::Tensor label_tokens(const std::vector<Label>& labels) {
   return torch::tensor(ids, torch::kInt64);
 }
 
+std::string text_length(const models::Batch& row) {
+  if (!row.attention_mask.defined()) return std::string();
+  return std::to_string(row.attention_mask.ne(0).sum().item<std::int64_t>());
+}
+
 void check(const Example& example, std::size_t row) {
   const std::string name = name_of(example, row);
   if (example.base.rows() != 1)
@@ -123,6 +130,17 @@ std::string shape_key(const Example& example, std::size_t number) {
   std::string key;
   describe(key, example.base);
   for (const auto& source : example.sources) source ? describe(key, *source) : void(key += "|null");
+  // Without locations the whole of a text is acted on, padding left out: texts of one length have one shape.
+  const auto whole = [](const SideSelection& side) {
+    return std::any_of(side.units.begin(), side.units.end(), [](const UnitSelection& unit) { return !unit; });
+  };
+  const auto& hops = example.locations.hops;
+  if (hops.empty() || std::any_of(hops.begin(), hops.end(), [&](const auto& hop) {
+        return whole(hop.second.base) || (hop.second.source && whole(*hop.second.source));
+      })) {
+    key += "|" + text_length(example.base);
+    for (const auto& source : example.sources) key += "," + (source ? text_length(*source) : std::string());
+  }
   for (const auto& [name, hop] : example.locations.hops) {
     key += "|" + name;
     if (hop.source) describe(key, *hop.source);

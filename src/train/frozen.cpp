@@ -58,8 +58,13 @@ bool FrozenValues::fits(const IntervenableModelImpl& model) {
   // A recurrent cell gives a value a step, and what is kept is one value.
   const bool by_step = std::any_of(representations.begin(), representations.end(),
                                    [](const RepresentationConfig& r) { return r.unit == "t"; });
+  // Attention's rows are exchanged by those of one length, and a value is noted once.
+  const bool by_keys = std::any_of(representations.begin(), representations.end(), [&](const auto& r) {
+    const Site* site = model.model()->sites().try_find(r.component, r.layer);
+    return site != nullptr && !site->axes.empty() && site->axes.back() == Axis::kKey;
+  });
   return dynamic_cast<const models::StagedModel*>(model.model().get()) != nullptr &&
-         model.config().mode == Mode::kParallel && model.trained_parts().empty() && !by_step;
+         model.config().mode == Mode::kParallel && model.trained_parts().empty() && !by_step && !by_keys;
 }
 
 void FrozenValues::compute(Group& group) {

@@ -86,14 +86,17 @@ class VENE_API Intervention : public torch::nn::Module {
 
 /// The firing that an intervention serves: for those that act by step, or keep something from step to step.
 struct Firing {
-  std::int64_t call = 0;      ///< of the site in this run: 0, 1, 2 ... (time steps, decoding steps)
-  torch::Tensor rows{};       ///< int64, the rows of the batch that base holds; undefined: all of them
-  std::any* state = nullptr;  ///< this representation's own; empty when a run begins, kept until it ends
+  std::int64_t call = 0;       ///< of the site in this run: 0, 1, 2 ... (time steps, decoding steps)
+  torch::Tensor rows{};        ///< int64, the rows of the batch that base holds; undefined: all of them
+  std::any* state = nullptr;   ///< this representation's own; empty when a run begins, kept until it ends
+  std::int64_t head_axis = 0;  ///< which of base's axes runs over heads; 0: none does
 };
 /// Of this thread, inside Intervention::forward. PlanError outside a run.
 VENE_API const Firing& current_firing();
 
 namespace detail {
+/// The same, or nullptr outside a run.
+VENE_API const Firing* firing_or_null();
 /// Set by a run around each call of an intervention.
 class VENE_API FiringGuard {
  public:

@@ -26,6 +26,8 @@ struct VENE_API RowTexts {
   torch::Tensor input_ids{};                   ///< [rows, positions] on the CPU, or undefined
   const text::Tokenizer* tokenizer = nullptr;  ///< needed for {"token": ...}
 
+  /// Whether any row has padding.
+  bool padded() const;
   /// From a batch's ids and mask (either may be undefined).
   static RowTexts of(const torch::Tensor& primary, const torch::Tensor& attention_mask, const torch::Tensor& input_ids,
                      const text::Tokenizer* tokenizer);

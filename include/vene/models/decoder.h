@@ -32,6 +32,7 @@ class VENE_API Decoder : public StagedModel {
  private:
   struct Assembled;
   void declare_sites();
+  void add_aliases();
 
   std::shared_ptr<Assembled> parts_;
 };

@@ -122,7 +122,7 @@ TEST_P(Staged, HooksOnTheFinalNormAndLogitsSeeEveryPosition) {
     // What a head makes of zeros is its bias, where it has one.
     const auto parameters = model->named_parameters();
     const torch::Tensor* bias = nullptr;
-    for (const char* name : {"cls.predictions.decoder.bias", "lm_head.decoder.bias"}) {
+    for (const char* name : {"cls.predictions.decoder.bias", "lm_head.bias"}) {
       if (component == "final_norm" && bias == nullptr) bias = parameters.find(name);
     }
     EXPECT_TRUE(torch::equal(output, bias != nullptr ? bias->expand_as(output) : torch::zeros_like(output)))

@@ -5,6 +5,7 @@
 
 #include "tests/unit/core/toy_model.h"
 #include "vene/base/error.h"
+#include "vene/models/gpt2.h"
 #include "vene/sweep/causal_trace.h"
 
 namespace vene {
@@ -147,6 +148,30 @@ TEST(RestoredLayersTest, WindowsAreCutAtBothEnds) {
   EXPECT_EQ(restored_layers(11, 10, 12), std::make_pair(std::int64_t{6}, std::int64_t{12}));
   EXPECT_EQ(restored_layers(3, 1, 12), std::make_pair(std::int64_t{3}, std::int64_t{4}));
   EXPECT_EQ(restored_layers(3, 3, 12), std::make_pair(std::int64_t{2}, std::int64_t{5}));
+}
+
+TEST(PaddedSweep, ARowsCellsAreWhatTheyAreAlone) {
+  torch::manual_seed(2);
+  const auto model = std::make_shared<models::GPT2>(
+      models::GPT2Options{.vocab_size = 11, .n_positions = 8, .n_embd = 8, .n_layer = 3, .n_head = 2});
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : model->parameters()) parameter.normal_(0.0, 0.4);
+  const auto sweep_of = [](const models::Batch& base, std::int64_t row, std::int64_t length) {
+    Sweep sweep;
+    sweep.config = IntervenableConfig::parse(R"([{"layer": 1}, {"layer": 2, "component": "mlp_output"}])");
+    sweep.base = base;
+    sweep.source = ids({{9, 8, 7, 6, 5}});
+    for (std::int64_t position = 0; position < length; ++position)
+      sweep.cells.push_back({row, {{static_cast<std::size_t>(position % 2), {position}, {}, {}}}});
+    return sweep;
+  };
+  models::Batch base = ids({{1, 2, 3, 4, 5}, {10, 10, 6, 3, 2}});
+  base.attention_mask = torch::tensor({{1, 1, 1, 1, 1}, {0, 0, 1, 1, 1}});
+  const SweepMetric metric = [](const Tensor& logits) { return torch::softmax(logits.select(1, -1), -1); };
+  const Tensor together = run_sweep(sweep_of(base, 1, 3), model, metric).values;
+  const Tensor alone = run_sweep(sweep_of(ids({{6, 3, 2}}), 0, 3), model, metric).values;
+  EXPECT_LT((together - alone).abs().max().item<double>(), 1e-6);
+  EXPECT_GT((alone[0] - alone[1]).abs().max().item<double>(), 1e-4);
 }
 
 }  // namespace
