@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/run_scope.h"
 
-#include <c10/core/impl/LocalDispatchKeySet.h>
-
 #include <algorithm>
 
+#include "src/core/apply.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -20,22 +19,6 @@ UnitIndex index_for(const Placement& placement, const Side& side, const torch::T
   if (!side.selection) return {};
   if (side.index && side.index->sizes() == value.sizes()) return *side.index;
   return make_index(placement, side, value_axes(placement.site, value.dim()), value.sizes().vec(), value.device());
-}
-
-// [batch, units, width] -> [batch, units * width]; [batch, heads, units, width] -> [batch, units, heads * width].
-torch::Tensor flatten_units(const torch::Tensor& value) {
-  return value.dim() == 4 ? value.transpose(1, 2).flatten(2) : value.flatten(1);
-}
-
-// The same of a source, which may be one row, one unit or one vector for all.
-torch::Tensor flatten_source(const torch::Tensor& source, const torch::Tensor& base, std::int64_t width) {
-  if (!source.defined() || (source.size(-1) == width && source.dim() < base.dim())) return source;
-  return flatten_units(broadcast_source(base, source));
-}
-
-torch::Tensor unflatten_units(const torch::Tensor& value, c10::IntArrayRef sizes) {
-  if (sizes.size() == 4) return value.reshape({sizes[0], sizes[2], sizes[1], sizes[3]}).transpose(1, 2);
-  return value.reshape(sizes);
 }
 
 Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
@@ -145,9 +128,6 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source,
                                   const torch::Tensor& rows) {
-  const detail::FiringGuard serving({call_, rows, &state_.memory[placement.representation]});
-  const c10::impl::ExcludeDispatchKeyGuard own_precision(
-      c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
@@ -157,17 +137,8 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
                                         base.device(), placement.where),
                        rows);
   }
-  // One made for the width of a unit takes the units one by one; one made for several at once sees them side by side.
-  const std::int64_t width = placement.intervention->width();
-  if (width == 0 || base.size(-1) == width) return placement.intervention->forward(base, source, subspace);
-  const torch::Tensor flat = base.dim() > 2 ? flatten_units(base) : base;
-  if (flat.size(-1) != width) {
-    throw PlanError(name_and_site(placement) + ": the intervention is made for a width of " + std::to_string(width) +
-                    " (the site's times max_number_of_units), the value has shape " + shape_text(base.sizes()) +
-                    "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
-  }
-  const torch::Tensor result = placement.intervention->forward(flat, flatten_source(source, base, width), subspace);
-  return result.defined() && !placement.traits.collects ? unflatten_units(result, base.sizes()) : result;
+  return apply(*placement.intervention, base, source, subspace, {call_, rows, &state_.memory[placement.representation]},
+               name_and_site(placement));
 }
 
 void RunScope::write(const HookContext& context, const Placement& placement) {
@@ -209,10 +180,6 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
   }
   const torch::Tensor result = intervene(placement, base, source, {});
   if (!result.defined()) return {};
-  if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
-                    ", expected " + shape_text(base.sizes()));
-  }
   return index.scatter(value, result.to(value.options()));
 }
 
@@ -301,10 +268,6 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
   const torch::Tensor base = rows.defined() ? live.index_select(0, rows) : live.clone();
   const torch::Tensor result = intervene(placement, base, step_source(placement, chosen, at), rows);
   if (!result.defined()) return;
-  if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
-                    ", expected " + shape_text(base.sizes()));
-  }
   live = rows.defined() ? live.index_copy(0, rows, result.to(live.options())) : result.to(live.options());
 }
 
