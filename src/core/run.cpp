@@ -17,10 +17,10 @@ using detail::RunState;
 // Runs the model's base pass, from the start or from a state before one of its blocks.
 models::Output forward(models::Model& model, const models::Batch& batch, const RunOptions& options) {
   auto* staged = dynamic_cast<models::StagedModel*>(&model);
-  if (!options.start && !options.logit_positions.defined()) return model.forward(batch);
+  if (!options.start && !options.logit_positions.defined() && options.cache == nullptr) return model.forward(batch);
   if (staged == nullptr)
     throw PlanError("this model (" + model.architecture() + ") cannot be cut: no start state, no logit positions");
-  models::StageState state = options.start ? options.start->state : staged->begin(batch);
+  models::StageState state = options.start ? options.start->state : staged->begin(batch, options.cache);
   torch::Tensor positions = options.logit_positions;
   const std::int64_t length = batch.positions();
   if (positions.defined() && positions.numel() > 0)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/run_scope.h"
 
-#include <c10/core/impl/LocalDispatchKeySet.h>
-
 #include <algorithm>
 
+#include "src/core/apply.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -21,35 +20,6 @@ UnitIndex index_for(const Placement& placement, const Side& side, const torch::T
   const bool known = static_cast<std::int64_t>(placement.site.axes.size()) == value.dim();
   if (!side.selection && !known && (value.dim() < 2 || value.dim() > 4)) return {};
   return make_index(placement, side, value_axes(placement.site, value.dim()), value.sizes().vec(), value.device());
-}
-
-// [batch, units, width] -> [batch, units * width]; [batch, heads, units, width] -> [batch, units, heads * width].
-torch::Tensor flatten_units(const torch::Tensor& value) {
-  return value.dim() == 4 ? value.transpose(1, 2).flatten(2) : value.flatten(1);
-}
-
-// The same of a source, which may be one row, one unit or one vector for all.
-torch::Tensor flatten_source(const torch::Tensor& source, const torch::Tensor& base, std::int64_t width) {
-  if (!source.defined() || (source.size(-1) == width && source.dim() < base.dim())) return source;
-  return flatten_units(broadcast_source(base, source));
-}
-
-torch::Tensor unflatten_units(const torch::Tensor& value, c10::IntArrayRef sizes) {
-  if (sizes.size() == 4) return value.reshape({sizes[0], sizes[2], sizes[1], sizes[3]}).transpose(1, 2);
-  return value.reshape(sizes);
-}
-
-// A source with as many units as its base: rows of fewer have one, which serves all.
-torch::Tensor widened(torch::Tensor source, const torch::Tensor& base) {
-  if (!source.defined() || source.dim() != base.dim()) return source;
-  for (std::int64_t dim = 1; dim + 1 < base.dim(); ++dim) {
-    const std::int64_t has = source.size(dim), wants = base.size(dim);
-    if (has <= 1 || has >= wants) continue;
-    std::vector<std::int64_t> more = source.sizes().vec();
-    more[static_cast<std::size_t>(dim)] = wants - has;
-    source = torch::cat({source, source.narrow(dim, 0, 1).expand(more)}, dim);
-  }
-  return source;
 }
 
 // The last axis cut or filled up with zeros to `width`.
@@ -195,10 +165,6 @@ bool RunScope::part_of_step(torch::Tensor& value, const Placement& placement, st
 
 torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tensor& base, const torch::Tensor& source,
                                   const torch::Tensor& rows) {
-  const detail::FiringGuard serving(
-      {call_, rows, &state_.memory[placement.representation], head_axis(placement, base.dim())});
-  const c10::impl::ExcludeDispatchKeyGuard own_precision(
-      c10::autocast_dispatch_keyset);  // an interchange in rounded products would change what it leaves alone
   Subspace subspace;
   if (placement.subspace) {
     subspace = rows_of(*placement.subspace, rows);
@@ -207,17 +173,9 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
         rows_of(*placement.subspace_ids, rows, placement.base.rows), placement.intervention->subspace_partition(),
         placement.intervention->subspace_width(base.size(-1)), base.size(0), base.device(), placement.where);
   }
-  // One made for the width of a unit takes the units one by one; one made for several at once sees them side by side.
-  const std::int64_t width = placement.intervention->width();
-  if (width == 0 || base.size(-1) == width) return placement.intervention->forward(base, source, subspace);
-  const torch::Tensor flat = base.dim() > 2 ? flatten_units(base) : base;
-  if (flat.size(-1) != width) {
-    throw PlanError(name_and_site(placement) + ": the intervention is made for a width of " + std::to_string(width) +
-                    " (the site's times max_number_of_units), the value has shape " + shape_text(base.sizes()) +
-                    "; set max_number_of_units to the number of " + (base.dim() == 4 ? "heads" : "units"));
-  }
-  const torch::Tensor result = placement.intervention->forward(flat, flatten_source(source, base, width), subspace);
-  return result.defined() && !placement.traits.collects ? unflatten_units(result, base.sizes()) : result;
+  return apply(*placement.intervention, base, source, subspace,
+               {call_, rows, &state_.memory[placement.representation], head_axis(placement, base.dim())},
+               name_and_site(placement));
 }
 
 torch::Tensor RunScope::intervene_by_keys(const Placement& placement, const UnitIndex& index, const torch::Tensor& base,
@@ -302,10 +260,6 @@ torch::Tensor RunScope::written(const torch::Tensor& value, const Placement& pla
   }
   const torch::Tensor result = intervene_by_keys(placement, index, base, source);
   if (!result.defined()) return {};
-  if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
-                    ", expected " + shape_text(base.sizes()));
-  }
   return index.scatter(value, result.to(value.options()));
 }
 
@@ -395,10 +349,6 @@ void RunScope::write_step(const HookContext& context, const Placement& placement
   const torch::Tensor base = rows.defined() ? live.index_select(0, rows) : live.clone();
   const torch::Tensor result = intervene(placement, base, step_source(placement, chosen, at), rows);
   if (!result.defined()) return;
-  if (result.sizes() != base.sizes()) {
-    throw PlanError(name_and_site(placement) + ": the intervention returned shape " + shape_text(result.sizes()) +
-                    ", expected " + shape_text(base.sizes()));
-  }
   const torch::Tensor typed = result.to(live.options());
   replace(context, rows.defined() ? live.index_copy(0, rows, typed) : typed);
 }

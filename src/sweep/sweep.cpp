@@ -4,20 +4,15 @@
 #include <algorithm>
 #include <numeric>
 #include <set>
+#include <tuple>
 
+#include "src/engine/rows.h"
 #include "vene/base/error.h"
 #include "vene/hooks/hook_scope.h"
 #include "vene/locations/gather.h"
 
 namespace vene {
 namespace {
-
-// What the cells share: the source's values and the base rows' states before each block.
-struct Shared {
-  std::vector<torch::Tensor> source_values;      // by representation: [1, pos, width], undefined if no source is read
-  std::map<std::int64_t, torch::Tensor> hidden;  // residual stream before a block, by stage
-  models::StageState base;                       // mask and positions of the base rows
-};
 
 RepresentationConfig collect(const std::string& component, std::int64_t layer) {
   RepresentationConfig representation;
@@ -27,8 +22,8 @@ RepresentationConfig collect(const std::string& component, std::int64_t layer) {
   return representation;
 }
 
-torch::Tensor one_position(std::int64_t position, torch::Device device) {
-  return torch::tensor({position}, torch::kInt64).to(device);
+torch::Tensor to_device(const std::vector<std::int64_t>& list, torch::Device device) {
+  return torch::tensor(list, torch::kInt64).to(device);
 }
 
 // What was collected of each row's own text, back in the columns of the batch; padding is zero.
@@ -37,6 +32,12 @@ torch::Tensor in_columns(const torch::Tensor& value, const models::Batch& batch)
   const torch::Tensor real = batch.attention_mask.to(value.device()).ne(0);
   const torch::Tensor place = (real.cumsum(1) - 1).clamp_min(0).unsqueeze(-1).expand({-1, -1, value.size(-1)});
   return torch::where(real.unsqueeze(-1), value.gather(1, place), torch::zeros({}, value.options()));
+}
+
+// Each row's own text as columns of the batch; empty: no row is padded.
+RowSpans own_columns(const models::Batch& batch) {
+  const RowTexts texts = RowTexts::of(batch.primary(), batch.attention_mask, batch.input_ids, /*tokenizer=*/nullptr);
+  return texts.padded() ? RowSpans{texts.begin, texts.end} : RowSpans{};
 }
 
 class Executor {
@@ -50,23 +51,43 @@ class Executor {
         options_(options) {
     if (staged_ == nullptr)
       throw PlanError("a sweep needs a model that can be cut into stages, and " + model_->architecture() + " cannot");
-    interventions_ = build_interventions(sweep.config, *model_);
-    for (const RepresentationConfig& representation : sweep.config.representations)
-      sites_.push_back(model_->sites().find(representation.component, representation.layer));
-    std::vector<std::int64_t> positions = sweep.logit_positions;
-    if (positions.empty()) positions.push_back(sweep.base.positions() - 1);
-    logit_positions_ = torch::tensor(positions, torch::kInt64).to(model_->device());
+    const auto interventions = build_interventions(sweep.config, *model_);
+    for (std::size_t i = 0; i < interventions.size(); ++i) {
+      const RepresentationConfig& representation = sweep.config.representations[i];
+      engine::Placement placement;
+      placement.where = "representations[" + std::to_string(i) + "]";
+      placement.site = model_->sites().find(representation.component, representation.layer);
+      placement.unit = parse_unit(representation.unit, placement.where + ".unit");
+      placement.intervention = interventions[i];
+      if (placement.unit != Unit::kPos && placement.unit != Unit::kHeadPos)
+        throw PlanError(placement.where + ".unit: a sweep takes 'pos' and 'h.pos', got '" + representation.unit + "'");
+      if (interventions[i]->traits().collects)
+        throw PlanError(placement.where + ": a sweep's cells write, and this intervention only collects");
+      placements_.push_back(std::move(placement));
+    }
+    logit_positions_ = sweep.logit_positions;
+    if (logit_positions_.empty()) logit_positions_.push_back(sweep.base.positions() - 1);
+    for (const std::int64_t position : logit_positions_) {
+      if (position < 0 || position >= sweep.base.positions())
+        throw PlanError("logit_positions: " + std::to_string(position) + " is no column of a batch of " +
+                        std::to_string(sweep.base.positions()));
+    }
   }
 
   SweepResult run() {
     SweepResult result;
-    order_cells();
+    check_cells();
     run_source(result);
+    rows_.emplace(*staged_, placements_, logit_positions_);
+    make_jobs();
     run_background(result);
-    std::vector<torch::Tensor> values(sweep_.cells.size());
+    order_jobs();
+    std::vector<torch::Tensor> values(jobs_.size());
     for (std::size_t done = 0; done < order_.size();) {
-      const std::size_t rows = std::min<std::size_t>(rows_per_batch(), order_.size() - done);
-      const torch::Tensor chunk = run_chunk(std::span(order_).subspan(done, rows)).to(torch::kCPU);
+      const std::size_t rows = batch_at(done);
+      std::vector<const engine::Job*> batch;
+      for (std::size_t i = 0; i < rows; ++i) batch.push_back(&jobs_[order_[done + i]]);
+      const torch::Tensor chunk = metric_(rows_->logits(batch, base_)).to(torch::kCPU);
       for (std::size_t i = 0; i < rows; ++i) values[order_[done + i]] = chunk[static_cast<std::int64_t>(i)];
       done += rows;
       if (options_.progress && !options_.progress(done, order_.size()))
@@ -78,81 +99,133 @@ class Executor {
   }
 
  private:
-  // The block that a cell must start before: that of its first write.
-  std::int64_t first_stage(const Cell& cell) const {
-    std::int64_t first = model_->layer_count() - 1;
-    for (const CellWrite& write : cell.writes)
-      first = std::min(first, std::max<std::int64_t>(sites_.at(write.representation).stage, 0));
-    return first;
-  }
-
-  // Cells that enter at the same block go together.
-  void order_cells() {
+  void check_cells() const {
     for (const Cell& cell : sweep_.cells) {
       if (cell.writes.empty()) throw PlanError("a cell of the sweep has no writes");
       for (const CellWrite& write : cell.writes) {
-        if (write.representation >= sites_.size())
+        if (write.representation >= placements_.size())
           throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) +
-                          ", there are " + std::to_string(sites_.size()));
-        if (sites_[write.representation].stage < 0)
-          throw PlanError("cells of a sweep write at or after the first block; " +
-                          site_text(sites_[write.representation]) + " comes before it (use the background)");
+                          ", there are " + std::to_string(placements_.size()));
+        const Site& site = placements_[write.representation].site;
+        if (site.stage < 0)
+          throw PlanError("cells of a sweep write at or after the first block; " + site_text(site) +
+                          " comes before it (use the background)");
       }
+      check_parts(cell);
       if (cell.base_row < 0 || cell.base_row >= sweep_.base.rows())
         throw PlanError("a cell of the sweep is on base row " + std::to_string(cell.base_row) + ", there are " +
                         std::to_string(sweep_.base.rows()));
     }
-    order_.resize(sweep_.cells.size());
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
-      return first_stage(sweep_.cells[a]) < first_stage(sweep_.cells[b]);
-    });
-    for (const Cell& cell : sweep_.cells) {
-      entries_.insert(first_stage(cell));
+  }
+
+  // What is cut from another value is cut after all that happens to that one, whichever the config names first.
+  void check_parts(const Cell& cell) const {
+    for (const CellWrite& part : cell.writes) {
+      const Site& site = placements_[part.representation].site;
+      if (!site.part) continue;
+      for (const CellWrite& whole : cell.writes) {
+        const Site& other = placements_[whole.representation].site;
+        if (other.id == site.part->whole && other.phase == site.part->phase)
+          throw PlanError("a cell of the sweep writes at " + site_text(site) + " and at " + site_text(other) +
+                          ", which that is cut from; put them in cells of their own");
+      }
     }
   }
 
+  // The source once, with a hook wherever a cell reads.
   void run_source(SweepResult& result) {
-    shared_.source_values.resize(sites_.size());
     if (!sweep_.source) return;
-    if (sweep_.source->rows() != 1)
-      throw PlanError("the source of a sweep is one row, got " + std::to_string(sweep_.source->rows()));
-    IntervenableConfig config;
-    std::vector<std::size_t> wanted;
-    for (std::size_t r = 0; r < sites_.size(); ++r) {
-      if (!interventions_[r]->traits().needs_source || interventions_[r]->source_representation().defined()) continue;
-      config.add_intervention(
-          collect(sweep_.config.representations[r].component, sweep_.config.representations[r].layer));
-      wanted.push_back(r);
+    const models::Batch& source = *sweep_.source;
+    if (source.rows() != 1) throw PlanError("the source of a sweep is one row, got " + std::to_string(source.rows()));
+    const RowSpans text = own_columns(source);
+    HookTable table;
+    for (engine::Placement& placement : placements_) {
+      const Traits traits = placement.intervention->traits();
+      if (!traits.needs_source || placement.intervention->source_representation().defined()) continue;
+      const auto keep = [&placement, &text, input = traits.source_is_module_input](const HookContext& context) {
+        if (input && context.inputs.empty())
+          throw PlanError(placement.where + ": skip takes the input of the site's module, and this site has none");
+        placement.source_text = text;
+        placement.source = split_heads((input ? *context.inputs[0] : context.value()).clone(), placement.site);
+      };
+      table.on(placement.site.id, placement.site.phase, keep, site_text(placement.site));
     }
-    if (wanted.empty()) throw PlanError("sources: a source is given, but no intervention of the sweep takes one");
-    RunRequest request;
-    request.base = *sweep_.source;
-    RunOptions run_options;
-    run_options.logit_positions = one_position(sweep_.source->positions() - 1, model_->device());
-    if (!sweep_.logit_positions.empty() && sweep_.source->positions() == sweep_.base.positions())
-      run_options.logit_positions = logit_positions_;
-    const Result clean = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
-                                   {}, run_options);
-    for (std::size_t i = 0; i < wanted.size(); ++i) shared_.source_values[wanted[i]] = clean.collected[i].value;
-    result.source = metric_(clean.intervened.logits).to(torch::kCPU);
+    if (table.empty()) throw PlanError("sources: a source is given, but no intervention of the sweep takes one");
+    std::vector<std::int64_t> at{source.positions() - 1};
+    if (!sweep_.logit_positions.empty() && source.positions() == sweep_.base.positions()) at = logit_positions_;
+    const HookScope scope(table);
+    models::StageState state = staged_->begin(source);
+    state = staged_->run(std::move(state), 0, model_->layer_count());
+    const models::Output output = staged_->finish(state, to_device(at, model_->device()));
+    for (const engine::Placement& placement : placements_) {
+      if (table.watches(placement.site.id) && scope.fire_count(placement.site.id, placement.site.phase) == 0)
+        throw PlanError(placement.where + ": the model did not reach " + site_text(placement.site) + " in this run");
+    }
+    result.source = metric_(output.primary()).to(torch::kCPU);
   }
 
+  std::vector<std::int64_t> columns(const std::vector<std::int64_t>& positions, const RowTexts& texts,
+                                    const std::string& where) const {
+    return resolve_positions(AxisSelection{{at(positions).selection}}, texts, where).front();
+  }
+
+  void make_jobs() {
+    std::vector<RowTexts> base_texts;
+    const models::Batch base = sweep_.base.to(torch::kCPU);
+    for (std::int64_t row = 0; row < base.rows(); ++row) {
+      const auto own = [row](const torch::Tensor& t) { return t.defined() ? t.narrow(0, row, 1) : t; };
+      base_texts.push_back(
+          RowTexts::of(own(base.primary()), own(base.attention_mask), own(base.input_ids), /*tokenizer=*/nullptr));
+    }
+    RowTexts source_texts;
+    if (sweep_.source)
+      source_texts = RowTexts::of(sweep_.source->primary(), sweep_.source->attention_mask, sweep_.source->input_ids,
+                                  /*tokenizer=*/nullptr);
+    for (const Cell& cell : sweep_.cells) {
+      engine::Job job{cell.base_row, {}};
+      for (const CellWrite& write : cell.writes) {
+        const engine::Placement& placement = placements_[write.representation];
+        engine::Edit edit{write.representation, {}, write.heads, {}};
+        edit.positions = columns(write.positions, base_texts[static_cast<std::size_t>(cell.base_row)], placement.where);
+        if (placement.source.defined()) {
+          const auto& from = write.source_positions.empty() ? write.positions : write.source_positions;
+          edit.source_positions = columns(from, source_texts, placement.where + ", source");
+          if (edit.source_positions.size() != edit.positions.size() && edit.source_positions.size() != 1)
+            throw LocationError(placement.where + ": a cell reads " + std::to_string(edit.source_positions.size()) +
+                                " positions of the source and writes " + std::to_string(edit.positions.size()));
+        }
+        job.edits.push_back(std::move(edit));
+      }
+      jobs_.push_back(std::move(job));
+    }
+  }
+
+  // The base rows once, with the background at work: what goes into each stage that a cell enters at, and the keys and
+  // values that it looks back at.
   void run_background(SweepResult& result) {
+    std::set<std::int64_t> entries;
+    for (const engine::Job& job : jobs_) entries.insert(rows_->first_stage(job));
     IntervenableConfig config = sweep_.background;
     RunRequest request;
     request.base = sweep_.base;
     request.source_representations = sweep_.background_sources;
     const std::size_t backgrounds = config.representations.size();
     request.source_representations.resize(backgrounds);
-    Locations locations = sweep_.background_locations;
-    for (std::int64_t stage : entries_) {
-      config.add_intervention(collect("block_input", stage));
+    for (const RepresentationConfig& representation : config.representations) {
+      const Site& site = model_->sites().find(representation.component, representation.layer);
+      if (!entries.empty() && site.stage >= *entries.begin())
+        throw PlanError("the background writes at " + site_text(site) + ", and a cell of the sweep starts before it");
+    }
+    const std::int64_t blocks = model_->layer_count();
+    for (const std::int64_t stage : entries) {
+      config.add_intervention(stage < blocks ? collect("block_input", stage) : collect("block_output", blocks - 1));
       request.source_representations.emplace_back();
     }
     // The background's places first, then whole values for what is collected.
     HopSelection hop;
-    if (auto found = locations.hops.find("sources->base"); found != locations.hops.end()) hop = found->second;
+    if (auto found = sweep_.background_locations.hops.find("sources->base");
+        found != sweep_.background_locations.hops.end())
+      hop = found->second;
     SideSelection side;
     for (std::size_t i = 0; i < backgrounds; ++i)
       side.units.push_back(hop.base.for_all            ? hop.base.units[0]
@@ -161,122 +234,62 @@ class Executor {
     side.units.resize(config.representations.size());
     request.locations.hops["sources->base"] = {std::nullopt, side};
     RunOptions run_options;
-    run_options.logit_positions = logit_positions_;
+    run_options.logit_positions = to_device(logit_positions_, model_->device());
+    if (!model_->reads_ahead()) run_options.cache = &base_.past;
+    if (config.representations.empty()) throw PlanError("the sweep has neither cells nor a background");
     const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
                                  {}, run_options);
     std::size_t i = 0;
-    for (std::int64_t stage : entries_) shared_.hidden[stage] = in_columns(run.collected[i++].value, sweep_.base);
+    for (const std::int64_t stage : entries) base_.hidden[stage] = in_columns(run.collected[i++].value, sweep_.base);
     {
       const HooksDisabled undisturbed;
-      shared_.base = staged_->begin(sweep_.base);
+      const models::StageState state = staged_->begin(sweep_.base);
+      base_.attention_mask = state.attention_mask;
+      base_.position_ids = state.position_ids;
     }
-    shared_.base.hidden = torch::Tensor();
-    result.background = metric_(run.intervened.logits).to(torch::kCPU);
+    base_.positions = sweep_.base.positions();
+    base_.texts = own_columns(sweep_.base);
+    result.background = metric_(run.intervened.primary()).to(torch::kCPU);
   }
 
-  std::size_t rows_per_batch() const {
+  // Cells of one position go together, in the order of their stages; those that share no batch come last.
+  void order_jobs() {
+    order_.resize(jobs_.size());
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    for (const engine::Job& job : jobs_) {
+      entries_.push_back(rows_->entry(job, base_));
+      alone_.push_back(rows_->runs_alone(job, base_));
+    }
+    const auto key = [this](std::size_t job) {
+      return std::tuple(static_cast<bool>(alone_[job]), entries_[job].position, entries_[job].stage);
+    };
+    std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
+  }
+
+  // How many of the ordered cells, from `first` on, make the next batch.
+  std::size_t batch_at(std::size_t first) const {
+    if (alone_[order_[first]]) return 1;
+    const std::int64_t position = entries_[order_[first]].position;
+    const std::size_t most = rows_per_batch(sweep_.base.positions() - position);
+    std::size_t rows = 1;
+    while (rows < most && first + rows < order_.size() && entries_[order_[first + rows]].position == position &&
+           !alone_[order_[first + rows]])
+      ++rows;
+    return rows;
+  }
+
+  std::size_t rows_per_batch(std::int64_t positions) const {
     if (options_.rows_per_batch > 0) return static_cast<std::size_t>(options_.rows_per_batch);
-    // A block keeps about a dozen times its input alive at its widest (four in the MLP, q, k, v and copies).
-    const std::int64_t a_row = sweep_.base.positions() * model_->hidden_size() * 12 *
-                               static_cast<std::int64_t>(torch::elementSize(model_->dtype()));
+    // A block keeps about a dozen times its input alive at its widest (four in the MLP, q, k, v and copies); the logits
+    // and what the metric makes of them (in double precision) come on top.
+    const auto bytes = static_cast<std::int64_t>(torch::elementSize(model_->dtype()));
+    const std::int64_t a_row =
+        positions * model_->hidden_size() * 12 * bytes +
+        sweep_.base.positions() * model_->hidden_size() * 4 * bytes +  // keys and values looked back at
+        static_cast<std::int64_t>(logit_positions_.size()) * model_->vocabulary_size() * (bytes + 16);
+    constexpr std::int64_t kMost = 512;
     return static_cast<std::size_t>(
-        std::clamp<std::int64_t>(options_.memory / std::max<std::int64_t>(a_row, 1), 1, 128));
-  }
-
-  torch::Tensor run_chunk(std::span<const std::size_t> cells) {
-    const auto rows = static_cast<std::int64_t>(cells.size());
-    const std::int64_t stage = first_stage(sweep_.cells[cells.front()]);
-    std::vector<std::int64_t> base_rows;
-    for (std::size_t cell : cells) base_rows.push_back(sweep_.cells[cell].base_row);
-    const torch::Tensor picked = torch::tensor(base_rows, torch::kInt64).to(model_->device());
-
-    // One representation of the sweep's config for each that these cells use; a row's list is empty where its cell does
-    // not write.
-    std::map<std::size_t, std::vector<const CellWrite*>> used;
-    for (std::int64_t row = 0; row < rows; ++row) {
-      for (const CellWrite& write : sweep_.cells[cells[row]].writes) {
-        auto& by_row = used[write.representation];
-        by_row.resize(cells.size(), nullptr);
-        if (by_row[row] != nullptr)
-          throw PlanError("a cell of the sweep writes to representation " + std::to_string(write.representation) +
-                          " twice; list the positions together");
-        by_row[row] = &write;
-      }
-    }
-    IntervenableConfig config;
-    config.mode = sweep_.config.mode;
-    std::vector<std::shared_ptr<Intervention>> interventions;
-    RunRequest request;
-    SideSelection side;
-    for (const auto& [representation, by_row] : used) {
-      RepresentationConfig entry = sweep_.config.representations[representation];
-      entry.intervention_type = sweep_.config.type_of(representation);
-      entry.group_key.reset();
-      config.representations.push_back(entry);
-      interventions.push_back(interventions_[representation]);
-      side.units.push_back(units_of(representation, by_row, /*source=*/false));
-      request.source_representations.push_back(source_of(representation, by_row));
-    }
-    request.locations.hops["sources->base"] = {std::nullopt, side};
-    auto rows_of = [&](const torch::Tensor& tensor) {
-      return tensor.defined() ? tensor.index_select(0, picked) : tensor;
-    };
-    request.base = {
-        rows_of(sweep_.base.input_ids), rows_of(sweep_.base.attention_mask), rows_of(sweep_.base.inputs_embeds), {}};
-    RunOptions run_options;
-    models::StageState state = shared_.base;
-    state.hidden = rows_of(shared_.hidden.at(stage));
-    state.attention_mask = rows_of(state.attention_mask);
-    state.position_ids = rows_of(state.position_ids);
-    run_options.start = StartState{std::move(state), stage};
-    run_options.logit_positions = logit_positions_;
-    return metric_(
-        vene::run(compile(config, model_, interventions, request), request.base, {}, run_options).intervened.logits);
-  }
-
-  static AxisSelection axis_of(const std::vector<const CellWrite*>& by_row,
-                               std::vector<std::int64_t> CellWrite::*list) {
-    AxisSelection axis;
-    for (const CellWrite* write : by_row)
-      axis.rows.push_back(write == nullptr ? RowSelection{} : at(write->*list).selection);
-    return axis;
-  }
-
-  std::vector<AxisSelection> units_of(std::size_t representation, const std::vector<const CellWrite*>& by_row,
-                                      bool source) const {
-    std::vector<AxisSelection> axes;
-    if (sweep_.config.representations[representation].unit == "h.pos")
-      axes.push_back(axis_of(by_row, &CellWrite::heads));
-    const bool own = source && std::any_of(by_row.begin(), by_row.end(), [](const CellWrite* write) {
-                       return write != nullptr && !write->source_positions.empty();
-                     });
-    axes.push_back(axis_of(by_row, own ? &CellWrite::source_positions : &CellWrite::positions));
-    return axes;
-  }
-
-  // [rows, units, width]: each row's own places in the source's one row.
-  torch::Tensor source_of(std::size_t representation, const std::vector<const CellWrite*>& by_row) const {
-    const torch::Tensor& value = shared_.source_values[representation];
-    if (!value.defined()) return {};
-    const Site& site = sites_[representation];
-    const std::vector<AxisSelection> selection = units_of(representation, by_row, /*source=*/true);
-    AxisIndices first, second;
-    auto indices = [](const AxisSelection& axis) {
-      AxisIndices plain;
-      for (const RowSelection& row : axis.rows) {
-        std::vector<std::int64_t> list;
-        for (const Selector& selector : row) list.push_back(selector.begin);
-        plain.push_back(std::move(list));
-      }
-      return plain;
-    };
-    first = indices(selection[0]);
-    if (selection.size() == 2) second = indices(selection[1]);
-    const UnitIndex index(value_axes(site, value.dim()), value.sizes().vec(),
-                          selection.size() == 2 ? Unit::kHeadPos : Unit::kPos, first, second,
-                          static_cast<std::int64_t>(by_row.size()), value.device(),
-                          "source of representations[" + std::to_string(representation) + "]");
-    return index.gather(value);
+        std::clamp<std::int64_t>(options_.memory / std::max<std::int64_t>(a_row, 1), 1, kMost));
   }
 
   const Sweep& sweep_;
@@ -284,12 +297,14 @@ class Executor {
   models::StagedModel* staged_;
   const SweepMetric& metric_;
   const SweepOptions& options_;
-  std::vector<std::shared_ptr<Intervention>> interventions_;
-  std::vector<Site> sites_;
+  std::vector<engine::Placement> placements_;
+  std::vector<std::int64_t> logit_positions_;
+  std::optional<engine::Rows> rows_;
+  engine::BaseStates base_;
+  std::vector<engine::Job> jobs_;
+  std::vector<engine::Entry> entries_;
+  std::vector<char> alone_;
   std::vector<std::size_t> order_;
-  std::set<std::int64_t> entries_;
-  torch::Tensor logit_positions_;
-  Shared shared_;
 };
 
 }  // namespace

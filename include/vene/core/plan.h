@@ -86,6 +86,8 @@ struct RunOptions {
   std::optional<StartState> start{};  ///< base pass only
   /// [n] or [batch, n] positions to compute logits for; undefined: all (staged models)
   torch::Tensor logit_positions{};
+  /// Filled by the base pass of a staged model with the keys and values of every position; null: not wanted
+  models::KeyValueCache* cache = nullptr;
 };
 
 namespace detail {

@@ -24,6 +24,7 @@ struct Traits {
   bool collects = false;                ///< reads only: what it returns is collected, the model's value stays
   bool source_is_module_input = false;  ///< the source is the *input* of the site's module in the source run (skip)
   bool trainable = false;               ///< has parameters meant to be learned
+  bool rows_independent = true;         ///< a row's result depends on that row alone, so that runs may share a batch
 };
 
 /// Tensors and their names, in order.

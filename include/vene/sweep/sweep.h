@@ -43,7 +43,7 @@ struct Sweep {
 };
 
 struct SweepOptions {
-  std::int64_t rows_per_batch = 0;                ///< 0: as many as `memory` allows, 128 at most
+  std::int64_t rows_per_batch = 0;                ///< 0: as many as `memory` allows, 512 at most
   std::int64_t memory = std::int64_t{512} << 20;  ///< bytes that a batch's activations may take
   /// Told how many cells are done; returns false to stop, and `run_sweep` throws PlanError.
   std::function<bool(std::size_t done, std::size_t all)> progress{};
@@ -58,8 +58,10 @@ struct SweepResult {
   torch::Tensor source{};      ///< the metric of the source run; undefined without a source
 };
 
-/// Runs every cell as a row of wide batches over a staged model: the source once, what lies below a cell's first write
-/// once a base row, logits only where the metric reads. Equal to running cells one by one.
+/// Runs every cell as a row of wide batches over a staged model. The source runs once. What lies below a cell's first
+/// write, and before its first written position, is computed once a base row: a cell joins its batch at its own block,
+/// and is run from its own position on over the keys and values kept of its base (from the start where the model reads
+/// ahead or attention scores are written). Logits only where the metric reads. Equal to running cells one by one.
 VENE_API SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
                                const SweepOptions& options = {});
 

@@ -15,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::map<std::string, int> kLevels{
-    {"base", 0},   {"hooks", 1}, {"io", 1},    {"text", 1},  {"models", 1}, {"locations", 2}, {"interventions", 2},
-    {"config", 3}, {"core", 4},  {"sweep", 5}, {"train", 5}, {"viz", 5},    {"cli", 6}};
+    {"base", 0},   {"hooks", 1}, {"io", 1},     {"text", 1},  {"models", 1}, {"locations", 2}, {"interventions", 2},
+    {"config", 3}, {"core", 4},  {"engine", 5}, {"sweep", 6}, {"train", 6},  {"viz", 6},       {"cli", 7}};
 
 // "include/vene/core/plan.h" and "src/core/run.cpp" and "models/gpt2/gpt2.cpp" -> the layer.
 std::string layer_of(const fs::path& relative) {

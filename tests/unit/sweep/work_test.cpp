@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much a sweep computes: rows x positions x blocks, counted by a model that passes everything on.
+#include <gtest/gtest.h>
+
+#include "tests/places.h"
+#include "vene/models/load.h"
+#include "vene/sweep/causal_trace.h"
+#include "vene/sweep/sweep.h"
+
+namespace vene {
+namespace {
+
+class CountingModel : public models::StagedModel {
+ public:
+  explicit CountingModel(std::shared_ptr<models::StagedModel> inner) : inner_(std::move(inner)) {
+    register_module("inner", inner_);
+    sites_ = inner_->sites();
+  }
+  models::StageState begin(const models::Batch& batch, models::KeyValueCache* cache) override {
+    return inner_->begin(batch, cache);
+  }
+  models::StageState run(models::StageState state, std::int64_t first, std::int64_t last) override {
+    work += state.hidden.size(0) * state.hidden.size(1) * (last - first);
+    return inner_->run(std::move(state), first, last);
+  }
+  models::Output finish(const models::StageState& state, const torch::Tensor& positions,
+                        const torch::Tensor& tokens) override {
+    return inner_->finish(state, positions, tokens);
+  }
+  std::int64_t layer_count() const override { return inner_->layer_count(); }
+  std::int64_t hidden_size() const override { return inner_->hidden_size(); }
+  std::int64_t vocabulary_size() const override { return inner_->vocabulary_size(); }
+  std::int64_t context_length() const override { return inner_->context_length(); }
+  std::string architecture() const override { return inner_->architecture(); }
+
+  std::int64_t work = 0;
+
+ private:
+  std::shared_ptr<models::StagedModel> inner_;
+};
+
+class WorkTest : public testing::Test {
+ protected:
+  WorkTest() {
+    lm_ = models::load(std::string(vene_test::kSourceFolder) + "/assets/landmarks-gpt2");
+    counting_ = std::make_shared<CountingModel>(std::dynamic_pointer_cast<models::StagedModel>(lm_.model));
+    lm_.model = counting_;
+    layers_ = counting_->layer_count();
+    prompt_ = lm_.encode("The Space Needle is in downtown");
+  }
+
+  Sweep patch_grid(models::Batch base) {
+    Sweep sweep;
+    for (std::int64_t layer = 0; layer < layers_; ++layer) {
+      RepresentationConfig representation;
+      representation.layer = layer;
+      representation.component = "block_output";
+      representation.intervention_type = "vanilla";
+      sweep.config.add_intervention(representation);
+    }
+    sweep.base = std::move(base);
+    sweep.source = lm_.encode("The Colosseum is in central");
+    return sweep;
+  }
+
+  std::int64_t work_of(const Sweep& sweep, const SweepOptions& options = {}) {
+    const SweepMetric metric = [](const torch::Tensor& logits) { return logits.select(1, -1).amax(-1); };
+    counting_->work = 0;
+    const torch::NoGradGuard no_grad;
+    run_sweep(sweep, counting_, metric, options);
+    return counting_->work;
+  }
+
+  models::LanguageModel lm_;
+  std::shared_ptr<CountingModel> counting_;
+  std::int64_t layers_ = 0;
+  models::Batch prompt_;
+};
+
+TEST_F(WorkTest, AGridOfMixedLayersAndPositionsCostsTheSumOfItsCells) {
+  Sweep sweep = patch_grid(prompt_);
+  const std::int64_t positions = prompt_.positions();
+  ASSERT_EQ(positions, 6);
+  sweep.source = lm_.encode("The Colosseum is in central");
+  ASSERT_EQ(sweep.source->positions(), 6) << "so that every position has its own";
+  // The worst order, so that it is not the caller's that counts.
+  for (std::int64_t layer = layers_ - 1; layer >= 0; --layer) {
+    for (std::int64_t position = 0; position < positions; ++position)
+      sweep.cells.push_back({0, {{static_cast<std::size_t>(layer), {position}, {}, {}}}});
+  }
+  const std::int64_t once = 2 * layers_ * positions;  // the source and the base
+  EXPECT_EQ(work_of(sweep), 441 + once) << "36 cells; 1,296 one by one";
+  for (const std::int64_t rows : {1, 4}) {
+    SweepOptions options;
+    options.rows_per_batch = rows;
+    EXPECT_EQ(work_of(sweep, options), 441 + once) << rows << " rows a batch";
+  }
+}
+
+TEST_F(WorkTest, ACausalTraceCostsTheSumOfItsCells) {
+  const std::pair<std::int64_t, std::int64_t> expected[]{{1, 13230}, {2, 15330}, {10, 19530}};
+  for (const auto& [window, work] : expected) {
+    CausalTraceOptions options;
+    options.subject = "The Space Needle";
+    options.window = window;
+    counting_->work = 0;
+    causal_trace(lm_, "The Space Needle is in downtown", options);
+    EXPECT_EQ(counting_->work, work + layers_ * 6 * (1 + options.samples)) << "window " << window;
+  }
+}
+
+TEST_F(WorkTest, RaggedRowsCountFromTheirOwnColumns) {
+  // Two rows of 4 and 6 tokens in six columns, one padded on the left and one on the right.
+  for (const bool left : {true, false}) {
+    models::Batch base = lm_.encode(std::vector<std::string>{"The Space Needle is in downtown", "Space Needle is in"});
+    const std::int64_t length = base.attention_mask.select(0, 1).sum().item<std::int64_t>(), columns = 6;
+    ASSERT_LT(length, columns);
+    if (left) {
+      base.input_ids[1] = base.input_ids[1].roll({columns - length});
+      base.attention_mask[1] = base.attention_mask[1].roll({columns - length});
+    }
+    Sweep sweep = patch_grid(base);
+    sweep.cells = {{0, {{0, {4}, {}, {}}}}, {1, {{3, {1}, {}, {}}, {5, {0}, {}, {}}}}};
+    const std::int64_t column = left ? columns - length : 0;  // the second cell's first, at its layer 5
+    const std::int64_t cells = layers_ * (columns - 4) + (layers_ - 3) * (columns - column);
+    EXPECT_EQ(work_of(sweep), cells + layers_ * 6 + layers_ * columns * 2) << (left ? "left" : "right");
+  }
+}
+
+TEST_F(WorkTest, LogitsThatAreWantedEarlierAreComputed) {
+  Sweep sweep = patch_grid(prompt_);
+  sweep.logit_positions = {2, 5};
+  sweep.cells = {{0, {{4, {4}, {}, {}}}}};
+  EXPECT_EQ(work_of(sweep), (layers_ - 4) * (6 - 2) + 2 * layers_ * 6);
+}
+
+}  // namespace
+}  // namespace vene
