@@ -27,6 +27,8 @@ endforeach()
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libvene)
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libvene-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
+# It has no program, and a look at each of LibTorch's 10,000 headers would take minutes.
+set(CPACK_DEBIAN_DEV_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_COMMAND_PACKAGE_NAME vene)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libvene (= ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_COMMAND_PACKAGE_DEPENDS "libvene (= ${PROJECT_VERSION})")
