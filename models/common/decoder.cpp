@@ -14,10 +14,11 @@
 namespace vene::models {
 
 struct Decoder::Assembled : DecoderParts {
-  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)) {}
+  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)), frequencies_on(DecoderParts::frequencies) {}
 
   HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
   nn::OutputHead lm_head{nullptr};
+  OnDevice frequencies_on;
   std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
 
   bool tail_is_watched() const {
@@ -115,9 +116,10 @@ void Decoder::check(const Batch& batch, std::int64_t past) const {
 }
 
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
+  const TrustedBatches no_waiting;
   check(batch, cache != nullptr ? cache->length() : 0);
   StageState state = start_state(batch, cache);
-  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(batch.input_ids)
+  torch::Tensor hidden = batch.input_ids.defined() ? embedded_tokens(batch.input_ids, vocabulary_size(), parts_->tokens)
                                                    : batch.inputs_embeds.to(parts_->table().scalar_type());
   if (parts_->positions) hidden = hidden + parts_->positions(state.position_ids);
   state.hidden = parts_->embedding(hidden);  // [batch, pos, width]
@@ -129,7 +131,7 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (first == last) return state;
   Angles angles;
   if (parts_->frequencies.defined()) {
-    angles = rotary_angles(state.position_ids, parts_->frequencies,
+    angles = rotary_angles(state.position_ids, parts_->frequencies_on(state.position_ids.device()),
                            parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
   }
   const bool cut =

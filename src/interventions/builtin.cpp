@@ -70,14 +70,18 @@ class Noise : public Intervention {
     const std::ptrdiff_t kept = std::min<std::ptrdiff_t>(2, base.dim() - 1);
     shape.erase(shape.begin(), shape.end() - kept);
     shape.insert(shape.begin(), 1);
-    return swap(base, (draw(shape) * level_).to(base.options()), subspace, SwapMode::kAdd, interchange_dim);
+    return swap(base, drawn(shape, base.options()), subspace, SwapMode::kAdd, interchange_dim);
   }
 
  private:
-  torch::Tensor draw(const std::vector<std::int64_t>& shape) {
+  // Times the level, kept where it is used; of a generation's many shapes the latest.
+  torch::Tensor drawn(const std::vector<std::int64_t>& shape, const torch::TensorOptions& options) {
+    constexpr std::size_t kMost = 64;
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (drawn_.size() > kMost) drawn_.clear();
     torch::Tensor& drawn = drawn_[shape];
-    if (!drawn.defined()) drawn = numpy_randn(seed_, shape);
+    const bool fits = drawn.defined() && drawn.device() == options.device() && drawn.dtype() == options.dtype();
+    if (!fits) drawn = (numpy_randn(seed_, shape) * level_).to(options.requires_grad(false));
     return drawn;
   }
   double level_;

@@ -8,6 +8,7 @@
 #include "vene/base/error.h"
 #include "vene/hooks/hook_scope.h"
 #include "vene/locations/gather.h"
+#include "vene/models/trusted_batches.h"
 
 namespace vene {
 namespace {
@@ -27,10 +28,6 @@ RepresentationConfig collect(const std::string& component, std::int64_t layer) {
   return representation;
 }
 
-torch::Tensor one_position(std::int64_t position, torch::Device device) {
-  return torch::tensor({position}, torch::kInt64).to(device);
-}
-
 class Executor {
  public:
   Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
@@ -47,7 +44,8 @@ class Executor {
       sites_.push_back(model_->sites().find(representation.component, representation.layer));
     std::vector<std::int64_t> positions = sweep.logit_positions;
     if (positions.empty()) positions.push_back(sweep.base.positions() - 1);
-    logit_positions_ = torch::tensor(positions, torch::kInt64).to(model_->device());
+    logit_positions_ = torch::tensor(positions, torch::kInt64);
+    if (sweep.base.attention_mask.defined()) mask_ = sweep.base.attention_mask.to(torch::kCPU);
   }
 
   SweepResult run() {
@@ -56,16 +54,18 @@ class Executor {
     run_source(result);
     run_background(result);
     std::vector<torch::Tensor> values(sweep_.cells.size());
+    const models::TrustedBatches checked;  // the cells' rows are those of the background's run
     for (std::size_t done = 0; done < order_.size();) {
       const std::size_t rows = std::min<std::size_t>(rows_per_batch(), order_.size() - done);
-      const torch::Tensor chunk = run_chunk(std::span(order_).subspan(done, rows)).to(torch::kCPU);
+      // On a device the values stay there to the end, so that one batch is prepared while another is computed.
+      const torch::Tensor chunk = run_chunk(std::span(order_).subspan(done, rows));
       for (std::size_t i = 0; i < rows; ++i) values[order_[done + i]] = chunk[static_cast<std::int64_t>(i)];
       done += rows;
       if (options_.progress && !options_.progress(done, order_.size()))
         throw PlanError("the sweep was cancelled after " + std::to_string(done) + " of " +
                         std::to_string(order_.size()) + " cells");
     }
-    if (!values.empty()) result.values = torch::stack(values);
+    if (!values.empty()) result.values = torch::stack(values).to(torch::kCPU);
     return result;
   }
 
@@ -121,7 +121,7 @@ class Executor {
     RunRequest request;
     request.base = *sweep_.source;
     RunOptions run_options;
-    run_options.logit_positions = one_position(sweep_.source->positions() - 1, model_->device());
+    run_options.logit_positions = torch::tensor({sweep_.source->positions() - 1}, torch::kInt64);
     if (!sweep_.logit_positions.empty() && sweep_.source->positions() == sweep_.base.positions())
       run_options.logit_positions = logit_positions_;
     const Result clean = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
@@ -180,7 +180,7 @@ class Executor {
     const std::int64_t stage = first_stage(sweep_.cells[cells.front()]);
     std::vector<std::int64_t> base_rows;
     for (std::size_t cell : cells) base_rows.push_back(sweep_.cells[cell].base_row);
-    const torch::Tensor picked = torch::tensor(base_rows, torch::kInt64).to(model_->device());
+    const torch::Tensor chosen = torch::tensor(base_rows, torch::kInt64), picked = chosen.to(model_->device());
 
     // One representation of the sweep's config for each that these cells use; a row's list is empty where its cell does
     // not write.
@@ -222,8 +222,9 @@ class Executor {
     state.position_ids = rows_of(state.position_ids);
     run_options.start = StartState{std::move(state), stage};
     run_options.logit_positions = logit_positions_;
-    return metric_(
-        vene::run(compile(config, model_, interventions, request), request.base, {}, run_options).intervened.logits);
+    models::Batch base = request.base;
+    if (mask_.defined()) request.base.attention_mask = mask_.index_select(0, chosen);  // compiling reads it
+    return metric_(vene::run(compile(config, model_, interventions, request), base, {}, run_options).intervened.logits);
   }
 
   static AxisSelection axis_of(const std::vector<const CellWrite*>& by_row,
@@ -280,7 +281,8 @@ class Executor {
   std::vector<Site> sites_;
   std::vector<std::size_t> order_;
   std::set<std::int64_t> entries_;
-  torch::Tensor logit_positions_;
+  torch::Tensor logit_positions_;  // and the base's mask, on the CPU
+  torch::Tensor mask_;
   Shared shared_;
 };
 
