@@ -99,7 +99,13 @@ void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std:
     torch::Tensor value = std::move(weights.extract(item.key()).mapped());
     if (const std::int64_t count = count_not_finite(value); count > 0)
       broken.push_back(item.key() + " (" + std::to_string(count) + ")");
-    torch::Tensor placed = value.to(options.device, dtype).contiguous();
+    torch::Tensor placed;
+    if (options.device.is_cuda()) {
+      // From pinned memory the copy goes on while the next weights are read from disk.
+      placed = value.to(dtype).contiguous().pin_memory().to(options.device, /*non_blocking=*/true);
+    } else {
+      placed = value.to(options.device, dtype).contiguous();
+    }
     if (options.trainable && placed.is_alias_of(value)) placed = placed.clone();
     item.value().set_data(placed);
   }

@@ -66,13 +66,14 @@ void Bert::check(const Batch& batch, std::int64_t past) const {
                      " (int64) and nothing else, got " + std::to_string(batch.extra.size()) +
                      " tensors, the first of shape " + shape_text(types.sizes()));
   }
-  if (types.min().item<std::int64_t>() < 0 || types.max().item<std::int64_t>() >= options_.type_vocab_size) {
+  if (may_look_at(types) && types.lt(0).logical_or_(types.ge(options_.type_vocab_size)).any().item<bool>()) {
     throw ModelError("extra: token types go from 0 to " + std::to_string(options_.type_vocab_size - 1));
   }
 }
 
 StageState Bert::begin(const Batch& batch, KeyValueCache* cache) {
   refuse_cache(cache, "bert");
+  const TrustedBatches no_waiting;
   check(batch);
   bert::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/bert/blocks.h"
 
+#include "models/common/checks.h"
+
 namespace vene::models::bert {
 namespace {
 
@@ -64,7 +66,8 @@ EmbeddingsImpl::EmbeddingsImpl(const BertOptions& options)
 
 torch::Tensor EmbeddingsImpl::forward(const torch::Tensor& words, const torch::Tensor& types,
                                       const torch::Tensor& positions) {
-  return dropout(norm(words + token_type_embeddings(types) + position_embeddings(positions)));
+  const torch::Tensor typed = embedded_tokens(types, token_type_embeddings->weight.size(0), token_type_embeddings);
+  return dropout(norm(words + typed + position_embeddings(positions)));
 }
 
 EncoderImpl::EncoderImpl(const BertOptions& options) {

@@ -42,7 +42,8 @@ StageState start_state(const Batch& batch, KeyValueCache* cache) {
   torch::Tensor mask = batch.attention_mask;
   if (mask.defined()) {
     mask = mask.to(primary.device()).ne(0);
-    if (mask.all().item<bool>()) mask = torch::Tensor();  // lets the kernels do without a mask
+    // Lets the kernels do without a mask. On a device, looking would cost more than it saves.
+    if (mask.device().is_cpu() && mask.all().item<bool>()) mask = torch::Tensor();
   }
   const torch::Tensor past_mask = cache != nullptr ? cache->attention_mask : torch::Tensor();
   if (past_mask.defined() && past_mask.size(0) != rows) {
@@ -130,9 +131,13 @@ torch::Tensor attend(const torch::Tensor& queries, const torch::Tensor& keys, co
   TORCH_CHECK(!causal || mask.defined() || query_count == 1 || query_count == key_count, "attention of ", query_count,
               " queries over ", key_count, " keys needs a mask");
   if (cap == 0 && !scores->watched() && !pattern->watched()) {
-    return at::scaled_dot_product_attention(queries, keys, values, mask.defined() ? std::optional(mask) : std::nullopt,
-                                            0.0, /*is_causal=*/causal && !mask.defined() && query_count > 1, scale,
-                                            /*enable_gqa=*/keys.size(1) != heads);
+    // CUDA has no fused kernel for shared heads beside a mask, but one for either.
+    const bool repeat = mask.defined() && !queries.device().is_cpu();
+    return at::scaled_dot_product_attention(queries, repeat ? repeat_heads(keys, heads) : keys,
+                                            repeat ? repeat_heads(values, heads) : values,
+                                            mask.defined() ? std::optional(mask) : std::nullopt, 0.0,
+                                            /*is_causal=*/causal && !mask.defined() && query_count > 1, scale,
+                                            /*enable_gqa=*/!repeat && keys.size(1) != heads);
   }
   torch::Tensor hidden = mask;
   if (causal && !hidden.defined() && query_count > 1) {

@@ -7,9 +7,13 @@
 namespace vene::models {
 namespace {
 
-void check_tokens(const torch::Tensor& ids, std::int64_t vocabulary) {
+thread_local bool trusted = false;
+
+void check_tokens(const torch::Tensor& given, std::int64_t vocabulary) {
+  if (!may_look_at(given)) return;
+  const torch::Tensor ids = given.to(torch::kCPU);  // at most one wait for a device
   if (ids.min().item<std::int64_t>() >= 0 && ids.max().item<std::int64_t>() < vocabulary) return;
-  const torch::Tensor bad = torch::nonzero(ids.lt(0) | ids.ge(vocabulary))[0].cpu();
+  const torch::Tensor bad = torch::nonzero(ids.lt(0) | ids.ge(vocabulary))[0];
   const auto row = bad[0].item<std::int64_t>(), position = bad[1].item<std::int64_t>();
   throw ModelError("input_ids row " + std::to_string(row) + " position " + std::to_string(position) + ": token id " +
                    std::to_string(ids[row][position].item<std::int64_t>()) + " is outside the vocabulary of " +
@@ -17,6 +21,20 @@ void check_tokens(const torch::Tensor& ids, std::int64_t vocabulary) {
 }
 
 }  // namespace
+
+TrustedBatches::TrustedBatches() noexcept : outer_(trusted) {
+  trusted = true;
+}
+TrustedBatches::~TrustedBatches() {
+  trusted = outer_;
+}
+bool TrustedBatches::active() noexcept {
+  return trusted;
+}
+
+bool may_look_at(const torch::Tensor& tensor) {
+  return tensor.device().is_cpu() || !trusted;
+}
 
 void check_language_batch(const Batch& batch, std::int64_t past, const LanguageModelLimits& limits) {
   const bool by_ids = batch.input_ids.defined();

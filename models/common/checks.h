@@ -2,9 +2,11 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <utility>
 
 #include "vene/models/model.h"
+#include "vene/models/trusted_batches.h"
 
 namespace vene::models {
 
@@ -19,6 +21,19 @@ struct LanguageModelLimits {
 /// empty batch, wrong shapes or types, another device, too many positions after `past`, a token outside the vocabulary
 /// (naming the first such row, position and id).
 void check_language_batch(const Batch& batch, std::int64_t past, const LanguageModelLimits& limits);
+
+/// Whether a check may look at a tensor's values (see TrustedBatches).
+bool may_look_at(const torch::Tensor& tensor);
+
+/// What `lookup` (of ids [batch, pos]) makes of token ids. On a device the ids of a forward are not looked at by the
+/// host, which would have to wait: there one outside the vocabulary gives NaN, and with it a result that nobody takes
+/// for an answer.
+template <class Lookup>
+torch::Tensor embedded_tokens(const torch::Tensor& ids, std::int64_t vocabulary, Lookup&& lookup) {
+  if (ids.device().is_cpu()) return lookup(ids);
+  const torch::Tensor known = ids.ge(0).logical_and_(ids.lt(vocabulary));
+  return lookup(ids * known).masked_fill(known.logical_not().unsqueeze(-1), std::numeric_limits<double>::quiet_NaN());
+}
 
 /// Throws ModelError, naming the first that is not, unless each of the named sizes is positive.
 void check_positive(std::initializer_list<std::pair<const char*, std::int64_t>> sizes);

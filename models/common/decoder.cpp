@@ -15,12 +15,13 @@
 namespace vene::models {
 
 struct Decoder::Assembled : DecoderParts {
-  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)) {}
+  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)), frequencies_on(DecoderParts::frequencies) {}
 
   std::shared_ptr<StagedSite> body = std::make_shared<StagedSite>();
   std::shared_ptr<RotarySite> rotary = std::make_shared<RotarySite>();
   HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
   nn::OutputHead lm_head{nullptr};
+  OnDevice frequencies_on;
   std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
 
   bool tail_is_watched() const {
@@ -136,10 +137,12 @@ void Decoder::check(const Batch& batch, std::int64_t past) const {
 }
 
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
+  const TrustedBatches no_waiting;
   check(batch, cache != nullptr ? cache->length() : 0);
   StageState state = start_state(batch, cache);
   const torch::Tensor input = parts_->body->entered(batch.primary());
-  torch::Tensor hidden = batch.input_ids.defined() ? parts_->tokens(input) : input.to(parts_->table().scalar_type());
+  torch::Tensor hidden = batch.input_ids.defined() ? embedded_tokens(input, vocabulary_size(), parts_->tokens)
+                                                   : input.to(parts_->table().scalar_type());
   if (parts_->positions) hidden = hidden + parts_->positions(state.position_ids);
   state.hidden = parts_->embedding(hidden);  // [batch, pos, width]
   return state;
@@ -150,7 +153,7 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   if (first == last) return state;
   Angles angles;
   if (parts_->frequencies.defined()) {
-    angles = rotary_angles(state.position_ids, parts_->frequencies,
+    angles = rotary_angles(state.position_ids, parts_->frequencies_on(state.position_ids.device()),
                            parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
     angles = parts_->rotary->passed(state.hidden, std::move(angles));
   }

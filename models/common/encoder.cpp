@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "models/common/checks.h"
 #include "vene/base/error.h"
 
 namespace vene::models {
@@ -31,7 +32,8 @@ torch::Tensor IntermediateImpl::forward(const torch::Tensor& hidden) {
 }
 
 torch::Tensor embedded_words(const Batch& batch, nn::Embedding& table) {
-  return batch.input_ids.defined() ? table(batch.input_ids) : batch.inputs_embeds.to(table->weight.scalar_type());
+  return batch.input_ids.defined() ? embedded_tokens(batch.input_ids, table->weight.size(0), table)
+                                   : batch.inputs_embeds.to(table->weight.scalar_type());
 }
 
 void add_encoder_aliases(SiteTable& sites, const std::string& body, std::int64_t layers, bool headless) {

@@ -2,6 +2,7 @@
 #include "models/common/rotary.h"
 
 #include <cmath>
+#include <mutex>
 
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -32,6 +33,22 @@ torch::Tensor rotary_frequencies(const RotaryOptions& options, std::int64_t head
       torch::arange(0, turned, 2, torch::kInt64).to(torch::kFloat32) / static_cast<double>(turned);
   const torch::Tensor frequencies = 1.0 / torch::pow(options.theta, exponents) / options.factor;
   return options.stretch ? stretched(frequencies, *options.stretch) : frequencies;
+}
+
+struct OnDevice::Kept {
+  torch::Tensor made, elsewhere;
+  std::mutex mutex;
+};
+
+OnDevice::OnDevice(torch::Tensor value) : kept_(std::make_shared<Kept>()) {
+  kept_->made = std::move(value);
+}
+
+torch::Tensor OnDevice::operator()(torch::Device device) const {
+  if (!kept_->made.defined() || kept_->made.device() == device) return kept_->made;
+  const std::lock_guard<std::mutex> lock(kept_->mutex);
+  if (!kept_->elsewhere.defined() || kept_->elsewhere.device() != device) kept_->elsewhere = kept_->made.to(device);
+  return kept_->elsewhere;
 }
 
 Angles rotary_angles(const torch::Tensor& position_ids, const torch::Tensor& frequencies, torch::ScalarType dtype) {

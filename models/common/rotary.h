@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,17 @@ using Angles = std::pair<torch::Tensor, torch::Tensor>;
 /// Frequencies [turned features / 2] in float32 for heads of `head_dim` features. ModelError for an odd number of
 /// turned features.
 torch::Tensor rotary_frequencies(const RotaryOptions& options, std::int64_t head_dim);
+
+/// A constant that is made on the CPU, and kept on the device that asked for it last. Copies share what is kept.
+class OnDevice {
+ public:
+  explicit OnDevice(torch::Tensor value = {});
+  torch::Tensor operator()(torch::Device device) const;
+
+ private:
+  struct Kept;
+  std::shared_ptr<Kept> kept_;
+};
 
 /// The angles of `position_ids` [batch, pos]. Computed in float32 and cast to `dtype`.
 Angles rotary_angles(const torch::Tensor& position_ids, const torch::Tensor& frequencies, torch::ScalarType dtype);

@@ -122,6 +122,7 @@ BodyImpl::BodyImpl(const EsmOptions& options) : embeddings(options), encoder(opt
   if (options.position_embedding_type == "rotary") {
     frequencies = rotary_frequencies({.theta = options.rope_theta, .stretch = std::nullopt},
                                      options.hidden_size / options.num_attention_heads);
+    frequencies_on = OnDevice(frequencies);
   }
 }
 

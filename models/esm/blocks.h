@@ -101,6 +101,7 @@ class BodyImpl : public StagedSite {
   Embeddings embeddings;
   Encoder encoder;
   torch::Tensor frequencies;  // of rotary positions, float32 whatever the model's type; undefined without them
+  OnDevice frequencies_on;
 };
 TORCH_MODULE(Body);
 

@@ -87,11 +87,12 @@ void Esm::set_rotary_frequencies(const torch::Tensor& frequencies) {
                      c10::toString(frequencies.scalar_type()));
   }
   parts_->body->frequencies = frequencies.detach().to(torch::kFloat32, /*non_blocking=*/false, /*copy=*/true);
+  parts_->body->frequencies_on = OnDevice(parts_->body->frequencies);
 }
 
 void Esm::check(const Batch& batch, std::int64_t past) const {
   check_language_batch(batch, past, {options_.vocab_size, context_length(), options_.hidden_size, device()});
-  if (!options_.token_dropout || !batch.input_ids.defined()) return;
+  if (!options_.token_dropout || !batch.input_ids.defined() || !may_look_at(batch.input_ids)) return;
   // The rest of a row is scaled by the share that is not masked, so there must be one.
   torch::Tensor rest = batch.input_ids.ne(options_.mask_token_id);
   torch::Tensor text = torch::ones_like(rest);
@@ -106,6 +107,7 @@ void Esm::check(const Batch& batch, std::int64_t past) const {
 
 StageState Esm::begin(const Batch& batch, KeyValueCache* cache) {
   refuse_cache(cache, "esm");
+  const TrustedBatches no_waiting;
   check(batch);
   esm::EmbeddingsImpl& embeddings = *parts_->body->embeddings;
   StageState state = start_state(batch, nullptr);
@@ -118,7 +120,8 @@ StageState Esm::begin(const Batch& batch, KeyValueCache* cache) {
 StageState Esm::run(StageState state, std::int64_t first, std::int64_t last) {
   esm::BodyImpl& body = *parts_->body;
   const Angles angles = is_rotary() && first < last
-                            ? rotary_angles(state.position_ids, body.frequencies, state.hidden.scalar_type())
+                            ? rotary_angles(state.position_ids, body.frequencies_on(state.position_ids.device()),
+                                            state.hidden.scalar_type())
                             : Angles();
   return run_encoder_layers(std::move(state), first, last, *body.encoder, angles);
 }

@@ -160,19 +160,22 @@ void GRU::check(const Batch& batch, std::int64_t past) const {
                      std::to_string(batch.extra.size()) + " tensors, the first of shape " +
                      shape_text(positions.sizes()));
   }
-  if (positions.min().item<std::int64_t>() < 0 ||
-      positions.max().item<std::int64_t>() >= options_.max_position_embeddings) {
+  if (may_look_at(positions) &&
+      positions.lt(0).logical_or_(positions.ge(options_.max_position_embeddings)).any().item<bool>()) {
     throw ModelError("extra: position ids go from 0 to " + std::to_string(options_.max_position_embeddings - 1));
   }
 }
 
 StageState GRU::begin(const Batch& batch, KeyValueCache* cache) {
+  const TrustedBatches no_waiting;
   check(batch, cache != nullptr ? cache->length() : 0);
   BodyImpl& body = *parts_->gru;
   StageState state = start_state(batch, cache);
   const torch::Tensor input = body.entered(batch.primary());
-  torch::Tensor hidden = batch.input_ids.defined() ? body.wte(input) : input.to(dtype());
-  if (!batch.extra.empty()) hidden = hidden + body.wpe(batch.extra[0]);
+  torch::Tensor hidden =
+      batch.input_ids.defined() ? embedded_tokens(input, options_.vocab_size, body.wte) : input.to(dtype());
+  if (!batch.extra.empty())
+    hidden = hidden + embedded_tokens(batch.extra[0], options_.max_position_embeddings, body.wpe);
   state.hidden = body.embedding(hidden);  // [batch, pos, h_dim]
   return state;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/command.h"
 
+#include <ATen/Context.h>
 #include <torch/cuda.h>
 #include <torch/utils.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ std::string duration(double seconds) {
 
 // What is wrong with the name of a device; empty where nothing is. Whether the device is there is another question.
 std::string device_problem(const std::string& name) {
-  if (name == "cpu" || name == "cuda") return "";
+  if (name == "cpu" || name == "cuda" || (name == "hpu" && at::hasHPU())) return "";  // the latter in tests alone
   const std::string index = name.starts_with("cuda:") ? name.substr(5) : "";
   const bool number = !index.empty() && index.size() < 4 &&
                       std::all_of(index.begin(), index.end(), [](unsigned char c) { return std::isdigit(c); });
@@ -46,6 +47,7 @@ std::string device_problem(const std::string& name) {
 
 torch::Device parse_device(const std::string& name) {
   if (name == "cpu") return torch::kCPU;
+  if (name == "hpu") return {torch::kHPU, 0};
   const int wanted = name == "cuda" ? 0 : std::stoi(name.substr(5));
   const auto count = static_cast<int>(torch::cuda::device_count());
   if (wanted >= count) {
@@ -83,6 +85,8 @@ void ModelChoice::add_to(CLI::App& command, bool positional) {
   command.add_option("--dtype", dtype, "float32, bfloat16 or float16 (default: the checkpoint's)")
       ->type_name("NAME")
       ->check(dtype_problem);
+  command.add_flag("--tf32", tf32,
+                   "On a CUDA device: float32 products in TF32, which is faster and keeps 3 digits instead of 7");
   command.add_option("--threads", threads, "CPU threads (default: all cores)")
       ->envname("VENE_THREADS")
       ->check(CLI::Range(1, 1024))
@@ -97,6 +101,11 @@ models::LanguageModel ModelChoice::load() const {
   apply_threads();
   models::LoadOptions options;
   options.device = parse_device(device);
+  if (tf32) {
+    if (!options.device.is_cuda()) throw ModelError("--tf32 is for a CUDA device, and --device is " + device);
+    at::globalContext().setAllowTF32CuBLAS(true);
+    at::globalContext().setAllowTF32CuDNN(true);
+  }
   if (!dtype.empty()) options.dtype = dtypes().at(dtype);
   options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
   return models::load(folder, options);

@@ -16,6 +16,7 @@ struct ModelChoice {
   std::string folder;
   std::string device = "cpu";
   std::string dtype;
+  bool tf32 = false;
   int threads = 0;
 
   /// Adds the options to a subcommand; the folder as -m, or as its first argument.

@@ -93,6 +93,11 @@ void add_trace(CLI::App& app) {
       ->add_option("--window", options->trace.window, "Layers restored together, for streams other than block_output")
       ->check(CLI::Range(1, 100000))
       ->option_text("N=10");
+  command
+      ->add_option("--rows", options->trace.rows_per_batch,
+                   "Runs side by side in a batch (default: what fits into 512 MiB, 128 at most; a GPU may like more)")
+      ->check(CLI::Range(1, 1000000))
+      ->option_text("N");
   command->add_option("-o,--output", options->out, "Folder for trace.csv, trace.json, trace.png and trace.svg")
       ->required()
       ->type_name("DIR");

@@ -81,6 +81,8 @@ class Decoder {
                         std::to_string(context) + " positions; at most " + std::to_string(context - longest + 1) +
                         " do");
     }
+    // Once and for all: the forwards on a device do not look at its values.
+    model.check(batch_);
     cache_.reserve = std::min(total, std::max(kAtOnce, 2 * longest));
     prompt_ = longest;
   }
@@ -99,8 +101,10 @@ class Decoder {
     }
     return output.logits.select(1, -1);
   }
-  void append(const std::vector<std::int64_t>& tokens) {
-    const torch::Tensor next = torch::tensor(tokens, torch::kInt64).to(batch_.input_ids.device()).unsqueeze(1);
+  /// `there`: the same tokens [batch] on the model's device, where they are there already.
+  void append(const std::vector<std::int64_t>& tokens, const torch::Tensor& there) {
+    const torch::Tensor next =
+        (there.defined() ? there : torch::tensor(tokens, torch::kInt64).to(batch_.input_ids.device())).unsqueeze(1);
     if (cached_) {
       batch_.input_ids = next;
       batch_.attention_mask = torch::Tensor();
@@ -171,7 +175,8 @@ Generated decode(models::Model& model, const models::Batch& prompts, const Gener
         cancelled = true;
     }
     if (std::all_of(finished.begin(), finished.end(), [](bool done) { return done; })) break;
-    decoder.append(next);
+    const bool as_chosen = std::none_of(finished.begin(), finished.end(), [](bool done) { return done; });
+    decoder.append(next, as_chosen ? sampler.on_device() : torch::Tensor());
   }
   for (std::size_t row = 0; row < ids.size(); ++row) {
     if (cancelled && !finished[row]) {

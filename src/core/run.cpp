@@ -23,7 +23,8 @@ models::Output forward(models::Model& model, const models::Batch& batch, const R
   models::StageState state = options.start ? options.start->state : staged->begin(batch, options.cache);
   torch::Tensor positions = options.logit_positions;
   const std::int64_t length = batch.positions();
-  if (positions.defined() && positions.numel() > 0)
+  // Where they are on a device it is not worth waiting for them.
+  if (positions.defined() && positions.numel() > 0 && positions.device().is_cpu())
     state.wanted = std::max<std::int64_t>(1, length - positions.min().item<std::int64_t>());
   state = staged->run(std::move(state), options.start ? options.start->stage : 0, staged->layer_count());
   if (state.wanted > 0 && state.hidden.size(1) < length) positions = positions - (length - state.hidden.size(1));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 #include <sstream>
+#include <tuple>
 
 #include "src/core/generate_options.h"
 #include "vene/base/error.h"
@@ -46,11 +47,70 @@ Sampler::Sampler(const GenerateOptions& options, const std::vector<std::vector<s
   }
 }
 
+namespace {
+
+ModelError not_numbers(std::int64_t row) {
+  return ModelError("the logits of row " + std::to_string(row) + " are not numbers (NaN), so no token can be chosen");
+}
+
+}  // namespace
+
+// The same choice by operations on whole tensors: nothing but the tokens' ids comes to the host, and it waits once.
+std::vector<std::int64_t> Sampler::next_on_device(const torch::Tensor& logits) {
+  torch::Tensor scores = logits.to(torch::kFloat32);
+  if (penalty_ != 1) {
+    if (!seen_.defined()) {
+      torch::Tensor seen = torch::zeros(scores.sizes(), torch::kBool);
+      for (std::int64_t row = 0; row < scores.size(0); ++row) {
+        for (const std::int64_t id : present_[static_cast<std::size_t>(row)])
+          seen.data_ptr<bool>()[row * scores.size(1) + id] = true;
+      }
+      seen_ = seen.to(scores.device());
+    }
+    const torch::Tensor wide = scores.to(torch::kFloat64);
+    const torch::Tensor lowered = torch::where(wide > 0, wide / penalty_, wide * penalty_).to(torch::kFloat32);
+    scores = torch::where(seen_, lowered, scores);
+  }
+  auto [best, ids] = scores.max(-1);
+  if (temperature_ > 0) ids = drawn_on_device(scores);
+  // The highest of numbers that are not all numbers is none.
+  ids = ids.masked_fill(best.isnan(), -1);
+  if (penalty_ != 1) seen_.scatter_(1, ids.clamp_min(0).unsqueeze(1), true);
+  chosen_ = ids;
+  const torch::Tensor read = ids.to(torch::kCPU).contiguous();
+  const std::vector<std::int64_t> chosen(read.data_ptr<std::int64_t>(), read.data_ptr<std::int64_t>() + read.numel());
+  for (std::size_t row = 0; row < chosen.size(); ++row) {
+    if (chosen[row] < 0) throw not_numbers(static_cast<std::int64_t>(row));
+  }
+  return chosen;
+}
+
+// What `draw` does, for all rows at once and from the same random numbers.
+torch::Tensor Sampler::drawn_on_device(const torch::Tensor& scores) {
+  const std::int64_t count = scores.size(1);
+  std::vector<double> random;
+  for (std::mt19937_64& own : random_) random.push_back(static_cast<double>(own() >> 11U) * 0x1.0p-53);
+  const bool some = top_k_ > 0 && top_k_ < count;
+  torch::Tensor values = scores.to(torch::kFloat64), order;
+  if (some || top_p_ < 1) std::tie(values, order) = values.sort(/*stable=*/true, -1, /*descending=*/true);
+  torch::Tensor weights = ((values - values.amax(-1, true)) / temperature_).exp();
+  if (some) weights.narrow(-1, top_k_, count - top_k_).zero_();
+  if (top_p_ < 1) {
+    const torch::Tensor passed = weights.cumsum(-1), sum = weights.sum(-1, true);
+    const torch::Tensor before = torch::cat({torch::zeros_like(sum), passed.narrow(-1, 0, count - 1)}, -1);
+    weights = weights.masked_fill(before >= top_p_ * sum, 0);
+  }
+  if (order.defined()) weights = torch::zeros_like(weights).scatter(-1, order, weights);
+  const torch::Tensor passed = weights.cumsum(-1);
+  const torch::Tensor drawn =
+      torch::tensor(random, torch::kFloat64).to(scores.device()).unsqueeze(1) * passed.narrow(-1, count - 1, 1);
+  const torch::Tensor last = ((weights > 0) * torch::arange(count, weights.options().dtype(torch::kInt64))).amax(-1);
+  return torch::minimum((passed <= drawn).sum(-1), last);
+}
+
 std::vector<std::int64_t> Sampler::next(const torch::Tensor& logits) {
+  if (!logits.device().is_cpu()) return next_on_device(logits);
   std::vector<std::int64_t> chosen;
-  const auto not_numbers = [](std::int64_t row) {
-    return ModelError("the logits of row " + std::to_string(row) + " are not numbers (NaN), so no token can be chosen");
-  };
   if (temperature_ == 0 && penalty_ == 1) {
     auto [best, ids] = logits.max(-1);
     best = best.to(torch::kCPU, torch::kFloat32).contiguous();

@@ -9,6 +9,7 @@
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/intervenable_model.h"
+#include "vene/interventions/rotation.h"
 #include "vene/io/safetensors.h"
 
 namespace vene {
@@ -135,7 +136,11 @@ std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::st
   const bool pyvene = !config.model_fingerprint && !files.tensors;
   const IntervenableConfig fitting =
       pyvene && !config.sorted_keys.empty() ? detail::within_widths(config, *model) : config;
-  auto loaded = std::make_shared<IntervenableModelImpl>(fitting, std::move(model), registry);
+  std::shared_ptr<IntervenableModelImpl> loaded;
+  {
+    const OpenRotations to_be_filled;
+    loaded = std::make_shared<IntervenableModelImpl>(fitting, std::move(model), registry);
+  }
   if (pyvene) {
     detail::read_pyvene_tensors(*loaded, folder);
   } else {

@@ -60,11 +60,23 @@ std::vector<std::int64_t> LatentInterchange::chosen_latents() const {
 
 Tensor LatentInterchange::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
   const Tensor x = base.to(parameters().front().scalar_type());
-  Subspace chosen = subspace;
-  if (chosen.all() && latents.numel() > 0)
-    chosen = compile_subspace({{chosen_latents()}}, {}, latent_width_, base.size(0), base.device(), "latents");
-  return decode(swap(encode(x), encode(broadcast_source(x, source)), chosen, SwapMode::kInterchange, interchange_dim))
+  const bool own = subspace.all() && latents.numel() > 0;
+  return decode(swap(encode(x), encode(broadcast_source(x, source)),
+                     own ? chosen(base.size(0), base.device()) : subspace, SwapMode::kInterchange, interchange_dim))
       .to(base.scalar_type());
+}
+
+Subspace LatentInterchange::chosen(std::int64_t rows, torch::Device device) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const bool current = chosen_of_.defined() && chosen_of_.data_ptr() == latents.data_ptr() &&
+                       chosen_of_.numel() == latents.numel() && chosen_version_ == latents._version() &&
+                       chosen_.columns.device() == device;
+  if (!current) {
+    chosen_ = compile_subspace({{chosen_latents()}}, {}, latent_width_, rows, device, "latents");
+    chosen_of_ = latents.detach();
+    chosen_version_ = latents._version();
+  }
+  return chosen_;
 }
 
 void LatentInterchange::restore(const NamedTensors& state, const std::string& where) {

@@ -72,16 +72,20 @@ class Noise : public Intervention {
     std::vector<std::int64_t> shape = base.sizes().vec();
     shape[0] = 1;
     if (heads > 0) shape.erase(shape.begin() + heads);
-    torch::Tensor noise = (draw(shape) * level_).to(base.options());
+    torch::Tensor noise = drawn(shape, base.options());
     if (heads > 0) noise = noise.unsqueeze(heads);
     return swap(base, noise, subspace, SwapMode::kAdd, interchange_dim);
   }
 
  private:
-  torch::Tensor draw(const std::vector<std::int64_t>& shape) {
+  // Times the level, kept where it is used; of a generation's many shapes the latest.
+  torch::Tensor drawn(const std::vector<std::int64_t>& shape, const torch::TensorOptions& options) {
+    constexpr std::size_t kMost = 64;
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (drawn_.size() > kMost) drawn_.clear();
     torch::Tensor& drawn = drawn_[shape];
-    if (!drawn.defined()) drawn = numpy_randn(seed_, shape);
+    const bool fits = drawn.defined() && drawn.device() == options.device() && drawn.dtype() == options.dtype();
+    if (!fits) drawn = (numpy_randn(seed_, shape) * level_).to(options.requires_grad(false));
     return drawn;
   }
   double level_;

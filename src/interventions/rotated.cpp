@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <any>
 #include <optional>
 
 #include "src/interventions/room.h"
@@ -29,6 +30,31 @@ Tensor temperature_option(const InterventionSettings& settings) {
   return torch::tensor(value, torch::kFloat32);
 }
 
+// W without a gradient. What trains it may write past its version counter (torch's SGD does), so it is kept no longer
+// than the run that it was made in: that spares a generation making it in each decoding step.
+struct KeptWeight {
+  Tensor weight;
+};
+
+std::any* place_in_run() {
+  try {
+    return current_firing().state;
+  } catch (const PlanError&) {
+    return nullptr;  // called outside a run
+  }
+}
+
+Tensor weight_of(const RotationImpl& rotation) {
+  const bool differentiable =
+      torch::GradMode::is_enabled() && !rotation.parameters().empty() && rotation.parameters().front().requires_grad();
+  std::any* place = differentiable ? nullptr : place_in_run();
+  if (place == nullptr) return rotation.weight();
+  if (const auto* kept = std::any_cast<KeptWeight>(place)) return kept->weight;
+  const Tensor weight = rotation.weight();
+  if (!place->has_value()) *place = KeptWeight{weight};  // what a derived class keeps there stays
+  return weight;
+}
+
 }  // namespace
 
 RotatedSpace::RotatedSpace(const InterventionSettings& settings, bool low_rank) : Intervention(settings) {
@@ -47,7 +73,7 @@ Tensor RotatedSpace::mixed(const Tensor& base, const Tensor& source, const Tenso
 }
 
 Tensor RotatedSpace::forward(const Tensor& base, const Tensor& source, const Subspace& subspace) {
-  const Tensor w = rotation->weight();
+  const Tensor w = weight_of(*rotation);
   const std::int64_t rank = rotation->rank();
   const std::int64_t leading = rank == width_ ? std::min(interchange_dim.value_or(rank), rank) : rank;
   if (subspace.all()) return mixed(base, source, w.narrow(1, 0, leading), {});
@@ -59,7 +85,7 @@ Tensor RotatedSpace::weighed(const Tensor& base, const Tensor& source, const Ten
                              const Subspace& subspace) const {
   const Tensor limited =
       subspace.all() ? weights : weights * column_mask(subspace, base.dim(), width_, weights.options());
-  return mixed(base, source, rotation->weight(), limited);
+  return mixed(base, source, weight_of(*rotation), limited);
 }
 
 void RotatedSpace::restore(const NamedTensors& state, const std::string& where) {

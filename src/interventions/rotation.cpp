@@ -15,6 +15,8 @@ namespace {
 
 using torch::Tensor;
 
+thread_local bool open_rotations = false;
+
 Tensor leading_identity(const Tensor& like) {
   return torch::eye(like.size(0), like.size(1), like.options());
 }
@@ -48,6 +50,11 @@ Tensor householder(const Tensor& x) {
   return v.matmul(torch::linalg_solve_triangular(inverse_factor(v), top, /*upper=*/true)) - leading_identity(x);
 }
 
+// What is solved for here, the identity less something skew, is never singular: no device has to be asked.
+Tensor solved(const Tensor& a, const Tensor& b, bool left = true) {
+  return std::get<0>(torch::linalg_solve_ex(a, b, left, /*check_errors=*/false));
+}
+
 // A = L E' - E L' = U V' with U = [L, E], V = [E, -L]: what is wanted of a function of A needs its 2 rank x 2 rank core
 // V'U alone.
 struct LowRankSkew {
@@ -70,11 +77,11 @@ Tensor cayley(const Tensor& x) {
     Tensor l = lower(x);
     if (rank < width) l = torch::cat({l, torch::zeros({width, width - rank}, x.options())}, 1);
     const Tensor one = torch::eye(width, x.options());
-    return 2 * torch::linalg_solve(one - (l - l.t()) / 2, leading_identity(x)) - leading_identity(x);
+    return 2 * solved(one - (l - l.t()) / 2, leading_identity(x)) - leading_identity(x);
   }
   const LowRankSkew a(x);
   const Tensor one = torch::eye(2 * rank, x.options());
-  return leading_identity(x) + a.u.matmul(torch::linalg_solve(one - a.core / 2, a.start));
+  return leading_identity(x) + a.u.matmul(solved(one - a.core / 2, a.start));
 }
 
 Tensor matrix_exponential(const Tensor& x) {
@@ -119,6 +126,13 @@ Tensor find(const NamedTensors& state, const std::string& name) {
 
 }  // namespace
 
+OpenRotations::OpenRotations() noexcept : outer_(open_rotations) {
+  open_rotations = true;
+}
+OpenRotations::~OpenRotations() {
+  open_rotations = outer_;
+}
+
 RotationMap parse_rotation_map(std::string_view name, std::int64_t width, std::int64_t rank) {
   if (name == "householder") return RotationMap::kHouseholder;
   if (name == "matrix_exponential") return RotationMap::kMatrixExponential;
@@ -138,15 +152,19 @@ RotationImpl::RotationImpl(std::int64_t width, std::int64_t rank, RotationMap ma
   const torch::NoGradGuard no_grad;
   std::optional<at::Generator> generator;
   if (seed >= 0) generator = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
-  const Tensor start = orthogonal(torch::empty({width, rank}).normal_(0, 1, generator));
+  const Tensor draw = torch::empty({width, rank}).normal_(0, 1, generator);
   // torch names them parametrizations.weight.original and parametrizations.weight.0.base: a module a dot.
   auto parametrizations = register_module("parametrizations", std::make_shared<Module>());
   auto weight = parametrizations->register_module("weight", std::make_shared<Module>());
   auto first = weight->register_module("0", std::make_shared<Module>());
-  original_ = weight->register_parameter("original", -leading_identity(start));
+  original_ = weight->register_parameter("original", -leading_identity(draw));
   base_ = first->register_buffer("base", torch::empty({width, rank}));
   code_ = first->register_buffer("map", torch::tensor(static_cast<std::int64_t>(map)));
-  set_base(start);
+  if (open_rotations) {
+    base_.zero_();
+  } else {
+    set_base(orthogonal(draw));
+  }
 }
 
 void RotationImpl::set_base(const Tensor& start) {
@@ -185,7 +203,7 @@ Tensor RotationImpl::weight() const {
     // B (I - A/2)^-1 (I + A/2) = 2 B (I - A/2)^-1 - B: one factorisation, and no product after it.
     const Tensor l = lower(original_);
     const Tensor one = torch::eye(width_, original_.options());
-    return 2 * torch::linalg_solve(one - (l - l.t()) / 2, base_, /*left=*/false) - base_;
+    return 2 * solved(one - (l - l.t()) / 2, base_, /*left=*/false) - base_;
   }
   return from_base(coordinates());
 }

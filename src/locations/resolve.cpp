@@ -72,7 +72,8 @@ void append_token(const Selector& selector, const RowTexts& texts, std::int64_t 
   }
   const std::int64_t begin = texts.begin[row];
   const std::int64_t length = texts.end[row] - begin;
-  const torch::Tensor ids = texts.input_ids[row].slice(0, begin, begin + length).to(torch::kInt64).contiguous();
+  const torch::Tensor ids =
+      texts.input_ids[row].slice(0, begin, begin + length).to(torch::kCPU, torch::kInt64).contiguous();
   // Matching the tokens' texts, not their ids, finds a word whatever was in front of it when it was encoded.
   std::vector<std::string> pieces;
   for (std::int64_t i = 0; i < length; ++i)
@@ -124,7 +125,7 @@ RowTexts RowTexts::of(const torch::Tensor& primary, const torch::Tensor& attenti
   texts.rows = primary.size(0);
   texts.positions = primary.dim() > 1 ? primary.size(1) : 1;
   texts.tokenizer = tokenizer;
-  if (input_ids.defined() && tokenizer != nullptr) texts.input_ids = input_ids.to(torch::kCPU);
+  if (input_ids.defined() && tokenizer != nullptr) texts.input_ids = input_ids;
   texts.begin.assign(texts.rows, 0);
   texts.end.assign(texts.rows, texts.positions);
   if (!attention_mask.defined()) return texts;

@@ -10,6 +10,7 @@
 #include "vene/base/error.h"
 #include "vene/hooks/hook_scope.h"
 #include "vene/locations/gather.h"
+#include "vene/models/trusted_batches.h"
 
 namespace vene {
 namespace {
@@ -83,18 +84,20 @@ class Executor {
     run_background(result);
     order_jobs();
     std::vector<torch::Tensor> values(jobs_.size());
+    const models::TrustedBatches checked;  // the cells' rows are those of the background's run
     for (std::size_t done = 0; done < order_.size();) {
       const std::size_t rows = batch_at(done);
       std::vector<const engine::Job*> batch;
       for (std::size_t i = 0; i < rows; ++i) batch.push_back(&jobs_[order_[done + i]]);
-      const torch::Tensor chunk = metric_(rows_->logits(batch, base_)).to(torch::kCPU);
+      // On a device the values stay there to the end, so that one batch is prepared while another is computed.
+      const torch::Tensor chunk = metric_(rows_->logits(batch, base_));
       for (std::size_t i = 0; i < rows; ++i) values[order_[done + i]] = chunk[static_cast<std::int64_t>(i)];
       done += rows;
       if (options_.progress && !options_.progress(done, order_.size()))
         throw PlanError("the sweep was cancelled after " + std::to_string(done) + " of " +
                         std::to_string(order_.size()) + " cells");
     }
-    if (!values.empty()) result.values = torch::stack(values);
+    if (!values.empty()) result.values = torch::stack(values).to(torch::kCPU);
     return result;
   }
 
@@ -234,7 +237,7 @@ class Executor {
     side.units.resize(config.representations.size());
     request.locations.hops["sources->base"] = {std::nullopt, side};
     RunOptions run_options;
-    run_options.logit_positions = to_device(logit_positions_, model_->device());
+    run_options.logit_positions = torch::tensor(logit_positions_, torch::kInt64);
     if (!model_->reads_ahead()) run_options.cache = &base_.past;
     if (config.representations.empty()) throw PlanError("the sweep has neither cells nor a background");
     const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,

@@ -173,6 +173,7 @@ void write_checkpoint(const std::string& path, const Checkpoint& checkpoint, con
   add(all, "optimizer.", checkpoint.optimizer);
   add(all, "best.", checkpoint.best);
   all.emplace_back("generator", checkpoint.generator);
+  if (checkpoint.device_generator.defined()) all.emplace_back("device_generator", checkpoint.device_generator);
   std::vector<std::vector<double>> steps, epochs;
   for (const StepRecord& r : checkpoint.report.steps)
     steps.push_back({static_cast<double>(r.step), static_cast<double>(r.epoch), r.loss, r.accuracy, r.learning_rate,
@@ -235,6 +236,7 @@ Checkpoint read_checkpoint(const std::string& path, const std::string& identity)
   };
   checkpoint.best_loss = tensor("best_loss", 0).item<double>();
   checkpoint.generator = tensor("generator", 1).clone();
+  if (file.contains("device_generator")) checkpoint.device_generator = tensor("device_generator", 1).clone();
   for (const auto& r : rows_of(tensor("steps", 6))) {
     checkpoint.report.steps.push_back(
         {static_cast<std::int64_t>(r[0]), static_cast<std::int64_t>(r[1]), r[2], r[3], r[4], r[5]});

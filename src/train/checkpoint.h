@@ -17,6 +17,7 @@ struct Checkpoint {
   std::int64_t best_step = -1;      ///< the last step before it
   std::int64_t epochs_without = 0;  ///< since then
   torch::Tensor generator;          ///< state of LibTorch's CPU generator
+  torch::Tensor device_generator;   ///< and of the device's, where the model is on one
   TrainReport report;
 };
 

@@ -55,7 +55,26 @@ ExampleSet::ExampleSet(const std::vector<Example>& examples) {
     row_of_.push_back(static_cast<std::int64_t>(members[shape->second].size()));
     members[shape->second].push_back(row);
   }
-  for (const auto& rows : members) shapes_.push_back(join(examples, rows));
+  for (const auto& rows : members) {
+    ExampleBatch& all = shapes_.emplace_back(join(examples, rows));
+    const auto on_cpu = [](const models::Batch& batch) {
+      return batch.attention_mask.defined() ? batch.attention_mask.to(torch::kCPU) : Tensor();
+    };
+    const models::Batch& base = all.request.base;
+    if (!base.primary().defined() || base.primary().device().is_cpu()) continue;
+    all.masks.push_back(on_cpu(base));
+    for (const auto& source : all.request.sources) all.masks.push_back(source ? on_cpu(*source) : Tensor());
+  }
+}
+
+RunRequest ExampleSet::for_compiling(const ExampleBatch& batch) {
+  RunRequest request = batch.request;
+  if (batch.masks.empty()) return request;
+  request.base.attention_mask = batch.masks.front();
+  for (std::size_t g = 0; g < request.sources.size(); ++g) {
+    if (request.sources[g]) request.sources[g]->attention_mask = batch.masks.at(g + 1);
+  }
+  return request;
 }
 
 std::vector<std::vector<std::size_t>> ExampleSet::batches(std::int64_t batch_size,
@@ -101,6 +120,7 @@ ExampleBatch ExampleSet::pick(const std::vector<std::size_t>& examples) const {
   for (const auto& ids : all.request.subspaces) {
     some.request.subspaces.push_back(ids ? std::optional(SubspaceIds{picked(ids->rows, rows)}) : std::nullopt);
   }
+  for (const Tensor& mask : all.masks) some.masks.push_back(picked(mask, index));
   some.positions = picked(all.positions, index);
   some.tokens = picked(all.tokens, index);
   some.rivals = picked(all.rivals, index);

@@ -17,6 +17,8 @@ class ExampleSet {
   std::vector<std::vector<std::size_t>> batches(std::int64_t batch_size, std::optional<std::uint64_t> seed) const;
   /// As train::join, for examples of one shape.
   ExampleBatch pick(const std::vector<std::size_t>& rows) const;
+  /// The request of a batch as it is compiled: masks on the CPU.
+  static RunRequest for_compiling(const ExampleBatch& batch);
   std::size_t size() const { return shape_of_.size(); }
 
  private:

@@ -70,7 +70,7 @@ bool FrozenValues::fits(const IntervenableModelImpl& model) {
 void FrozenValues::compute(Group& group) {
   const torch::NoGradGuard no_grad;
   const ExampleBatch batch = examples_.pick(group.examples);
-  const std::int64_t stage = model_->compile(batch.request).first_stage().value_or(0);
+  const std::int64_t stage = model_->compile(ExampleSet::for_compiling(batch)).first_stage().value_or(0);
   auto& staged = dynamic_cast<models::StagedModel&>(*model_->model());
   RunOptions options;
   NamedTensors values;
@@ -117,6 +117,7 @@ NamedTensors FrozenValues::gathered(const std::vector<std::size_t>& examples) {
     const auto [group, row] = place_.at(examples[i]);
     wanted[group].emplace_back(row, static_cast<std::int64_t>(i));
   }
+  const torch::Device device = model_->model()->device();
   std::map<std::string, std::vector<Tensor>> parts;
   std::vector<std::string> names;
   Tensor order = torch::empty({static_cast<std::int64_t>(examples.size())}, torch::kInt64);
@@ -129,28 +130,29 @@ NamedTensors FrozenValues::gathered(const std::vector<std::size_t>& examples) {
       picked.push_back(row);
       order[to] = at++;
     }
-    const Tensor index = torch::tensor(picked, torch::kInt64);
+    const Tensor index = torch::tensor(picked, torch::kInt64), there = index.to(device);
     for (const auto& [name, tensor] : values(group)) {
       if (!parts.contains(name)) names.push_back(name);
-      parts[name].push_back(tensor.index_select(0, index.to(tensor.device())));
+      // What was in a file is on the CPU.
+      parts[name].push_back(tensor.index_select(0, tensor.device() == device ? there : index).to(device));
     }
   }
+  const Tensor there = order.to(device);
   NamedTensors all;
   for (const std::string& name : names) {
-    const Tensor joined = torch::cat(parts[name], 0).to(model_->model()->device());
-    all.emplace_back(name, joined.index_select(0, order.to(joined.device())));
+    all.emplace_back(name, torch::cat(parts[name], 0).index_select(0, there));
   }
   return all;
 }
 
 Result FrozenValues::run(const ExampleBatch& batch) {
   RunOptions options;
-  options.logit_positions = batch.positions.to(model_->model()->device());
+  options.logit_positions = batch.positions;
   const auto& sources = batch.request.sources;
   if (std::any_of(sources.begin(), sources.end(), [](const auto& source) { return !source; })) {
-    return vene::run(model_->compile(batch.request), batch.request.base, sources, options);
+    return vene::run(model_->compile(ExampleSet::for_compiling(batch)), batch.request.base, sources, options);
   }
-  RunRequest request = batch.request;
+  RunRequest request = ExampleSet::for_compiling(batch);
   models::StageState state;
   std::vector<Tensor> read(read_->size());
   for (const auto& [name, tensor] : gathered(batch.rows)) {
@@ -165,7 +167,7 @@ Result FrozenValues::run(const ExampleBatch& batch) {
   }
   const Plan plan = model_->compile(request);
   if (state.hidden.defined()) options.start = StartState{state, plan.first_stage().value_or(0)};
-  return vene::run(plan, request.base, request.sources, options);
+  return vene::run(plan, batch.request.base, request.sources.empty() ? request.sources : sources, options);
 }
 
 }  // namespace vene::train

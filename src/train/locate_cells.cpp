@@ -32,6 +32,24 @@ Tensor side_of(const CellTrainer::Pairs& pairs, std::int64_t CellTrainer::Pairs:
   return torch::tensor(rows, torch::kInt64).to(device);
 }
 
+// [steps, pairs of a step]: which pairs are taken, all of them in a new order each round.
+Tensor picked_pairs(std::int64_t pairs, const LocateOptions& options) {
+  const auto at_once = static_cast<std::size_t>(options.batch);
+  std::vector<std::int64_t> order, all;
+  std::uint64_t round = 0;
+  for (std::int64_t step = 0; step < options.steps; ++step) {
+    while (order.size() < at_once) {
+      std::vector<std::int64_t> more;
+      for (std::int64_t i = 0; i < pairs; ++i) more.push_back(i);
+      shuffle(more, options.seed + round++);
+      order.insert(order.begin(), more.begin(), more.end());
+    }
+    all.insert(all.end(), order.end() - static_cast<std::ptrdiff_t>(at_once), order.end());
+    order.resize(order.size() - at_once);
+  }
+  return torch::tensor(all, torch::kInt64).view({options.steps, options.batch});
+}
+
 }  // namespace
 
 CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, const LocateValues& values,
@@ -60,11 +78,13 @@ CellTrainer::CellTrainer(models::StagedModel& model, const NamedRows& names, con
   }
   answers_ = torch::tensor(names.answers, torch::kInt64).to(device);
   classes_ = torch::tensor(names.classes, torch::kInt64).to(device);
+  numbers_ = torch::arange(std::max(static_cast<std::int64_t>(rows_.size()), names.batch.positions()),
+                           torch::TensorOptions(torch::kInt64).device(device));
 }
 
 Tensor CellTrainer::exchanged(const Tensor& values, std::size_t index, const Tensor& sources) {
   const Tensor source = row(index).values.select(1, begin_).index_select(0, sources);
-  const Tensor direction = torch::tensor({static_cast<std::int64_t>(index)}, torch::kInt64).to(values.device());
+  const Tensor direction = numbers_.narrow(0, static_cast<std::int64_t>(index), 1);
   const auto cell = [&](const Tensor& value) { return looked_into(value, row(index).site, options_).narrow(1, 0, 1); };
   Tensor result = values.clone();
   cell(result).copy_(bank_->forward(cell(values), source.unsqueeze(1), {direction, {}}));
@@ -106,7 +126,7 @@ Tensor CellTrainer::logits(const Tensor& bases, const Tensor& sources) {
     }
     const HookScope scope(hooks);
     if (stage == blocks) {
-      const Tensor last = torch::tensor({state.hidden.size(1) - 1}, torch::kInt64).to(bases.device());
+      const Tensor last = numbers_.narrow(0, state.hidden.size(1) - 1, 1);
       const Tensor result = model_.finish(state, last, answers_).logits.select(1, 0);
       if (hooks_reached != hooks_set) {
         throw PlanError("locate: " + options_.component + " was reached " + std::to_string(hooks_reached) +
@@ -140,26 +160,29 @@ void CellTrainer::fit(const Pairs& pairs, const std::function<bool()>& progress)
                sources = side_of(pairs, &Pairs::value_type::second, device);
   const auto rows = static_cast<std::int64_t>(rows_.size()), at_once = options_.batch;
   torch::optim::Adam adam({bank_->directions}, torch::optim::AdamOptions(options_.rate));
-  std::vector<std::int64_t> order;
-  std::uint64_t round = 0;
-  for (std::int64_t step = 0; step < options_.steps; ++step) {
-    while (static_cast<std::int64_t>(order.size()) < at_once) {
-      std::vector<std::int64_t> more;
-      for (std::int64_t i = 0; i < bases.numel(); ++i) more.push_back(i);
-      shuffle(more, options_.seed + round++);
-      order.insert(order.begin(), more.begin(), more.end());
+  // The pairs of every step go to the device at once, and how the losses came out is read there now and then.
+  const Tensor picks = picked_pairs(bases.numel(), options_).to(device);
+  constexpr std::int64_t kReadEvery = 64;
+  std::vector<Tensor> losses;
+  const auto check_losses = [&](std::int64_t next) {
+    const Tensor read = torch::stack(losses).to(torch::kCPU);
+    for (std::int64_t i = 0; i < read.numel(); ++i) {
+      if (!std::isfinite(read[i].item<double>()))
+        throw PlanError("locate: the loss is not a number at step " + std::to_string(next - read.numel() + i) +
+                        "; a lower rate may help");
     }
-    const Tensor picked =
-        torch::tensor(std::vector<std::int64_t>(order.end() - at_once, order.end()), torch::kInt64).to(device);
-    order.resize(order.size() - static_cast<std::size_t>(at_once));
+    losses.clear();
+  };
+  for (std::int64_t step = 0; step < options_.steps; ++step) {
+    const Tensor picked = picks[step];
     const Tensor source = sources.index_select(0, picked);
     const Tensor wanted = classes_.index_select(0, source).repeat({rows}).unsqueeze(1);
     // The sum over cells of their own means: what a cell learns, and how fast, does not depend on how many are beside
     // it.
     const Tensor loss = train::cross_entropy(logits(bases.index_select(0, picked), source).unsqueeze(1), wanted).sum() /
                         static_cast<double>(at_once);
-    if (!std::isfinite(loss.item<double>()))
-      throw PlanError("locate: the loss is not a number at step " + std::to_string(step) + "; a lower rate may help");
+    losses.push_back(loss.detach());
+    if (device.is_cpu() || step + 1 == options_.steps || (step + 1) % kReadEvery == 0) check_losses(step + 1);
     bank_->directions.mutable_grad() = torch::autograd::grad({loss}, {bank_->directions})[0];
     train::set_learning_rate(adam,
                              options_.rate * (1 - static_cast<double>(step) / static_cast<double>(options_.steps)));

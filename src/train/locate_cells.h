@@ -76,6 +76,7 @@ class CellTrainer {
   const LocateOptions& options_;
   std::shared_ptr<Directions> bank_;
   torch::Tensor answers_, classes_;
+  torch::Tensor numbers_;                                      // 0, 1, ... for every row and position, on the device
   bool hooks_at_end_ = false;                                  // exchanges behind the last block
   std::vector<torch::Tensor> hidden_;                          // by row: from the column on
   std::vector<std::pair<torch::Tensor, torch::Tensor>> past_;  // by block: before it

@@ -29,22 +29,29 @@ void write_adam(const torch::optim::OptimizerParamState& held, const std::string
   state.emplace_back(prefix + "exp_avg_sq", adam.exp_avg_sq());
 }
 
+// A copy where the parameter is.
+Tensor beside(const Tensor& parameter, const Tensor& value) {
+  return value.to(parameter.device(), value.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
+}
+
 template <class State>
-std::unique_ptr<torch::optim::OptimizerParamState> read_adam(const NamedTensors& state, const std::string& prefix) {
+std::unique_ptr<torch::optim::OptimizerParamState> read_adam(const NamedTensors& state, const std::string& prefix,
+                                                             const Tensor& parameter) {
   const Tensor step = find(state, prefix + "step");
   if (!step.defined()) return nullptr;  // a parameter that never had a gradient
   auto adam = std::make_unique<State>();
   adam->step(step.item<std::int64_t>());
-  adam->exp_avg(find(state, prefix + "exp_avg").clone());
-  adam->exp_avg_sq(find(state, prefix + "exp_avg_sq").clone());
+  adam->exp_avg(beside(parameter, find(state, prefix + "exp_avg")));
+  adam->exp_avg_sq(beside(parameter, find(state, prefix + "exp_avg_sq")));
   return adam;
 }
 
-std::unique_ptr<torch::optim::OptimizerParamState> read_sgd(const NamedTensors& state, const std::string& prefix) {
+std::unique_ptr<torch::optim::OptimizerParamState> read_sgd(const NamedTensors& state, const std::string& prefix,
+                                                            const Tensor& parameter) {
   const Tensor momentum = find(state, prefix + "momentum");
   if (!momentum.defined()) return nullptr;
   auto sgd = std::make_unique<torch::optim::SGDParamState>();
-  sgd->momentum_buffer(momentum.clone());
+  sgd->momentum_buffer(beside(parameter, momentum));
   return sgd;
 }
 
@@ -101,13 +108,13 @@ void restore_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, c
     std::unique_ptr<torch::optim::OptimizerParamState> held;
     switch (kind) {
       case OptimizerKind::kAdam:
-        held = read_adam<torch::optim::AdamParamState>(state, prefix);
+        held = read_adam<torch::optim::AdamParamState>(state, prefix, parameters[i]);
         break;
       case OptimizerKind::kAdamW:
-        held = read_adam<torch::optim::AdamWParamState>(state, prefix);
+        held = read_adam<torch::optim::AdamWParamState>(state, prefix, parameters[i]);
         break;
       case OptimizerKind::kSGD:
-        held = read_sgd(state, prefix);
+        held = read_sgd(state, prefix, parameters[i]);
         break;
     }
     if (held) optimizer.state()[parameters[i].unsafeGetTensorImpl()] = std::move(held);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vene/train/trainer.h"
 
-#include <torch/nn/utils/clip_grad.h>
+#include <ATen/Context.h>
 #include <torch/optim/optimizer.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
 #include <cmath>
 #include <filesystem>
+#include <tuple>
 
 #include "src/base/memory.h"
 #include "src/train/checkpoint.h"
@@ -18,6 +19,7 @@
 #include "src/train/shape_key.h"
 #include "vene/base/error.h"
 #include "vene/io/files.h"
+#include "vene/models/trusted_batches.h"
 
 namespace vene::train {
 namespace {
@@ -41,6 +43,25 @@ NamedTensors numbered(const std::vector<Tensor>& tensors) {
   NamedTensors named;
   for (std::size_t i = 0; i < tensors.size(); ++i) named.emplace_back(std::to_string(i), tensors[i].detach().clone());
   return named;
+}
+
+void keep(NamedTensors& kept, const std::vector<Tensor>& tensors) {
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < kept.size(); ++i) kept[i].second.copy_(tensors[i]);
+}
+
+// As torch::nn::utils::clip_grad_norm_, which waits for a device to give the norm back.
+void clip_gradients(const std::vector<Tensor>& parameters, double most) {
+  const torch::NoGradGuard no_grad;
+  std::vector<Tensor> gradients, norms;
+  for (const Tensor& parameter : parameters) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  for (const Tensor& gradient : gradients) norms.push_back(gradient.norm(2.0));
+  if (norms.empty()) return;
+  const Tensor whole = norms.size() == 1 ? norms[0] : torch::stack(norms).norm(2.0);
+  const Tensor factor = torch::clamp(most / (whole + 1e-6), std::nullopt, 1.0);
+  for (Tensor& gradient : gradients) gradient.mul_(factor);
 }
 
 void put_back(const std::vector<Tensor>& tensors, const NamedTensors& values, const std::string& what = "parameter") {
@@ -164,9 +185,22 @@ struct Trainer::Run {
     put_back(parameters, now.parameters);
     put_back(constants, now.constants, "constant");
     restore_optimizer(*optimizer, options.optimizer, parameters, now.optimizer);
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    generator.set_state(now.generator);
+    set_random({now.generator, now.device_generator});
     write();  // a process that was killed may have got no further than the checkpoint
+  }
+
+  // What LibTorch draws from: the CPU's generator, and that of the model's device.
+  std::pair<Tensor, Tensor> random() const {
+    const torch::Device device = trainer.model_->model()->device();
+    return {at::detail::getDefaultCPUGenerator().get_state(),
+            device.is_cpu() ? Tensor() : at::globalContext().defaultGenerator(device).get_state()};
+  }
+  void set_random(const std::pair<Tensor, Tensor>& states) const {
+    at::Generator(at::detail::getDefaultCPUGenerator()).set_state(states.first);
+    const torch::Device device = trainer.model_->model()->device();
+    // A checkpoint that another device wrote says nothing of this one.
+    if (!device.is_cpu() && states.second.defined())
+      at::Generator(at::globalContext().defaultGenerator(device)).set_state(states.second);
   }
 
   void write() {
@@ -174,7 +208,7 @@ struct Trainer::Run {
     now.parameters = numbered(parameters);
     now.constants = numbered(constants);
     now.optimizer = optimizer_state(*optimizer, options.optimizer, parameters);
-    now.generator = at::detail::getDefaultCPUGenerator().get_state();
+    std::tie(now.generator, now.device_generator) = random();
     write_checkpoint((folder / "checkpoint.safetensors").string(), now, identity);
     io::write_file((folder / "log.csv").string(), training_csv(now.report.steps));
     if (validation.size() > 0) io::write_file((folder / "validation.csv").string(), validation_csv(now.report.epochs));
@@ -193,6 +227,15 @@ struct Trainer::Run {
     double rows = 0;
     for (std::size_t b = first; b < last; ++b) rows += static_cast<double>(epoch[b].size());
     optimizer->zero_grad();
+    // A loss and an accuracy a batch. On a device they are read when all is under way: one wait a step.
+    std::vector<Tensor> measured;
+    const auto noted = [&](const Tensor& measures, double share) {
+      record.loss += measures[0].item<double>() * share;
+      if (!std::isfinite(record.loss)) return false;
+      record.accuracy += measures[1].item<double>() * share;
+      return true;
+    };
+    std::vector<double> shares;
     for (std::size_t b = first; b < last; ++b) {
       const ExampleBatch batch = set.pick(epoch[b]);
       const double share = static_cast<double>(batch.rows.size()) / rows;
@@ -200,10 +243,16 @@ struct Trainer::Run {
       const Tensor tokens = batch.tokens.to(logits.device());
       Tensor loss = options.loss ? options.loss(logits, batch) : cross_entropy(logits, tokens).mean();
       if (options.task_weight > 0) loss = loss + options.task_weight * task_loss(*trainer.model_->model(), batch);
-      record.loss += loss.item<double>() * share;
-      if (!std::isfinite(record.loss)) return false;
-      record.accuracy += all_correct(logits.detach(), tokens).to(torch::kFloat64).mean().item<double>() * share;
+      const Tensor correct = all_correct(logits.detach(), tokens).to(torch::kFloat64).mean();
+      measured.push_back(torch::stack({loss.detach().to(torch::kFloat64).reshape({}), correct}));
+      shares.push_back(share);
+      if (loss.device().is_cpu() && !noted(measured.back(), share)) return false;
       (loss * share).backward();
+    }
+    if (measured[0].device().is_cpu()) return true;
+    const Tensor read = torch::stack(measured).to(torch::kCPU);
+    for (std::size_t b = 0; b < shares.size(); ++b) {
+      if (!noted(read[static_cast<std::int64_t>(b)], shares[b])) return false;
     }
     return true;
   }
@@ -211,13 +260,12 @@ struct Trainer::Run {
   // Whether the loss of a batch is still a number after the latest step; asked before anything is kept of it.
   bool still_finite(const std::vector<std::size_t>& rows) {
     const torch::NoGradGuard no_grad;
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    const Tensor before = generator.get_state();
+    const auto before = random();
     const ExampleBatch batch = set.pick(rows);
     const Tensor logits = this->logits(batch);
     const Tensor loss =
         options.loss ? options.loss(logits, batch) : cross_entropy(logits, batch.tokens.to(logits.device())).mean();
-    generator.set_state(before);
+    set_random(before);
     return std::isfinite(loss.item<double>());
   }
 
@@ -245,6 +293,7 @@ struct Trainer::Run {
   }
 
   TrainReport run() {
+    const models::TrustedBatches checked;  // by `fit`
     NamedTensors good = numbered(parameters);
     std::int64_t good_step = now.next_step - 1;
     // A training that had run out of patience goes no further.
@@ -275,9 +324,9 @@ struct Trainer::Run {
         set_learning_rate(*optimizer, record.learning_rate);
         const auto first = static_cast<std::size_t>(in_epoch * options.accumulation);
         if (!accumulate(order, first, record)) throw diverged(record.step, epoch);
-        good = numbered(parameters);
+        keep(good, parameters);
         good_step = record.step;
-        if (options.clip > 0) torch::nn::utils::clip_grad_norm_(parameters, options.clip);
+        if (options.clip > 0) clip_gradients(parameters, options.clip);
         optimizer->step();
         ++now.next_step;
         now.report.steps.push_back(record);
@@ -350,8 +399,10 @@ Tensor Trainer::logits(const ExampleBatch& batch) {
   const bool staged = dynamic_cast<models::StagedModel*>(model_->model().get()) != nullptr;
   if (!staged) return at_columns(model_->forward(batch.request).intervened.logits, batch.positions);
   RunOptions options;
-  options.logit_positions = batch.positions.to(model_->model()->device());
-  const Tensor logits = model_->forward(batch.request, options).intervened.logits;
+  options.logit_positions = batch.positions;
+  const Tensor logits =
+      vene::run(model_->compile(ExampleSet::for_compiling(batch)), batch.request.base, batch.request.sources, options)
+          .intervened.logits;
   return logits.dim() == 2 ? logits.unsqueeze(1) : logits;
 }
 
@@ -362,24 +413,36 @@ Metrics Trainer::evaluate(const std::vector<Example>& examples, bool kl) {
 
 Metrics Trainer::measure(const ExampleSet& set, bool kl) {
   const torch::NoGradGuard no_grad;
-  double rows = 0, loss = 0, accuracy = 0, difference = 0, divergence = 0;
+  // Of each batch loss, accuracy, difference and divergence; read at the end, so that a device is waited for once.
+  std::vector<Tensor> measured;
+  std::vector<double> weights;
   for (const auto& some : set.batches(options_.batch_size, std::nullopt)) {
     const ExampleBatch batch = set.pick(some);
     const Tensor logits = this->logits(batch);
     const Tensor tokens = batch.tokens.to(logits.device());
-    const double weight = static_cast<double>(some.size());
-    auto mean = [](const Tensor& values) { return values.to(torch::kFloat64).mean().item<double>(); };
-    rows += weight;
-    loss +=
-        weight * (options_.loss ? options_.loss(logits, batch).item<double>() : mean(cross_entropy(logits, tokens)));
-    accuracy += weight * mean(all_correct(logits, tokens));
-    difference +=
-        weight * (batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device())))
-                                         : std::nan(""));
-    if (kl)
-      divergence +=
-          weight *
-          mean(kl_divergence(at_columns(model_->model()->forward(batch.request.base).logits, batch.positions), logits));
+    const Tensor none = torch::full({}, std::nan(""), logits.options().dtype(torch::kFloat64));
+    auto mean = [](const Tensor& values) { return values.to(torch::kFloat64).mean(); };
+    const Tensor loss = options_.loss ? options_.loss(logits, batch).to(logits.device(), torch::kFloat64).reshape({})
+                                      : mean(cross_entropy(logits, tokens));
+    const Tensor difference =
+        batch.rivals.defined() ? mean(logit_difference(logits, tokens, batch.rivals.to(logits.device()))) : none;
+    const Tensor divergence =
+        kl ? mean(kl_divergence(at_columns(model_->model()->forward(batch.request.base).logits, batch.positions),
+                                logits))
+           : none;
+    measured.push_back(torch::stack({loss, mean(all_correct(logits, tokens)), difference, divergence}));
+    weights.push_back(static_cast<double>(some.size()));
+  }
+  const Tensor all = torch::stack(measured).to(torch::kCPU);
+  const auto values = all.accessor<double, 2>();
+  double rows = 0, loss = 0, accuracy = 0, difference = 0, divergence = 0;
+  for (std::size_t b = 0; b < weights.size(); ++b) {
+    const auto of_batch = values[static_cast<std::int64_t>(b)];
+    rows += weights[b];
+    loss += weights[b] * of_batch[0];
+    accuracy += weights[b] * of_batch[1];
+    difference += weights[b] * of_batch[2];
+    divergence += weights[b] * of_batch[3];
   }
   return {loss / rows, accuracy / rows, difference / rows, kl ? divergence / rows : std::nan("")};
 }

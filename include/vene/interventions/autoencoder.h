@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,14 @@ class VENE_API LatentInterchange : public Intervention {
   std::vector<std::int64_t> chosen_latents() const;
   void check_latents() const;
   std::int64_t latent_width_ = 0;
+
+ private:
+  // The latents as a subspace, made again where they, or the device, have changed: no optimizer writes to integers.
+  Subspace chosen(std::int64_t rows, torch::Device device);
+  std::mutex mutex_;
+  Subspace chosen_;
+  torch::Tensor chosen_of_;
+  std::uint32_t chosen_version_ = 0;
 };
 
 /// One hidden layer: relu((x - b_decoder) W_e' + b_e), decoded by W_d and b_decoder. pyvene's AutoencoderIntervention;

@@ -20,6 +20,19 @@ enum class RotationMap : std::uint8_t { kHouseholder, kMatrixExponential, kCayle
 /// for these sizes.
 VENE_API RotationMap parse_rotation_map(std::string_view name, std::int64_t width, std::int64_t rank);
 
+/// While one lives, this thread's new rotations leave their start open, whose factorisation takes long for a wide
+/// matrix: what is saved is put in before they are used. Random numbers are drawn all the same.
+class VENE_API OpenRotations {
+ public:
+  OpenRotations() noexcept;
+  ~OpenRotations();
+  OpenRotations(const OpenRotations&) = delete;
+  OpenRotations& operator=(const OpenRotations&) = delete;
+
+ private:
+  bool outer_;
+};
+
 /// A trained matrix W of shape [width, rank] with orthonormal columns: W = B Q(X), where B is a constant orthogonal
 /// matrix, X the parameter of shape [width, rank] and Q the map. With L the part of X below its diagonal and E the
 /// first columns of the identity,

@@ -41,6 +41,9 @@ struct ExampleBatch {
   torch::Tensor rivals{};          ///< [rows], or undefined
   torch::Tensor task_positions{};  ///< [rows, task labels], or undefined, as `positions` and `tokens`
   torch::Tensor task_tokens{};
+  /// Attention masks on the CPU, the base's and then the sources', where those of `request` are on a device: compiling
+  /// reads them, and need not wait for it.
+  std::vector<torch::Tensor> masks{};
 };
 
 /// Joins examples of one shape. PlanError, naming the example, where they do not go together.

@@ -68,9 +68,9 @@ struct TrainOptions {
   std::string output{};  ///< folder for log.csv, validation.csv and checkpoint.safetensors; empty: nothing is written
   std::int64_t checkpoint_every = 0;  ///< steps between checkpoints; 0: one at the end of each epoch
   bool resume = false;                ///< go on from the output's checkpoint, where there is one
-  /// Bytes of memory that values below the interventions may be kept in, to be computed once an example instead of once
-  /// an epoch; what does not fit goes to temporary files. 0: nothing is kept. Only for staged models that do not train
-  /// along, in parallel mode; results are the same.
+  /// Bytes of memory (the device's, where the model is on one) that values below the interventions may be kept in, to
+  /// be computed once an example instead of once an epoch; what does not fit goes to temporary files. 0: nothing is
+  /// kept. Only for staged models that do not train along, in parallel mode; results are the same.
   std::int64_t cache = std::int64_t{1} << 30;
 };
 

@@ -30,9 +30,11 @@ bool may_include(const std::string& from, const std::string& to, const std::stri
   if (from == to) return true;
   if (from == "text") return to == "base" || to == "io";  // tokenizers read their own files
   if (from == "models") return to == "base" || to == "hooks" || to == "io" || to == "text";
-  // The interface and the loader, which hands out a model without naming its family.
-  if (to == "models")
-    return kLevels.at(from) >= 4 && (header == "vene/models/model.h" || header == "vene/models/load.h");
+  // The interface, whose batches may be trusted, and the loader, which hands out a model without naming its family.
+  if (to == "models") {
+    return kLevels.at(from) >= 4 && (header == "vene/models/model.h" || header == "vene/models/trusted_batches.h" ||
+                                     header == "vene/models/load.h");
+  }
   const int from_level = kLevels.at(from);
   const int to_level = kLevels.at(to);
   // Layers of one level may use each other only among sweep, train and viz (a picture of a sweep's result).

@@ -45,13 +45,13 @@ TEST(Docs, EveryOptionOfEveryCommandIsOnItsPage) {
     ASSERT_NE(begin, std::string::npos) << command;
     const std::string section = page.substr(begin, page.find("\n## ", begin + 1) - begin);
     const std::string help = vene_test::vene_command({command, "-h"}).out;
-    static const std::regex kOption("\n  (?:-[a-z],)?(--[a-z-]+)");
+    static const std::regex kOption("\n  (?:-[a-z],)?(--[a-z0-9-]+)");
     for (auto found = std::sregex_iterator(help.begin(), help.end(), kOption); found != std::sregex_iterator();
          ++found) {
       const std::string option = (*found)[1];
       // Those that every command has are said once, at the head of the page.
       const bool common = option == "--help" || option == "--model" || option == "--device" || option == "--dtype" ||
-                          option == "--threads" || option == "--json";
+                          option == "--threads" || option == "--tf32" || option == "--json";
       EXPECT_THAT(common ? page : section, HasSubstr("`" + option)) << "vene " << command;
     }
   }

@@ -54,6 +54,54 @@ TEST(RotationTest, WorkedExamplesOfPyvenesParametrisation) {
       1e-6));
 }
 
+TEST(RotationTest, WithoutAGradientItIsMadeOnceARun) {
+  const auto rotated = build_as<RotatedSpace>("low_rank_rotated_space", {.width = 6, .low_rank_dimension = 3});
+  const Tensor base = torch::randn({2, 6}), source = torch::randn({2, 6});
+  const auto forward = [&] { return rotated->forward(base, source, {}); };
+  const auto changed = [&] {
+    // As torch's SGD writes: past the version counter.
+    original(rotated->rotation).data().add_(torch::randn({6, 3}));
+  };
+  std::any first_run, second_run, trained_run;
+  Tensor kept;
+  {
+    const torch::NoGradGuard no_grad;
+    const detail::FiringGuard firing({0, {}, &first_run});
+    kept = forward();
+    changed();
+    EXPECT_TRUE(torch::equal(forward(), kept)) << "the same run";
+  }
+  {
+    const torch::NoGradGuard no_grad;
+    const Tensor outside = forward();
+    EXPECT_FALSE(torch::equal(outside, kept)) << "nothing is kept outside a run";
+    const detail::FiringGuard firing({0, {}, &second_run});
+    EXPECT_TRUE(torch::equal(forward(), outside));
+  }
+  const detail::FiringGuard firing({0, {}, &trained_run});
+  const Tensor before = forward();
+  EXPECT_TRUE(before.requires_grad());
+  changed();
+  EXPECT_FALSE(torch::equal(forward(), before)) << "where a gradient is asked for, each has its own";
+}
+
+TEST(RotationTest, AnOpenOneDrawsTheSameNumbersAndTakesASavedState) {
+  torch::manual_seed(9);
+  const Rotation whole(6, 3, RotationMap::kHouseholder);
+  const Tensor after = torch::rand({3});
+  torch::manual_seed(9);
+  Rotation open(nullptr);
+  {
+    const OpenRotations to_be_filled;
+    open = Rotation(6, 3, RotationMap::kHouseholder);
+  }
+  EXPECT_TRUE(torch::equal(torch::rand({3}), after));
+  EXPECT_FALSE(torch::equal(open->weight(), whole->weight()));
+  const torch::NoGradGuard no_grad;
+  for (const auto& item : whole->named_buffers()) open->named_buffers()[item.key()].copy_(item.value());
+  EXPECT_TRUE(torch::equal(open->weight(), whole->weight()));
+}
+
 TEST(RotationTest, AFreshRotationIsItsStartUnderEveryMap) {
   for (std::int64_t rank : {1, 3, 7, 8}) {
     const Tensor start = Rotation(8, rank, RotationMap::kHouseholder, 4)->weight();
