@@ -4,6 +4,8 @@
 #include "tests/fuzz/targets.h"
 #include "tests/places.h"
 #include "tests/test_folder.h"
+#include "vene/train/locate.h"
+#include "vene/train/spec.h"
 #include "vene/vene.h"
 
 namespace vene_fuzz {
