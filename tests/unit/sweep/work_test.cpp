@@ -59,7 +59,7 @@ class WorkTest : public testing::Test {
       sweep.config.add_intervention(representation);
     }
     sweep.base = std::move(base);
-    sweep.source = lm_.encode("The Colosseum is in central");
+    sweep.source = prompt_;
     return sweep;
   }
 
@@ -81,8 +81,6 @@ TEST_F(WorkTest, AGridOfMixedLayersAndPositionsCostsTheSumOfItsCells) {
   Sweep sweep = patch_grid(prompt_);
   const std::int64_t positions = prompt_.positions();
   ASSERT_EQ(positions, 6);
-  sweep.source = lm_.encode("The Colosseum is in central");
-  ASSERT_EQ(sweep.source->positions(), 6) << "so that every position has its own";
   // The worst order, so that it is not the caller's that counts.
   for (std::int64_t layer = layers_ - 1; layer >= 0; --layer) {
     for (std::int64_t position = 0; position < positions; ++position)
@@ -105,25 +103,24 @@ TEST_F(WorkTest, ACausalTraceCostsTheSumOfItsCells) {
     options.window = window;
     counting_->work = 0;
     causal_trace(lm_, "The Space Needle is in downtown", options);
-    EXPECT_EQ(counting_->work, work + layers_ * 6 * (1 + options.samples)) << "window " << window;
+    // Besides: the answer is looked for, the clean run, and the noised ones.
+    EXPECT_EQ(counting_->work, work + layers_ * 6 * (2 + options.samples)) << "window " << window;
   }
 }
 
 TEST_F(WorkTest, RaggedRowsCountFromTheirOwnColumns) {
   // Two rows of 4 and 6 tokens in six columns, one padded on the left and one on the right.
   for (const bool left : {true, false}) {
-    models::Batch base = lm_.encode(std::vector<std::string>{"The Space Needle is in downtown", "Space Needle is in"});
-    const std::int64_t length = base.attention_mask.select(0, 1).sum().item<std::int64_t>(), columns = 6;
-    ASSERT_LT(length, columns);
-    if (left) {
-      base.input_ids[1] = base.input_ids[1].roll({columns - length});
-      base.attention_mask[1] = base.attention_mask[1].roll({columns - length});
-    }
+    constexpr std::int64_t kColumns = 6, kLength = 4;
+    models::Batch base;
+    base.input_ids = prompt_.input_ids.repeat({2, 1});
+    base.attention_mask = torch::ones({2, kColumns}, torch::kInt64);
+    base.attention_mask[1].narrow(0, left ? 0 : kLength, kColumns - kLength).zero_();
     Sweep sweep = patch_grid(base);
     sweep.cells = {{0, {{0, {4}, {}, {}}}}, {1, {{3, {1}, {}, {}}, {5, {0}, {}, {}}}}};
-    const std::int64_t column = left ? columns - length : 0;  // the second cell's first, at its layer 5
-    const std::int64_t cells = layers_ * (columns - 4) + (layers_ - 3) * (columns - column);
-    EXPECT_EQ(work_of(sweep), cells + layers_ * 6 + layers_ * columns * 2) << (left ? "left" : "right");
+    const std::int64_t column = left ? kColumns - kLength : 0;  // of the second cell's first position
+    const std::int64_t cells = layers_ * (kColumns - 4) + (layers_ - 3) * (kColumns - column);
+    EXPECT_EQ(work_of(sweep), cells + layers_ * kColumns * 3) << (left ? "left" : "right");
   }
 }
 
