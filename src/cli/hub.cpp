@@ -5,6 +5,8 @@
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
 #include "src/cli/saved.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/version.h"
 #include "vene/io/files.h"
@@ -37,6 +39,7 @@ void run_client(const std::vector<std::string>& arguments) {
   if (program.empty())
     throw IoError("the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub");
   const int status = io::run_program(program, arguments);
+  Interruptible::check(arguments[0] == "upload" ? "what is uploaded by now is the hub's" : "nothing was written");
   if (status != 0)
     throw IoError("'hf " + arguments[0] + "' ended with status " + std::to_string(status) + "; what it says is above");
 }
@@ -56,6 +59,7 @@ void copy(const SavedFile& file, const fs::path& to) {
 }
 
 void push(const PushOptions& options) {
+  const Interruptible stops;
   const SavedFolder saved = inspect_saved(options.folder);
   if (io::find_program("hf").empty()) run_client({});  // says so before anything is copied
   const io::StageFolder stage(fs::temp_directory_path().string());
@@ -71,6 +75,7 @@ void push(const PushOptions& options) {
                                      "--commit-message=" + options.message};
   if (options.is_private) arguments.push_back("--private");
   run_client(arguments);
+  if (loudness().quiet) return;
   std::printf("%s: %zu files from %s\n", options.name.c_str(), saved.files.size() + (has_card ? 0 : 1),
               options.folder.c_str());
 }
@@ -80,6 +85,7 @@ struct PullOptions {
 };
 
 void pull(const PullOptions& options) {
+  const Interruptible stops;
   fs::path target = fs::absolute(options.folder).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();
   std::error_code ignored;
@@ -102,6 +108,7 @@ void pull(const PullOptions& options) {
   });
   fs::remove(target, ignored);
   parent.commit();
+  if (loudness().quiet) return;
   std::printf("%s: for the model %s\n", options.folder.c_str(), model_text(inspect_saved(target.string())).c_str());
 }
 

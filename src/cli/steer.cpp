@@ -6,6 +6,8 @@
 #include <variant>
 
 #include "src/cli/command.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/steering.h"
@@ -170,9 +172,15 @@ void add_steer_vector(CLI::App& app) {
   command->callback([options] {
     const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
     options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;
+    const Interruptible stops;
     const models::LanguageModel lm = options->model.load();
-    const io::ControlVector vector = steer_vector(lm, positive, negative, options->steer);
+    const io::ControlVector vector = Interruptible::run([&] {
+      Progress progress("texts");
+      options->steer.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
+      return steer_vector(lm, positive, negative, options->steer);
+    });
     io::write_control_vector(options->out, vector);
+    if (loudness().quiet) return;
     std::printf("%s: layers 1 to %lld\n", options->out.c_str(),
                 static_cast<long long>(vector.directions.rbegin()->first));
   });
