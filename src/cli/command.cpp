@@ -2,18 +2,22 @@
 #include "src/cli/command.h"
 
 #include <ATen/Context.h>
+#include <poll.h>
 #include <torch/cuda.h>
 #include <torch/utils.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <iostream>
-#include <iterator>
+#include <cstring>
 #include <map>
 
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
+#include "src/cli/threads.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/base/version.h"
@@ -87,14 +91,20 @@ void ModelChoice::add_to(CLI::App& command, bool positional) {
       ->check(dtype_problem);
   command.add_flag("--tf32", tf32,
                    "On a CUDA device: float32 products in TF32, which is faster and keeps 3 digits instead of 7");
-  command.add_option("--threads", threads, "CPU threads (default: all cores)")
+  command.add_option("--threads", threads, "CPU threads (default: one a core that this process may use)")
       ->envname("VENE_THREADS")
       ->check(CLI::Range(1, 1024))
       ->option_text("N (Env:VENE_THREADS)");
 }
 
 void ModelChoice::apply_threads() const {
-  if (threads > 0) torch::set_num_threads(threads);
+  // OMP_NUM_THREADS is the user's word too.
+  const char* of_openmp = std::getenv("OMP_NUM_THREADS");
+  if (threads > 0) {
+    torch::set_num_threads(threads);
+  } else if (of_openmp == nullptr || *of_openmp == '\0') {
+    torch::set_num_threads(useful_threads());
+  }
 }
 
 models::LanguageModel ModelChoice::load() const {
@@ -107,18 +117,32 @@ models::LanguageModel ModelChoice::load() const {
     at::globalContext().setAllowTF32CuDNN(true);
   }
   if (!dtype.empty()) options.dtype = dtypes().at(dtype);
-  options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
-  return models::load(folder, options);
+  options.warn = [](const std::string& warning) { note("warning: " + warning); };
+  const Timed loading(folder + ": loaded");
+  models::LanguageModel lm = models::load(folder, options);
+  Interruptible::check();
+  loading.done();
+  detail("architecture " + lm.model->architecture() + ", " + std::to_string(lm.model->layer_count()) + " layers, " +
+         std::string(c10::getDtypeNames(lm.model->dtype()).first) + " on " + device + ", " +
+         std::to_string(torch::get_num_threads()) + (torch::get_num_threads() == 1 ? " thread" : " threads"));
+  return lm;
 }
 
-Progress::Progress(std::string what) : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) == 1), started_(now()) {}
+Progress::Progress(std::string what)
+    : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) == 1 && !loudness().quiet), started_(now()) {}
 
 Progress::~Progress() {
+  clear();
+}
+
+void Progress::clear() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);
+  drawn_ = false;
 }
 
 bool Progress::operator()(std::size_t done, std::size_t all, std::string_view note) {
-  if (!terminal_ || all == 0) return true;
+  const bool goes_on = !Interruptible::asked();
+  if (!terminal_ || all == 0 || !goes_on) return goes_on;
   const double time = now();
   if (time - shown_ < 0.1 && done < all) return true;
   shown_ = time;
@@ -134,8 +158,28 @@ bool Progress::operator()(std::size_t done, std::size_t all, std::string_view no
   return true;
 }
 
+namespace {
+
+// Of a terminal nobody knows when more comes, so that a signal has to end the wait.
+std::string read_standard_input() {
+  std::string text;
+  for (;;) {
+    Interruptible::check();
+    pollfd state{STDIN_FILENO, POLLIN, 0};
+    if (poll(&state, 1, -1) < 0 && errno == EINTR) continue;
+    char piece[1 << 16];
+    const ssize_t count = read(STDIN_FILENO, piece, sizeof piece);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw IoError(std::string("cannot read standard input: ") + std::strerror(errno));
+    if (count == 0) return text;
+    text.append(piece, static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace
+
 std::string read_input(const std::string& path) {
-  return path == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : io::read_file(path);
+  return path == "-" ? read_standard_input() : io::read_file(path);
 }
 
 std::string not_positive(const std::string& text) {
@@ -149,12 +193,6 @@ std::string not_positive(const std::string& text) {
 std::string not_a_count(const std::string& text) {
   const bool fits = !text.empty() && text.size() < 20 && text.find_first_not_of("0123456789") == std::string::npos;
   return fits ? "" : "expected an integer of at least 0, got '" + text + "'";
-}
-
-bool stdout_has_colour() {
-  const char* terminal = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr &&
-         (terminal == nullptr || std::string(terminal) != "dumb");
 }
 
 }  // namespace vene::cli

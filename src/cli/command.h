@@ -4,12 +4,23 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "vene/models/load.h"
 
 namespace vene::cli {
+
+/// A command line that is wrong in a way that CLI11 does not see: exit status 2.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// What `vene --version` prints.
+std::string version_text();
+/// "unknown command 'trce'; did you mean 'trace'?"
+std::string unknown_command(const CLI::App& app, const std::string& name);
 
 /// Which model, and how it runs. Filled from -m, --device, --dtype, --threads.
 struct ModelChoice {
@@ -21,18 +32,20 @@ struct ModelChoice {
 
   /// Adds the options to a subcommand; the folder as -m, or as its first argument.
   void add_to(CLI::App& command, bool positional = false);
-  /// Loads the model; warnings go to stderr.
+  /// Loads the model; warnings go to stderr. Throws Stopped where a signal came meanwhile.
   models::LanguageModel load() const;
   void apply_threads() const;
 };
 
-/// Progress of a long job: a bar with the time left on stderr, and only where that is a terminal.
+/// Progress of a long job: a bar with the time left on stderr, and only where that is a terminal, and not with --quiet.
 class Progress {
  public:
   explicit Progress(std::string what);
   ~Progress();
-  /// For SweepOptions::progress and the like.
+  /// For SweepOptions::progress and the like: false once a signal asked to stop.
   bool operator()(std::size_t done, std::size_t all, std::string_view note = {});
+  /// Takes the bar away; so does the end of the object.
+  void clear();
 
  private:
   std::string what_;
@@ -49,9 +62,6 @@ std::string read_input(const std::string& path);
 /// CLI::Option::check.
 std::string not_positive(const std::string& text);
 std::string not_a_count(const std::string& text);
-
-/// Whether standard output is a terminal that wants colour (NO_COLOR and TERM=dumb do not).
-bool stdout_has_colour();
 
 // Each adds one subcommand; its work runs in the callback.
 void add_info(CLI::App& app);
@@ -70,5 +80,7 @@ void add_push(CLI::App& app);
 void add_pull(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_man(CLI::App& app);
+void add_help(CLI::App& app);
+void add_version(CLI::App& app);
 
 }  // namespace vene::cli

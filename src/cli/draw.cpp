@@ -2,14 +2,26 @@
 #include "src/cli/draw.h"
 
 #include <cstdio>
+#include <set>
+#include <string_view>
 
+#include "src/cli/say.h"
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 
 namespace vene::cli {
 namespace {
 
 void no_picture(const std::string& why) {
-  std::fprintf(stderr, "vene: %s; everything else is written\n", why.c_str());
+  note(why + "; everything else is written");
+}
+
+std::string file_name(std::string text) {
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) == 0 && c != '_' && c != '-' && c != '.') c = '_';
+  }
+  return text;
 }
 
 }  // namespace
@@ -30,16 +42,52 @@ bool draw_picture(OutputFolder& out, const std::string& name,
   }
 }
 
-std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
-                                   const std::string& title) {
-  std::vector<std::string> drawn;
-  for (const std::string& file : {name + ".png", name + ".svg"}) {
-    if (!draw_picture(out, file, [&](const std::string& path) { draw_heat_maps({path}, maps, title); })) break;
-    drawn.push_back(file);
+void PictureChoice::add_to(CLI::App& command, const std::string& what, std::vector<std::string> usual, bool several) {
+  formats = std::move(usual);
+  std::string by_default;
+  for (const std::string& format : formats) by_default += (by_default.empty() ? "" : ",") + format;
+  command.add_option("--format", formats, "Of the picture: png, svg, pdf, joined by commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"png", "svg", "pdf"}))
+      ->option_text("NAMES=" + by_default);
+  if (several) {
+    command.add_option("--panels", panels, "together in one picture, or separate, each map in a file of its own")
+        ->check(CLI::IsMember({"together", "separate"}))
+        ->option_text("HOW=together");
   }
-  if (drawn.size() == 2) return drawn;
-  for (const std::string& file : drawn) out.drop(file);
-  return {};
+  command.add_flag("--no-picture", none, "Don't draw " + what);
+}
+
+std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
+                                   const std::string& title, const PictureChoice& choice) {
+  if (choice.none) return {};
+  const Timed drawing("pictures: drawn");
+  std::vector<std::pair<std::string, std::vector<HeatMap>>> pictures;
+  if (choice.panels == "separate") {
+    for (const HeatMap& map : maps) pictures.push_back({name + "-" + file_name(map.name), {map}});
+  } else {
+    pictures.emplace_back(name, maps);
+  }
+  std::vector<std::string> names;
+  for (const auto& [picture, shown] : pictures) {
+    for (const std::string& format : std::set<std::string>(choice.formats.begin(), choice.formats.end())) {
+      const std::string file = picture + "." + format;
+      const std::vector<HeatMap>& these = shown;
+      if (!draw_picture(out, file, [&](const std::string& path) { draw_heat_maps({path}, these, title); })) {
+        for (const std::string& drawn : names) out.drop(drawn);
+        return {};
+      }
+      names.push_back(file);
+    }
+  }
+  drawing.done();
+  return names;
+}
+
+std::string picture_line(const OutputFolder& out, const std::vector<std::string>& names) {
+  std::vector<std::string> paths;
+  for (const std::string& name : names) paths.push_back(out.path(name));
+  return paths.empty() ? "" : "picture: " + join(paths) + "\n";
 }
 
 }  // namespace vene::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
@@ -13,9 +14,26 @@ namespace vene::cli {
 /// stderr says why, and the rest is worth having all the same.
 bool draw_picture(OutputFolder& out, const std::string& name, const std::function<void(const std::string& path)>& draw);
 
-/// Draws <name>.png and <name>.svg; their names, or none where gnuplot is missing or fails: then a line on stderr says
-/// why, and the rest is worth having all the same.
+/// What pictures a command draws. Filled from --format, --panels and --no-picture.
+struct PictureChoice {
+  std::vector<std::string> formats;
+  std::string panels = "together";
+  bool none = false;
+
+  /// @param what  the pictures' name: "trace" for trace.png. Commands with several maps in a picture have --panels.
+  void add_to(CLI::App& command, const std::string& what, std::vector<std::string> usual, bool several = true);
+};
+
+/// Draws `maps` as <name>.<format>, or each as <name>-<map's name>.<format>; the names of the files, or none where no
+/// picture is wanted, or gnuplot is missing or fails: then a line on stderr says why, and the rest is worth having all
+/// the same.
 std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
-                                   const std::string& title);
+                                   const std::string& title, const PictureChoice& choice);
+
+/// Whether gnuplot is there; says so where it is not.
+bool can_draw();
+
+/// "picture: a, b" for a summary; nothing for none.
+std::string picture_line(const OutputFolder& out, const std::vector<std::string>& names);
 
 }  // namespace vene::cli

@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -9,7 +6,10 @@
 
 #include "src/base/at_place.h"
 #include "src/cli/command.h"
+#include "src/cli/say.h"
 #include "src/cli/steer.h"
+#include "src/cli/stop.h"
+#include "src/cli/terminal.h"
 #include "src/core/parse_experiment.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -74,14 +74,6 @@ std::string prompt_of(const std::string& path) {
   return text;
 }
 
-std::size_t terminal_width() {
-  if (const char* columns = std::getenv("COLUMNS"); columns != nullptr && std::atoi(columns) > 20)
-    return static_cast<std::size_t>(std::atoi(columns));
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
-  return 100;
-}
-
 std::size_t characters(const std::string& text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; }));
@@ -119,7 +111,7 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
 }
 
 void print_side_by_side(const GenerateResult& result, const models::LanguageModel& lm) {
-  const std::size_t width = (terminal_width() - 3) / 2;
+  const std::size_t width = (terminal_width(100) - 3) / 2;
   for (std::size_t row = 0; row < result.intervened.rows.size(); ++row) {
     const GeneratedRow& changed = result.intervened.rows[row];
     if (row > 0) std::printf("\n");
@@ -205,6 +197,7 @@ std::string first_prompt(const Experiment& experiment, const models::LanguageMod
 
 void generate_text(const Options& options, const CLI::App& command) {
   refuse_idle_options(options, command);
+  const Interruptible stops;
   const models::LanguageModel lm = options.model.load();
   if (!lm.tokenizer)
     throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
@@ -229,21 +222,26 @@ void generate_text(const Options& options, const CLI::App& command) {
     throw ConfigError("--compare: there is nothing to compare with; give --config, --steer or --steer-token");
   experiment.request.original = options.compare;
   const bool stream = experiment.request.base.rows() == 1 && !options.compare && !options.json;
+  generation.on_token = [](const GeneratedToken&) { return !Interruptible::asked(); };
   if (stream) {
     // With the first token, so that nothing is printed where the generation is refused.
     const std::string prompt = options.no_prompt ? "" : first_prompt(experiment, lm);
     generation.on_token = [prompt](const GeneratedToken& token) {
       if (token.step == 0) std::fputs(prompt.c_str(), stdout);
       std::fputs(token.text.c_str(), stdout);
-      return std::fflush(stdout) == 0;
+      return std::fflush(stdout) == 0 && !Interruptible::asked();
     };
   }
+  const Timed generating("text: generated");
   GenerateResult result;
   if (steered) {
     result = generate_experiment(experiment, lm);
   } else {
     result.intervened = generate(*lm.model, experiment.request.base, generation, lm.tokenizer.get());
   }
+  generating.done();
+  if (stream && Interruptible::asked()) std::printf("\n");
+  Interruptible::check(stream ? "the text ends here" : "the texts are not printed");
   if (options.json) {
     std::printf("%s\n", result_texts(result, lm).c_str());
   } else if (options.compare) {

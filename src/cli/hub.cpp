@@ -5,6 +5,8 @@
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
 #include "src/cli/saved.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "src/io/place.h"
 #include "vene/base/error.h"
 #include "vene/base/version.h"
@@ -38,6 +40,7 @@ void run_client(const std::vector<std::string>& arguments) {
   if (program.empty())
     throw IoError("the Hugging Face client 'hf' is not on the PATH; install it with: pip install huggingface_hub");
   const int status = io::run_program(program, arguments);
+  Interruptible::check(arguments[0] == "upload" ? "what is uploaded by now is the hub's" : "nothing was written");
   if (status != 0)
     throw IoError("'hf " + arguments[0] + "' ended with status " + std::to_string(status) + "; what it says is above");
 }
@@ -84,6 +87,7 @@ void refuse_links_away(const fs::path& folder) {
 }
 
 void push(const PushOptions& options) {
+  const Interruptible stops;
   const SavedFolder saved = inspect_saved(options.folder);
   refuse_links_away(options.folder);
   if (io::find_program("hf").empty()) run_client({});  // says so before anything is copied
@@ -100,6 +104,7 @@ void push(const PushOptions& options) {
                                      "--commit-message=" + options.message};
   if (options.is_private) arguments.push_back("--private");
   run_client(arguments);
+  if (loudness().quiet) return;
   std::printf("%s: %zu files from %s\n", options.name.c_str(), saved.files.size() + (has_card ? 0 : 1),
               options.folder.c_str());
 }
@@ -109,6 +114,7 @@ struct PullOptions {
 };
 
 void pull(const PullOptions& options) {
+  const Interruptible stops;
   fs::path target = fs::absolute(options.folder).lexically_normal();
   if (!target.has_filename()) target = target.parent_path();
   std::error_code ignored;
@@ -131,7 +137,7 @@ void pull(const PullOptions& options) {
       throw IoError(options.name + ": is not kept: " + error.what());
     }
   });
-  parent.commit(options.folder + ": for the model " + model + "\n");
+  parent.commit(loudness().quiet ? "" : options.folder + ": for the model " + model + "\n");
 }
 
 }  // namespace

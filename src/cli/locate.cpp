@@ -4,6 +4,9 @@
 #include "src/cli/command.h"
 #include "src/cli/draw.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
+#include "src/cli/terminal.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
 #include "vene/viz/locate_maps.h"
@@ -16,15 +19,15 @@ struct Options {
   LocateOptions locate;
   std::string task;
   std::string out;
+  PictureChoice picture;
   bool json = false;
-  bool no_picture = false;
 };
 
 void tell(const std::vector<std::string>& names, const std::string& group, const char* why_one, const char* why_many) {
   if (names.empty()) return;
-  std::fprintf(stderr, "vene: %zu %s of '%s' %s left out, because %s: %s\n", names.size(),
-               names.size() == 1 ? "name" : "names", group.c_str(), names.size() == 1 ? "is" : "are",
-               names.size() == 1 ? why_one : why_many, join(names).c_str());
+  const bool one = names.size() == 1;
+  note(std::to_string(names.size()) + (one ? " name" : " names") + " of '" + group + "' " + (one ? "is" : "are") +
+       " left out, because " + (one ? why_one : why_many) + ": " + join(names));
 }
 
 void tell_dropped(const LocateResult& result) {
@@ -39,15 +42,17 @@ void tell_dropped(const LocateResult& result) {
 
 void locate_command(Options options) {
   const LocateTask task = LocateTask::load(options.task);
+  const Interruptible stops;
   // Before the work, because a folder that cannot be written to should not cost a calculation.
   OutputFolder out(options.out);
   const models::LanguageModel lm = options.model.load();
-  LocateResult result;
-  {
+  const Timed training("directions and probes: trained");
+  LocateResult result = Interruptible::run([&] {
     Progress progress("training");
     options.locate.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
-    result = locate(lm, task, options.locate);
-  }
+    return locate(lm, task, options.locate);
+  });
+  training.done();
   result.model = options.model.folder;
   tell_dropped(result);
   const std::string json = locate_json(result);
@@ -55,19 +60,19 @@ void locate_command(Options options) {
   out.write("locate.csv", [&](const std::string& path) { io::write_file(path, locate_csv(result)); });
   out.write("locate.json", [&](const std::string& path) { io::write_file(path, json); });
   out.write("directions", [&](const std::string& path) { locate_interventions(result, lm)->save(path); });
-  const std::vector<std::string> pictures =
-      options.no_picture ? std::vector<std::string>{} : draw_maps(out, "locate", maps, locate_title(result));
+  const std::vector<std::string> pictures = draw_maps(out, "locate", maps, locate_title(result), options.picture);
+  Interruptible::check();
   std::string said = locate_title(result) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, {stdout_has_colour()}) + "\n";
+  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
   const auto high = [](const torch::Tensor& accuracy) {
     return std::to_string((accuracy >= 0.8).sum().item<std::int64_t>());
   };
   said += "cells at 0.8 or more, of " + std::to_string(result.iia.numel()) + ": " + high(result.iia) + " exchanged, " +
           high(result.probe) + " probed\n";
-  said += "figures: " + out.path("locate.csv") + ", " + out.path("locate.json") +
+  said += "numbers: " + out.path("locate.csv") + ", " + out.path("locate.json") +
           "\ndirections: " + out.path("directions") + "\n";
-  if (!pictures.empty()) said += "picture: " + out.path(pictures[0]) + ", " + out.path(pictures[1]) + "\n";
-  out.commit(options.json ? json : said);
+  said += picture_line(out, pictures);
+  out.commit(options.json ? json : loudness().quiet ? "" : said);
 }
 
 }  // namespace
@@ -108,13 +113,11 @@ void add_locate(CLI::App& app) {
       ->option_text("N=1");
   command->add_flag("--keep-mistaken", locate.keep_mistaken,
                     "Also use names after which the model puts another class's answer");
-  command
-      ->add_option("-o,--output", options->out,
-                   "Folder for locate.csv, locate.json, directions/, locate.png and locate.svg")
+  command->add_option("-o,--output", options->out, "Folder for locate.csv, locate.json, directions/ and the picture")
       ->required()
       ->type_name("DIR");
+  options->picture.add_to(*command, "it", {"png", "svg"});
   command->add_flag("--json", options->json, "Print locate.json instead of the heat maps");
-  command->add_flag("--no-picture", options->no_picture, "Don't draw locate.png and locate.svg");
   command->footer("Example: vene locate -m assets/landmarks-gpt2 --task examples/tasks/gender.json -o out");
   command->callback([options] { locate_command(*options); });
 }

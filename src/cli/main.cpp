@@ -1,35 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include "src/cli/command.h"
 #include "src/cli/print.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
-#include "vene/base/version.h"
 
 namespace {
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 
-std::string version_text() {
-  const vene::BuildInfo build = vene::build_info();
-  return "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda +
-         (build.cuda_linked ? " (linked)" : " (not linked)") + ", C++11 ABI " + (build.cxx11_abi ? "1" : "0");
+using vene::cli::complain;
+
+// The class that a program may tell apart.
+std::string class_of(const vene::Error& error) {
+  if (dynamic_cast<const vene::ConfigError*>(&error) != nullptr) return "ConfigError";
+  if (dynamic_cast<const vene::LocationError*>(&error) != nullptr) return "LocationError";
+  if (dynamic_cast<const vene::ModelError*>(&error) != nullptr) return "ModelError";
+  if (dynamic_cast<const vene::IoError*>(&error) != nullptr) return "IoError";
+  if (dynamic_cast<const vene::PlanError*>(&error) != nullptr) return "PlanError";
+  if (dynamic_cast<const vene::cli::Stopped*>(&error) != nullptr) return "Stopped";
+  return "Error";
 }
 
-// A line a problem; where there are several, each is a line of its own.
-int complain(const std::string& message, int status) {
-  std::string text = "vene: ";
-  for (char c : message) text += c == '\n' ? std::string("\nvene: ") : std::string(1, c);
-  std::fprintf(stderr, "%s\n", text.c_str());
-  return status;
+// What every command takes.
+void add_loudness(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    auto* quiet = command->add_flag("-q,--quiet", vene::cli::loudness().quiet,
+                                    "Print errors only, and the data that was asked for");
+    command
+        ->add_flag("-v,--verbose", vene::cli::loudness().verbose, "Also say what is loaded, and how long things take")
+        ->excludes(quiet);
+  }
+}
+
+// Known before the command line is read, because what is wrong with that is an error too.
+bool wants_json(int count, char** arguments) {
+  for (int i = 1; i < count && std::string_view(arguments[i]) != "--"; ++i) {
+    if (std::string_view(arguments[i]) == "--json") return true;
+  }
+  return false;
 }
 
 // Output that could not be written is a failure, also when it went to a full disk behind a redirect.
 int finish() {
-  return vene::cli::say("") ? 0 : complain("standard output: cannot be written", kFailed);
+  return vene::cli::say("") ? 0 : complain("IoError", "standard output: cannot be written", kFailed);
 }
 
 // What a wrong command line says: the first argument that nothing took, with the nearest name, or what else is wrong.
@@ -42,18 +62,15 @@ std::string usage_problem(const CLI::App& app, const CLI::App& at, const CLI::Pa
     }
     return "unknown option '" + rest[0] + "'" + vene::name_hint(rest[0], names);
   }
-  if (!rest.empty() && &at == &app) {
-    for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
-      names.push_back(sub->get_name());
-    return "unknown command '" + rest[0] + "'" + vene::name_hint(rest[0], names);
-  }
+  if (!rest.empty() && &at == &app) return vene::cli::unknown_command(app, rest[0]);
   return error.what();
 }
 
 int usage(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* at = &app;
   for (const CLI::App* sub : app.get_subcommands()) at = sub;
-  return complain(usage_problem(app, *at, error) + " (see " +
+  return complain("UsageError",
+                  usage_problem(app, *at, error) + " (see " +
                       (at == &app ? std::string("vene -h") : "vene " + at->get_name() + " -h") + ")",
                   kUsage);
 }
@@ -67,7 +84,7 @@ int main(int count, char** arguments) {
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{"Look inside neural networks and change what they compute."};
   app.name("vene");
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("-V,--version", vene::cli::version_text());
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.footer(
@@ -90,18 +107,28 @@ int main(int count, char** arguments) {
   vene::cli::add_pull(app);
   vene::cli::add_completion(app);
   vene::cli::add_man(app);
+  vene::cli::add_help(app);
+  vene::cli::add_version(app);
+  add_loudness(app);
+  vene::cli::loudness().json_errors = wants_json(count, arguments);
   try {
     app.parse(count, arguments);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
   } catch (const CLI::CallForVersion&) {
-    std::printf("%s\n", version_text().c_str());
+    std::printf("%s\n", vene::cli::version_text().c_str());
   } catch (const CLI::ParseError& error) {
     return usage(app, error);
+  } catch (const vene::cli::UsageError& error) {
+    return complain("UsageError", std::string(error.what()) + " (see vene -h)", kUsage);
   } catch (const vene::Error& error) {
-    return complain(error.what(), kFailed);
+    return complain(class_of(error), error.what(), kFailed);
+  } catch (const c10::Error& error) {
+    return complain("TorchError", vene::cli::sentence_of(error), kFailed);
+  } catch (const std::bad_alloc& error) {
+    return complain("OutOfMemory", vene::cli::sentence_of(error), kFailed);
   } catch (const std::exception& error) {
-    return complain(vene::cli::sentence_of(error), kFailed);
+    return complain("Error", vene::cli::sentence_of(error), kFailed);
   }
   return finish();
 }

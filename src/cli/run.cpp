@@ -9,6 +9,9 @@
 #include "src/base/json.h"
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/prediction.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/experiment.h"
@@ -23,6 +26,7 @@ struct Options {
   ModelChoice model;
   std::vector<std::string> experiments;
   std::string out;
+  PredictionChoice prediction;
   bool json = false;
   bool plan_only = false;
 };
@@ -68,17 +72,22 @@ struct Outcome {
   io::NamedTensors tensors;
   std::string texts;  // JSON; empty where nothing is written
   std::vector<FireReport> fired;
+  nlohmann::ordered_json predictions;  // null where none were asked for
 };
 
-Outcome run_one(const Prepared& entry, const models::LanguageModel& lm) {
+Outcome run_one(const Prepared& entry, const models::LanguageModel& lm, const PredictionChoice& choice,
+                const std::vector<std::int64_t>& tokens) {
   const RunRequest& request = entry.experiment.request;
   return detail::at_place(entry.path, [&]() -> Outcome {
     if (entry.experiment.generate) {
-      const GenerateResult result = generate(entry.plan, request.base, request.sources, *entry.experiment.generate);
-      return {result_tensors(result), result_texts(result, lm), result.fired};
+      GenerateOptions options = *entry.experiment.generate;
+      options.on_token = [](const GeneratedToken&) { return !Interruptible::asked(); };
+      const GenerateResult result = generate(entry.plan, request.base, request.sources, options);
+      return {result_tensors(result), result_texts(result, lm), result.fired, {}};
     }
     const Result result = run(entry.plan, request.base, request.sources);
-    return {result_tensors(result), "", result.fired};
+    return {result_tensors(result), "", result.fired,
+            choice.any() ? predictions(result, request.base, lm, choice, tokens) : nlohmann::ordered_json()};
   });
 }
 
@@ -98,12 +107,18 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
 }
 
 void run_experiments(const Options& options) {
+  const Interruptible stops;
   // First, because a folder that cannot be written to should not cost a calculation.
   std::optional<OutputFolder> output;
   if (!options.plan_only) output.emplace(options.out);
   const models::LanguageModel lm = options.model.load();
   const torch::NoGradGuard no_grad;
   const std::vector<Prepared> prepared = prepare(options.experiments, lm);
+  const std::vector<std::int64_t> tokens = chosen_tokens(options.prediction, lm);
+  for (const Prepared& entry : prepared) {
+    if (options.prediction.any() && entry.experiment.generate)
+      throw ConfigError(entry.path + ": --top and --probability look at one run, and this experiment generates");
+  }
   if (options.plan_only) {
     print_plans(prepared, options.json);
     return;
@@ -114,7 +129,10 @@ void run_experiments(const Options& options) {
   {
     Progress progress("experiments");
     for (const Prepared& entry : prepared) {
-      const Outcome result = run_one(entry, lm);
+      const Timed running(entry.name + ": run");
+      const Outcome result = run_one(entry, lm, options.prediction, tokens);
+      Interruptible::check();
+      running.done();
       const std::string file = entry.name + ".safetensors";
       out.write(file, [&](const std::string& path) {
         io::write_safetensors(path, result.tensors, {{"vene_experiment", entry.name}});
@@ -130,8 +148,10 @@ void run_experiments(const Options& options) {
       // Behind the others: an ordered object is searched from its start for each key that is asked for.
       auto& counts = (said["fired"] = detail::OrderedJson::object()).get_ref<detail::OrderedJson::object_t&>();
       for (const FireReport& fired : result.fired) counts.emplace_back(fired.key, fired.count);
+      if (!result.predictions.is_null()) said["predictions"] = result.predictions;
       summary.push_back(said);
-      lines += out.path(file) + ": " + join(shapes) + "\n";
+      lines += loudness().quiet ? "" : out.path(file) + ": " + join(shapes) + "\n";
+      if (!result.predictions.is_null()) lines += predictions_text(result.predictions);
       progress(summary.size(), prepared.size());
     }
   }
@@ -150,8 +170,10 @@ void add_run(CLI::App& app) {
   auto* out = command->add_option("-o,--output", options->out, "Folder for the results")->type_name("DIR");
   auto* plan = command->add_flag("--plan", options->plan_only,
                                  "Only print what would run where, and in which steps of a generation");
+  options->prediction.add_to(*command);
   command->add_flag("--json", options->json, "Print the summary, or the plan, as JSON");
-  command->footer("Example: vene run -m assets/landmarks-gpt2 examples/experiments/interchange.json -o results");
+  command->footer(
+      "Example: vene run -m assets/landmarks-gpt2 examples/experiments/interchange.json -o results --top 5");
   command->callback([options, out, plan] {
     if (out->count() == 0 && plan->count() == 0) throw CLI::RequiredError("--output");
     run_experiments(*options);

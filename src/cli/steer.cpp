@@ -8,6 +8,8 @@
 
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/steering.h"
@@ -175,13 +177,20 @@ void add_steer_vector(CLI::App& app) {
     io::check_file_place(options->out);
     const std::vector<std::string> positive = lines_of(options->positive), negative = lines_of(options->negative);
     options->steer.method = options->method == "pca" ? SteerMethod::kPca : SteerMethod::kMean;
+    const Interruptible stops;
     const models::LanguageModel lm = options->model.load();
-    const io::ControlVector vector = steer_vector(lm, positive, negative, options->steer);
+    const io::ControlVector vector = Interruptible::run([&] {
+      Progress progress("texts");
+      options->steer.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
+      return steer_vector(lm, positive, negative, options->steer);
+    });
     // Where the name is that of a link, the file that it leads to is replaced.
     const fs::path place = fs::exists(options->out) ? fs::canonical(options->out) : fs::path(options->out);
     OutputFolder out(place.has_parent_path() ? place.parent_path().string() : ".");
     out.write(place.filename().string(), [&](const std::string& path) { io::write_control_vector(path, vector); });
-    out.commit(options->out + ": layers 1 to " + std::to_string(vector.directions.rbegin()->first) + "\n");
+    out.commit(loudness().quiet
+                   ? ""
+                   : options->out + ": layers 1 to " + std::to_string(vector.directions.rbegin()->first) + "\n");
   });
 }
 

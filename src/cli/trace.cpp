@@ -5,6 +5,10 @@
 #include "src/cli/command.h"
 #include "src/cli/draw.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
+#include "src/cli/terminal.h"
+#include "vene/base/names.h"
 #include "vene/io/files.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/viz/trace_maps.h"
@@ -19,8 +23,10 @@ struct Options {
   std::string target;
   std::string noise = "auto";
   std::string out;
+  std::string scale = "own";
+  std::int64_t occurrence = 0;
+  PictureChoice picture;
   bool json = false;
-  bool no_picture = false;
 };
 
 // What is wrong with --noise; empty where nothing is.
@@ -33,30 +39,69 @@ std::string noise_problem(const std::string& noise) {
              : "expected auto or a positive number, got '" + noise + "'";
 }
 
-void trace(Options options, bool has_target) {
+std::string without_space(const std::string& text) {
+  return text.starts_with(' ') ? text.substr(1) : text;
+}
+
+MapScale scale_of(const std::string& name) {
+  return name == "shared" ? MapScale::kShared : name == "corrupted" ? MapScale::kCorrupted : MapScale::kOwn;
+}
+
+// The streams that are restored over several layers, such as "mlp_activation and attention_output"; empty: none is.
+std::string windowed(const CausalTrace& trace) {
+  std::vector<std::string> names;
+  for (const CausalTrace::Stream& stream : trace.streams) {
+    if (stream.component != "block_output") names.push_back(stream.component);
+  }
+  return join(names);
+}
+
+void tell_wide_window(const CausalTrace& trace, std::int64_t window) {
+  const std::int64_t layers = trace.streams.front().probability.size(0);
+  if (windowed(trace).empty() || 2 * window < layers) return;
+  note("warning: a window of " + std::to_string(window) + " restores " +
+       (window < layers ? "half of the " + std::to_string(layers) + " layers or more"
+                        : "all " + std::to_string(layers) + " layers") +
+       " together, so the columns of its maps hardly differ; --window " + std::to_string(usual_window(layers)) +
+       " suits this model");
+}
+
+void trace(Options options, const CLI::App& command) {
+  const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
   if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
-  if (has_target) options.trace.target = options.target;
+  if (given("--target")) options.trace.target = options.target;
+  if (given("--occurrence")) options.trace.occurrence = options.occurrence;
+  const Interruptible stops;
   // First, because a folder that cannot be written to should not cost a calculation.
   OutputFolder out(options.out);
   const models::LanguageModel lm = options.model.load();
-  CausalTrace result;
-  {
+  const Timed tracing("prompt: traced");
+  CausalTrace result = Interruptible::run([&] {
     Progress progress("tracing");
     options.trace.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
-    result = causal_trace(lm, options.prompt, options.trace);
-  }
+    return causal_trace(lm, options.prompt, options.trace);
+  });
+  tracing.done();
   result.model = options.model.folder;
+  if (given("--target") && without_space(result.target) != without_space(options.target))
+    note("the target '" + options.target + "' is several tokens, of which the first counts: '" + result.target + "'");
+  if (given("--window")) tell_wide_window(result, options.trace.window);
   const std::string json = trace_json(result);
-  const std::vector<HeatMap> maps = trace_maps(result);
+  const std::vector<HeatMap> maps = trace_maps(result, scale_of(options.scale));
   out.write("trace.csv", [&](const std::string& path) { io::write_file(path, trace_csv(result)); });
   out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
-  const std::vector<std::string> pictures =
-      options.no_picture ? std::vector<std::string>{} : draw_maps(out, "trace", maps, trace_title(result));
+  const std::vector<std::string> pictures = draw_maps(out, "trace", maps, trace_title(result), options.picture);
+  Interruptible::check();
   std::string said = trace_title(result) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, {stdout_has_colour()}) + "\n";
-  said += "figures: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
-  if (!pictures.empty()) said += "picture: " + out.path(pictures[0]) + ", " + out.path(pictures[1]) + "\n";
-  out.commit(options.json ? json : said);
+  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+  if (const std::string streams = windowed(result); !given("--window") && !streams.empty()) {
+    const std::int64_t layers = result.streams.front().probability.size(0);
+    said += "window: " + std::to_string(usual_window(layers)) + " of " + std::to_string(layers) +
+            " layers, a fifth, for " + streams + " (--window N)\n";
+  }
+  said += "numbers: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
+  said += picture_line(out, pictures);
+  out.commit(options.json ? json : loudness().quiet ? "" : said);
 }
 
 }  // namespace
@@ -69,10 +114,14 @@ void add_trace(CLI::App& app) {
   command->add_option("-p,--prompt", options->prompt, "The prompt")->required()->type_name("TEXT");
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")
       ->type_name("TEXT");
-  auto* target = command
-                     ->add_option("--target", options->target,
-                                  "The answer, of which the first token counts (default: the most probable next token)")
-                     ->type_name("TEXT");
+  command
+      ->add_option("--occurrence", options->occurrence,
+                   "Which one is meant of several occurrences of the subject: 0 is the first, -1 the last")
+      ->type_name("N");
+  command
+      ->add_option("--target", options->target,
+                   "The answer, of which the first token counts (default: the most probable next token)")
+      ->type_name("TEXT");
   command
       ->add_option("--noise", options->noise,
                    "Standard deviation of the noise; auto is three times that of the token embeddings")
@@ -90,24 +139,30 @@ void add_trace(CLI::App& app) {
       ->delimiter(',')
       ->option_text("NAMES");
   command
-      ->add_option("--window", options->trace.window, "Layers restored together, for streams other than block_output")
+      ->add_option("--window", options->trace.window,
+                   "Layers restored together, for streams other than block_output (default: a fifth of them)")
       ->check(CLI::Range(1, 100000))
-      ->option_text("N=10");
+      ->type_name("N");
   command
       ->add_option("--rows", options->trace.rows_per_batch,
-                   "Runs side by side in a batch (default: what fits into 512 MiB, 128 at most; a GPU may like more)")
+                   "Runs side by side in a batch (default: what fits into 512 MiB, 512 at most; a GPU may like more)")
       ->check(CLI::Range(1, 1000000))
       ->option_text("N");
-  command->add_option("-o,--output", options->out, "Folder for trace.csv, trace.json, trace.png and trace.svg")
+  command
+      ->add_option("--scale", options->scale,
+                   "Of a map's colours: own range, shared by all maps, or from the corrupted run's value on")
+      ->check(CLI::IsMember({"own", "shared", "corrupted"}))
+      ->option_text("NAME=own");
+  command->add_option("-o,--output", options->out, "Folder for trace.csv, trace.json and the picture")
       ->required()
       ->type_name("DIR");
+  options->picture.add_to(*command, "it", {"png", "svg"});
   command->add_flag("--json", options->json, "Print trace.json instead of the heat maps");
-  command->add_flag("--no-picture", options->no_picture, "Don't draw trace.png and trace.svg");
   command->footer(
       "Example: vene trace -m assets/landmarks-gpt2 -p 'The Space Needle is in downtown' --subject 'The Space Needle' "
       "-o out\n"
       "The pyvene paper's settings: --noise 0.13462981581687927 --seed 1 --samples 1");
-  command->callback([options, target] { trace(*options, target->count() > 0); });
+  command->callback([options, command] { trace(*options, *command); });
 }
 
 }  // namespace vene::cli

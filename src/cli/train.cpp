@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "src/base/json.h"
 #include "src/cli/command.h"
 #include "src/cli/draw.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/io/files.h"
 #include "vene/train/spec.h"
 #include "vene/viz/curve.h"
@@ -24,20 +27,8 @@ struct Options {
   std::string spec;
   std::string out;
   bool resume = false;
+  PictureChoice picture;
   bool json = false;
-  bool no_picture = false;
-};
-
-volatile std::sig_atomic_t interrupted = 0;
-
-// While it lives, Ctrl-C ends the training after its step, with a checkpoint, instead of the program.
-class StopsOnInterrupt {
- public:
-  StopsOnInterrupt() : before_(std::signal(SIGINT, [](int) { interrupted = 1; })) {}
-  ~StopsOnInterrupt() { std::signal(SIGINT, before_); }
-
- private:
-  void (*before_)(int);
 };
 
 Json number(double value) {
@@ -59,11 +50,21 @@ void check_output(const Options& options) {
 }
 
 Curve loss_curve(const train::TrainReport& report) {
-  Curve curve{"Training loss", "step", "cross entropy, nats", {}, {}};
-  for (const train::StepRecord& step : report.steps) {
-    curve.x.push_back(static_cast<double>(step.step));
-    curve.y.push_back(step.loss);
+  Curve curve{"Loss", "step", "cross entropy, nats", {}, {}};
+  curve.name = "training";
+  Curve::Line validation{"validation", {}, {}};
+  std::size_t step = 0;
+  for (const train::EpochRecord& epoch : report.epochs) {
+    // A set is measured after the last step of its epoch.
+    while (step + 1 < report.steps.size() && report.steps[step + 1].epoch <= epoch.epoch) ++step;
+    validation.x.push_back(static_cast<double>(report.steps[step].step));
+    validation.y.push_back(epoch.validation.loss);
   }
+  for (const train::StepRecord& record : report.steps) {
+    curve.x.push_back(static_cast<double>(record.step));
+    curve.y.push_back(record.loss);
+  }
+  if (!validation.x.empty()) curve.others.push_back(std::move(validation));
   return curve;
 }
 
@@ -76,40 +77,48 @@ std::string formatted(const char* format, double first, double second) {
 void train_command(const Options& options) {
   if (!options.out.empty()) check_output(options);
   OutputFolder out(options.out);
+  const Interruptible stops;
   const models::LanguageModel lm = options.model.load();
   train::TrainSpec spec = train::load_train_spec(options.spec, lm);
   const IntervenableModel model = train::make_intervenable(spec, lm);
   spec.options.output = options.out;
   spec.options.resume = options.resume;
-  train::TrainReport report;
   const std::string saved = out.path("intervention");
+  Progress progress("training");
+  // Before the trainer is made, which takes a copy.
+  spec.options.progress = [&](const train::Progress& now) {
+    char note[64];
+    std::snprintf(note, sizeof note, ", loss %.4f, accuracy %.3f", now.latest.loss, now.latest.accuracy);
+    return progress(static_cast<std::size_t>(now.latest.step + 1), static_cast<std::size_t>(now.steps), note);
+  };
   train::Trainer trainer(model, spec.options);
   trainer.check(spec.test);  // before the work, like the other sets
+  train::TrainReport report;
+  const Timed training("interventions: trained");
   try {
-    Progress progress("training");
-    const StopsOnInterrupt stops;
-    spec.options.progress = [&](const train::Progress& now) {
-      char note[64];
-      std::snprintf(note, sizeof note, ", loss %.4f, accuracy %.3f", now.latest.loss, now.latest.accuracy);
-      progress(static_cast<std::size_t>(now.latest.step + 1), static_cast<std::size_t>(now.steps), note);
-      return interrupted == 0;
-    };
     report = trainer.fit(spec.examples, spec.validation);
   } catch (const train::DivergedError& error) {
+    progress.clear();
     if (!error.trained()) throw;
     model->save(saved);
     throw PlanError(std::string(error.what()) + "; these are saved in " + saved);
   }
-  if (report.cancelled) {
-    throw PlanError("stopped after step " + std::to_string(report.steps.back().step) + "; `--resume` goes on from " +
-                    out.path("checkpoint.safetensors"));
-  }
+  progress.clear();
+  training.done();
+  const std::string resumable = "`--resume` goes on from " + out.path("checkpoint.safetensors");
+  if (report.cancelled)
+    throw Stopped("stopped after step " + std::to_string(report.steps.back().step) + "; " + resumable);
+  // The last checkpoint is that of the end, so that what is left can be done another time.
+  const auto measured = [&](const std::vector<train::Example>& set, bool kl) {
+    Interruptible::check(resumable);
+    return metrics_json(trainer.evaluate(set, kl));
+  };
   Json metrics{{"model", options.model.folder},
                {"steps", report.steps.size()},
                {"stopped_early", report.stopped_early},
-               {"train", metrics_json(trainer.evaluate(spec.examples))}};
-  if (!spec.validation.empty()) metrics["validation"] = metrics_json(trainer.evaluate(spec.validation, true));
-  if (!spec.test.empty()) metrics["test"] = metrics_json(trainer.evaluate(spec.test, true));
+               {"train", measured(spec.examples, false)}};
+  if (!spec.validation.empty()) metrics["validation"] = measured(spec.validation, true);
+  if (!spec.test.empty()) metrics["test"] = measured(spec.test, true);
   const std::string metrics_text = detail::written_json(metrics) + "\n";
   out.write("intervention", [&](const std::string& path) {
     model->save(path);
@@ -117,9 +126,13 @@ void train_command(const Options& options) {
     io::write_file((fs::path(path) / "metrics.json").string(), metrics_text);
   });
   out.write("metrics.json", [&](const std::string& path) { io::write_file(path, metrics_text); });
-  const bool picture = !options.no_picture && draw_picture(out, "loss.png", [&](const std::string& path) {
-    draw_curve(path, loss_curve(report));
-  });
+  std::vector<std::string> pictures;
+  for (const std::string& format : options.picture.formats) {
+    if (options.picture.none) break;
+    const std::string file = "loss." + format;
+    if (!draw_picture(out, file, [&](const std::string& path) { draw_curve(path, loss_curve(report)); })) break;
+    pictures.push_back(file);
+  }
   std::string said =
       std::to_string(report.steps.size()) + " steps" + (report.stopped_early ? ", stopped early" : "") +
       formatted("; loss %.4f at first, %.4f at last\n", report.steps.front().loss, report.steps.back().loss);
@@ -135,8 +148,8 @@ void train_command(const Options& options) {
   const std::string validation_log = spec.validation.empty() ? "" : ", " + out.path("validation.csv");
   said += "intervention: " + saved + "\nlog: " + out.path("log.csv") + validation_log + ", " +
           out.path("metrics.json") + "\n";
-  if (picture) said += "picture: " + out.path("loss.png") + "\n";
-  out.commit(options.json ? metrics_text : said);
+  said += picture_line(out, pictures);
+  out.commit(options.json ? metrics_text : loudness().quiet ? "" : said);
 }
 
 }  // namespace
@@ -149,16 +162,17 @@ void add_train(CLI::App& app) {
       ->required()
       ->option_text("FILE REQUIRED");
   command
-      ->add_option("-o,--output", options->out,
-                   "Folder for intervention/, log.csv, validation.csv, metrics.json, loss.png and the checkpoint")
+      ->add_option(
+          "-o,--output", options->out,
+          "Folder for intervention/, log.csv, validation.csv, metrics.json, the checkpoint and a picture of the loss")
       ->required()
       ->type_name("DIR");
   command->add_flag("--resume", options->resume, "Go on from the checkpoint in the output folder, where there is one");
   command->add_flag("--json", options->json, "Print metrics.json instead of a summary");
-  command->add_flag("--no-picture", options->no_picture, "Don't draw loss.png");
+  options->picture.add_to(*command, "the loss", {"png"}, /*several=*/false);
   command->footer(
       "Example: vene train -m assets/landmarks-gpt2 examples/experiments/align_city.train.json -o aligned\n"
-      "Ctrl-C stops after a step, with a checkpoint that --resume goes on from.");
+      "Ctrl-C stops after a step, with a checkpoint that --resume goes on from; a second one stops at once.");
   command->callback([options] { train_command(*options); });
 }
 

@@ -8,6 +8,8 @@
 
 #include "src/base/json.h"
 #include "src/cli/command.h"
+#include "src/cli/say.h"
+#include "src/cli/stop.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/hooks/hook_scope.h"
@@ -66,14 +68,11 @@ void tell_rounding(const models::Model& model, const Reference& reference) {
                    : ("," + reference.fit + ",").find("," + type + ",") != std::string::npos)
     return;
   if (reference.rounded.empty()) {
-    std::fprintf(stderr,
-                 "vene: the reference has the weights as they are, so the errors include their rounding to %s; --round "
-                 "%s of scripts/reference_activations.py leaves it out\n",
-                 type.c_str(), type.c_str());
+    note("the reference has the weights as they are, so the errors include their rounding to " + type + "; --round " +
+         type + " of scripts/reference_activations.py leaves it out");
   } else {
-    std::fprintf(
-        stderr, "vene: the reference has weights rounded to %s, so the errors include that rounding; give --dtype %s\n",
-        reference.rounded.c_str(), reference.rounded.c_str());
+    note("the reference has weights rounded to " + reference.rounded +
+         ", so the errors include that rounding; give --dtype " + reference.rounded);
   }
 }
 
@@ -142,6 +141,7 @@ std::int64_t equal_tokens(models::Model& model, const torch::Tensor& text, std::
   next.input_ids = text.narrow(1, 0, prompt).to(model.device());
   std::int64_t equal = 0;
   for (; prompt + equal < text.size(1); ++equal) {
+    Interruptible::check();
     next.input_ids = model.forward(next, {&cache, 1}).logits.select(1, -1).argmax(-1, true);
     if (next.input_ids.item<std::int64_t>() != text[0][prompt + equal].item<std::int64_t>()) break;
   }
@@ -211,6 +211,7 @@ void print_sites(const std::vector<Compared>& compared, double tolerance) {
 void verify(const Options& options, bool tolerance_given) {
   const Reference given = read_reference(options.reference);
   const Values& reference = given.values;
+  const Interruptible stops;
   ModelChoice choice = options.model;
   if (choice.dtype.empty()) choice.dtype = "float32";
   const models::LanguageModel lm = choice.load();
@@ -220,7 +221,10 @@ void verify(const Options& options, bool tolerance_given) {
   constexpr double kExact = 1e-5, kOnDevice = 1e-4, kHalf = 2e-2;
   const double exact = options.model.tf32 ? kHalf : lm.model->device().is_cpu() ? kExact : kOnDevice;
   const double tolerance = tolerance_given ? options.tolerance : lm.model->dtype() == torch::kFloat32 ? exact : kHalf;
+  const Timed comparing("values: compared");
   const std::vector<Compared> compared = compare_all(*lm.model, reference);
+  comparing.done();
+  Interruptible::check();
   const auto worst = std::max_element(compared.begin(), compared.end(),
                                       [](const Compared& a, const Compared& b) { return a.error < b.error; });
   if (worst == compared.end()) throw IoError(options.reference + ": there is no value to compare with");
@@ -230,29 +234,35 @@ void verify(const Options& options, bool tolerance_given) {
     tokens = reference.at("greedy").size(1) - prompt;
     greedy = equal_tokens(*lm.model, reference.at("greedy"), prompt);
   }
+  const auto beyond = std::count_if(compared.begin(), compared.end(),
+                                    [&](const Compared& entry) { return !(entry.error <= tolerance); });
+  const bool other_text = greedy >= 0 && greedy < tokens && lm.model->dtype() == torch::kFloat32;
   if (options.json) {
     nlohmann::ordered_json report{{"architecture", lm.model->architecture()},
                                   {"dtype", std::string(c10::toString(lm.model->dtype()))},
                                   {"tolerance", tolerance},
+                                  {"equal", beyond == 0 && !other_text},
                                   {"worst", {{"site", worst->name}, {"error", worst->error}}}};
     for (const Compared& entry : compared) report["errors"][entry.name] = entry.error;
     if (greedy >= 0) report["greedy"] = {{"equal", greedy}, {"tokens", tokens}};
     std::printf("%s\n", detail::written_json(report).c_str());
-  } else {
+  } else if (!loudness().quiet) {
     options.sites ? print_sites(compared, tolerance) : print_table(compared, tolerance);
     if (greedy >= 0)
       std::printf("greedy decoding: %lld of %lld tokens are equal\n", static_cast<long long>(greedy),
                   static_cast<long long>(tokens));
+    if (beyond == 0 && !other_text) {
+      std::printf("equal to the reference: %zu values within %g, the worst is %s with %.1e\n", compared.size(),
+                  tolerance, worst->name.c_str(), worst->error);
+    }
   }
-  const auto beyond = std::count_if(compared.begin(), compared.end(),
-                                    [&](const Compared& entry) { return !(entry.error <= tolerance); });
   char text[96];
   if (beyond > 0) {
     std::snprintf(text, sizeof text, " with an error of %.1e, the tolerance is %g", worst->error, tolerance);
     throw ModelError("verify: " + std::to_string(beyond) + " of " + std::to_string(compared.size()) +
                      " values differ from the reference, most of all " + worst->name + text);
   }
-  if (greedy >= 0 && greedy < tokens && lm.model->dtype() == torch::kFloat32) {
+  if (other_text) {
     throw ModelError("verify: greedy decoding differs from the reference at token " + std::to_string(greedy) + " of " +
                      std::to_string(tokens));
   }

@@ -90,7 +90,8 @@ namespace {
 
 // What each layer from 1 on holds at the last token of each text: [text, width] a layer, float32 on the CPU.
 std::vector<torch::Tensor> last_tokens(IntervenableModel& reader, const models::LanguageModel& model,
-                                       const std::vector<std::string>& texts, std::int64_t batch) {
+                                       const std::vector<std::string>& texts, std::int64_t batch,
+                                       const std::function<bool(std::size_t read)>& goes_on) {
   std::vector<std::vector<torch::Tensor>> pieces(reader->keys().size());
   for (std::size_t begin = 0; begin < texts.size(); begin += static_cast<std::size_t>(batch)) {
     const std::size_t end = std::min(texts.size(), begin + static_cast<std::size_t>(batch));
@@ -99,6 +100,7 @@ std::vector<torch::Tensor> last_tokens(IntervenableModel& reader, const models::
     const Result result = reader->forward({.base = model.encode(some), .locations = last(), .collect_only = true});
     for (std::size_t i = 0; i < pieces.size(); ++i)
       pieces[i].push_back(result.collected[i].value.select(1, 0).to(torch::kCPU, torch::kFloat32));
+    if (!goes_on(end)) throw PlanError("steer vector: cancelled");
   }
   std::vector<torch::Tensor> layers;
   for (const auto& piece : pieces) layers.push_back(torch::cat(piece, 0));
@@ -139,8 +141,13 @@ io::ControlVector steer_vector(const models::LanguageModel& model, const std::ve
   }
   const torch::NoGradGuard no_grad;
   IntervenableModel reader(config, model.model);
-  const auto above = last_tokens(reader, model, positive, options.batch),
-             below = last_tokens(reader, model, negative, options.batch);
+  const auto goes_on = [&](std::size_t before) {
+    return [&options, before, all = positive.size() + negative.size()](std::size_t read) {
+      return !options.progress || options.progress(before + read, all);
+    };
+  };
+  const auto above = last_tokens(reader, model, positive, options.batch, goes_on(0)),
+             below = last_tokens(reader, model, negative, options.batch, goes_on(positive.size()));
   io::ControlVector vector{model.model->architecture(), {}};
   for (std::int64_t layer = 1; layer < count; ++layer) {
     const torch::Tensor& up = above[layer - 1];

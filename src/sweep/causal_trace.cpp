@@ -25,14 +25,33 @@ std::string quoted_tokens(const std::vector<std::string>& tokens) {
   return text;
 }
 
-// Positions of the tokens that overlap the subject, where it first occurs.
-std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, const std::string& prompt,
-                                            const std::string& subject, const std::vector<std::string>& shown) {
+// Where the subject begins in the prompt: the one place, or the one that is asked for.
+std::size_t subject_begin(const std::string& prompt, const std::string& subject,
+                          const std::optional<std::int64_t>& occurrence, const std::vector<std::string>& shown) {
   if (subject.empty())
     throw ConfigError("subject: which words are noised must be said; the prompt's tokens are " + quoted_tokens(shown));
-  const std::size_t begin = prompt.find(subject);
-  if (begin == std::string::npos)
+  std::vector<std::size_t> places;
+  for (std::size_t at = prompt.find(subject); at != std::string::npos; at = prompt.find(subject, at + 1))
+    places.push_back(at);
+  const auto count = static_cast<std::int64_t>(places.size());
+  if (count == 0)
     throw ConfigError("subject: '" + subject + "' is not in the prompt, whose tokens are " + quoted_tokens(shown));
+  if (!occurrence && count > 1) {
+    throw ConfigError("subject: '" + subject + "' occurs " + std::to_string(count) +
+                      " times in the prompt; give the occurrence that is meant, 0 to " + std::to_string(count - 1) +
+                      " (-1 is the last)");
+  }
+  const std::int64_t chosen = occurrence.value_or(0) + (occurrence.value_or(0) < 0 ? count : 0);
+  if (chosen < 0 || chosen >= count) {
+    throw ConfigError("occurrence: " + std::to_string(*occurrence) + " is out of range: '" + subject + "' occurs " +
+                      std::to_string(count) + (count == 1 ? " time" : " times") + " in the prompt, counted from 0");
+  }
+  return places[static_cast<std::size_t>(chosen)];
+}
+
+// Positions of the tokens that overlap the subject, which begins at a byte of the prompt.
+std::vector<std::int64_t> subject_positions(const std::vector<text::Token>& tokens, std::size_t begin,
+                                            const std::string& subject, const std::vector<std::string>& shown) {
   std::vector<std::int64_t> positions;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const bool overlaps = tokens[i].begin < static_cast<std::int64_t>(begin + subject.size()) &&
@@ -65,6 +84,10 @@ double mean_of(const torch::Tensor& values) {
 
 }  // namespace
 
+std::int64_t usual_window(std::int64_t layers) {
+  return std::max<std::int64_t>(1, (2 * layers + 5) / 10);  // rounded
+}
+
 std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::int64_t window, std::int64_t layers) {
   return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
 }
@@ -79,6 +102,11 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
         }));
   if (options.streams.empty()) throw ConfigError("streams: expected at least one component name");
   models::Model& model = *lm.model;
+  if (dynamic_cast<models::StagedModel*>(&model) == nullptr) {
+    throw ModelError(
+        "causal tracing restores values [batch, pos, feature] of layers, and " + model.architecture() +
+        " has steps in time instead; an experiment with locations of unit \"t\" (vene run) exchanges those");
+  }
   const std::vector<text::Token> tokens = lm.tokenizer->tokens(prompt);
   if (tokens.empty()) throw ConfigError("prompt: expected a text of at least one token");
 
@@ -90,7 +118,8 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
     trace.token_ids.push_back(token.id);
     trace.tokens.push_back(text::valid_utf8(lm.tokenizer->token_text(token.id)));
   }
-  trace.subject_positions = subject_positions(tokens, prompt, options.subject, trace.tokens);
+  trace.subject_positions = subject_positions(
+      tokens, subject_begin(prompt, options.subject, options.occurrence, trace.tokens), options.subject, trace.tokens);
   trace.seed = options.seed;
   trace.samples = options.samples;
   const torch::Tensor embedding = model.token_embedding();
@@ -103,6 +132,7 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   const auto positions = static_cast<std::int64_t>(tokens.size());
   const auto subject_tokens = static_cast<std::int64_t>(trace.subject_positions.size());
   const std::int64_t layers = model.layer_count();
+  const std::int64_t wide = options.window > 0 ? options.window : usual_window(layers);
   const torch::Tensor ids = torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0);
   model.check({ids, {}, {}, {}});
 
@@ -129,7 +159,7 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   for (const std::string& stream : options.streams) {
     if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
       throw ConfigError("streams: '" + stream + "' is given twice");
-    const std::int64_t window = stream == "block_output" ? 1 : options.window;
+    const std::int64_t window = stream == "block_output" ? 1 : wide;
     const std::size_t first_representation = sweep.config.representations.size();
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       RepresentationConfig restored;
@@ -169,7 +199,7 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
       result.values.view({static_cast<std::int64_t>(options.streams.size()), layers, positions, options.samples})
           .mean(3);
   for (std::size_t s = 0; s < options.streams.size(); ++s) {
-    const std::int64_t window = options.streams[s] == "block_output" ? 1 : options.window;
+    const std::int64_t window = options.streams[s] == "block_output" ? 1 : wide;
     trace.streams.push_back({options.streams[s], window, values[static_cast<std::int64_t>(s)].contiguous()});
   }
   return trace;

@@ -19,7 +19,8 @@ void visit(Options& o, Visitor&& v) {
   v({"seed", "Of numpy's RandomState, which draws the noise.", at_least(0)}, o.seed);
   v({"samples", "Draws of the noise that results are averaged over.", count(1)}, o.samples);
   v({"streams", "What is restored, a map each.", {}}, o.streams);
-  v({"window", "Layers restored together, for streams other than block_output.", count(1)}, o.window);
+  v({"window", "Layers restored together, for streams other than block_output; 0: a fifth of them.", count(0)},
+    o.window);
   v({"rows_per_batch", "Rows that run together; 0: chosen by memory.", count(0)}, o.rows_per_batch);
 }
 

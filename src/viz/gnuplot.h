@@ -11,12 +11,18 @@ namespace vene {
 /// joined to it as escapes (a doubled quote at the front would end the string).
 std::string gnuplot_string(const std::string& text);
 
-/// "set terminal ...\nset output ...\n" for a picture of this many pixels, as PNG or SVG.
-std::string gnuplot_terminal(const std::string& output, bool svg, std::size_t width, std::size_t height);
+enum class Picture { kPng, kSvg, kPdf };
 
-/// Draws each path (.png or .svg) with the script made for it and moves the picture to its place. IoError when gnuplot
-/// is missing or fails.
+/// "set terminal ...\nset output ...\n" for a picture of this many pixels (96 to the inch). A PDF is made small enough
+/// for a page of 6.75 by 9 inches, letters and all.
+std::string gnuplot_terminal(const std::string& output, Picture format, std::size_t width, std::size_t height);
+
+/// How many times smaller a picture of so many pixels is on such a page.
+double page_scale(double width, double height);
+
+/// Draws each path (.png, .svg or .pdf) with the script made for it and moves the picture to its place. IoError when
+/// gnuplot is missing or fails.
 void draw_with_gnuplot(const std::vector<std::string>& paths,
-                       const std::function<std::string(const std::string& output, bool svg)>& make_script);
+                       const std::function<std::string(const std::string& output, Picture format)>& make_script);
 
 }  // namespace vene

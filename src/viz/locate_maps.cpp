@@ -16,9 +16,11 @@ std::vector<HeatMap> locate_maps(const LocateResult& result) {
                 (result.options.head ? ", head " + std::to_string(*result.options.head) : "");
   map.range = {0, 1};
   HeatMap exchanged = map, read = map;
+  exchanged.name = "exchanged";
   exchanged.title = "one direction exchanged";
   exchanged.values = result.iia.t();
   exchanged.colour_label = "interchange accuracy";
+  read.name = "probed";
   read.title = "linear probe";
   read.values = result.probe.t();
   read.colour_label = "accuracy on new names";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,8 @@ struct SteerVectorOptions {
   SteerMethod method = SteerMethod::kMean;
   std::string component = "block_output";
   std::int64_t batch = 16;  ///< texts a forward
+  /// Told how many texts are read; false stops, with a PlanError
+  std::function<bool(std::size_t done, std::size_t all)> progress{};
 };
 
 /// A control vector from what a model holds at the last token of contrasting texts, for layers 1 to the last (llama.cpp

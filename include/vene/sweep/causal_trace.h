@@ -17,12 +17,15 @@ namespace vene {
 struct CausalTraceOptions {
   /// The answer; empty: the clean run's most probable token. Its first token counts
   std::optional<std::string> target{};
-  std::string subject{};          ///< the part of the prompt whose embeddings are noised; must occur in it
+  std::string subject{};  ///< the part of the prompt whose embeddings are noised; must occur in it
+  /// Which one of several occurrences of the subject: 0 is the first, -1 the last. Empty: there must be one only
+  std::optional<std::int64_t> occurrence{};
   std::optional<double> noise{};  ///< standard deviation of the noise; empty: three times that of the token embeddings
   std::uint32_t seed = 1;         ///< of numpy's RandomState, whose randn(samples, subject tokens, width) is used
   std::int64_t samples = 10;      ///< noise draws that results are averaged over
   std::vector<std::string> streams{"block_output", "mlp_activation", "attention_output"};
-  std::int64_t window = 10;  ///< layers restored together, for streams other than block_output
+  /// Layers restored together, for streams other than block_output; 0: `usual_window` of the model's
+  std::int64_t window = 0;
   std::function<bool(std::size_t done, std::size_t all)> progress{};  ///< false stops
   std::int64_t rows_per_batch = 0;                                    ///< 0: chosen by memory
 };
@@ -51,6 +54,9 @@ struct CausalTrace {
 
 VENE_API CausalTrace causal_trace(const models::LanguageModel& model, const std::string& prompt,
                                   const CausalTraceOptions& options);
+
+/// A fifth of the layers, at least one, as the 10 of 48 in the study.
+VENE_API std::int64_t usual_window(std::int64_t layers);
 
 /// Layers restored together with `layer`: max(0, l - floor(w/2)) up to, not including, min(L, l + ceil(w/2)).
 VENE_API std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::int64_t window,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -9,8 +10,15 @@
 
 namespace vene {
 
+/// What white and full colour stand for in the maps of a trace.
+enum class MapScale : std::uint8_t {
+  kOwn,       ///< the lowest and the highest value of each map
+  kShared,    ///< of all maps together
+  kCorrupted  ///< the corrupted run's probability, as in the ROME paper, and the highest of all maps; less is white too
+};
+
 /// The heat maps of a causal trace, one a stream: tokens downwards (a star on the noised ones), layers to the right.
-VENE_API std::vector<HeatMap> trace_maps(const CausalTrace& trace);
+VENE_API std::vector<HeatMap> trace_maps(const CausalTrace& trace, MapScale scale = MapScale::kOwn);
 /// Prompt, target, clean and corrupted probability, on one line.
 VENE_API std::string trace_title(const CausalTrace& trace);
 

@@ -78,7 +78,8 @@ Outcome run_program(const std::string& program, const std::vector<std::string>& 
       _exit(126);
     }
     // The caller's own settings would decide what is tested.
-    for (const char* name : {"VENE_MODEL", "VENE_DEVICE", "VENE_THREADS", "NO_COLOR"}) unsetenv(name);
+    for (const char* name : {"VENE_MODEL", "VENE_DEVICE", "VENE_THREADS", "NO_COLOR", "COLORTERM", "COLUMNS"})
+      unsetenv(name);
     setenv("OMP_NUM_THREADS", "1", 1);
     for (const auto& [name, value] : surroundings.environment)
       value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "src/cli/print.h"
-
 #include <c10/util/Exception.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +8,8 @@
 #include <filesystem>
 #include <new>
 #include <stdexcept>
+
+#include "src/cli/print.h"
 
 namespace {
 

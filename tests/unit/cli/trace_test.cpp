@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "unit/cli/child.h"
 #include "vene/viz/heat_map.h"
@@ -79,8 +80,8 @@ void expect_case(const Json& wanted, const Json& got) {
 TEST(Trace, FiguresAreThoseOfPlainPyTorch) {
   const TestFolder folder;
   const Json golden = Json::parse(vene_test::read_text(vene_test::source_path("tests/golden/trace/trace.json")));
-  const Outcome paper = trace(
-      folder / "paper", {"--no-picture", "--json", "--noise", "0.13462981581687927", "--seed", "1", "--samples", "1"});
+  const Outcome paper = trace(folder / "paper", {"--no-picture", "--json", "--noise", "0.13462981581687927", "--seed",
+                                                 "1", "--samples", "1", "--window", "10"});
   ASSERT_EQ(paper.status, 0) << paper.err;
   EXPECT_EQ(paper.out, vene_test::read_text(folder / "paper/trace.json"));
   expect_case(golden[0], Json::parse(paper.out));
@@ -181,7 +182,7 @@ TEST(Trace, PrintsNumbersAndAMapWithoutEscapesIntoAPipe) {
   EXPECT_THAT(outcome.out, HasSubstr("\ndowntown |"));
   EXPECT_THAT(outcome.out, HasSubstr("\n          0 1 2 3 4 5  restored layer\n"));
   EXPECT_THAT(outcome.out,
-              HasSubstr("figures: " + (folder / "out/trace.csv") + ", " + (folder / "out/trace.json") + "\n"));
+              HasSubstr("numbers: " + (folder / "out/trace.csv") + ", " + (folder / "out/trace.json") + "\n"));
   EXPECT_THAT(outcome.out, testing::Not(HasSubstr("\x1b")));
 }
 
@@ -191,7 +192,8 @@ TEST(Trace, ATerminalGetsColourAndProgressWithTheTimeLeft) {
   const std::string command = vene_test::program_path("vene") + " trace -m " + bundled_model() + " -p \"" + kPrompt +
                               "\" --subject Needle --no-picture --samples 40 -o " + (folder / "out");
   const Outcome outcome =
-      vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"TERM", "xterm-256color"}}});
+      vene_test::shell("script -qec '" + command + "' /dev/null",
+                       {.environment = {{"TERM", "xterm-256color"}, {"COLORTERM", "truecolor"}, {"NO_COLOR", ""}}});
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, HasSubstr("\x1b[48;2;"));
   EXPECT_THAT(outcome.out, HasSubstr("tracing ["));
@@ -199,6 +201,125 @@ TEST(Trace, ATerminalGetsColourAndProgressWithTheTimeLeft) {
   const Outcome plain =
       vene_test::shell("script -qec '" + command + "' /dev/null", {.environment = {{"NO_COLOR", "1"}}});
   EXPECT_THAT(plain.out, testing::Not(HasSubstr("\x1b[48;2;")));
+  EXPECT_THAT(plain.out, testing::Not(HasSubstr("\x1b[48;5;")));
+  const Outcome older = vene_test::shell("script -qec '" + command + "' /dev/null",
+                                         {.environment = {{"TERM", "xterm-256color"}, {"COLORTERM", std::nullopt}}});
+  EXPECT_THAT(older.out, HasSubstr("\x1b[48;5;"));
+  EXPECT_THAT(older.out, testing::Not(HasSubstr("\x1b[48;2;")));
+}
+
+TEST(Trace, TheUsualWindowSuitsTheModelAndAWideOneWarns) {
+  const TestFolder folder;
+  const Outcome usual = trace(folder / "usual");
+  EXPECT_THAT(usual.err, IsEmpty());
+  EXPECT_THAT(usual.out,
+              HasSubstr("\nwindow: 1 of 6 layers, a fifth, for mlp_activation, attention_output (--window N)\n"));
+  EXPECT_EQ(Json::parse(vene_test::read_text(folder / "usual/trace.json"))["streams"][1]["window"], 1);
+  const Outcome wide = trace(folder / "wide", {"--no-picture", "--samples", "1", "--window", "10"});
+  EXPECT_EQ(wide.status, 0);
+  EXPECT_EQ(wide.err,
+            "vene: warning: a window of 10 restores all 6 layers together, so the columns of its maps hardly differ; "
+            "--window 1 suits this model\n");
+  EXPECT_THAT(wide.out, testing::Not(HasSubstr("a fifth")));
+  const Outcome half = trace(folder / "half", {"--no-picture", "--samples", "1", "--window", "3"});
+  EXPECT_THAT(half.err, HasSubstr("a window of 3 restores half of the 6 layers or more together"));
+  EXPECT_THAT(trace(folder / "two", {"--no-picture", "--samples", "1", "--window", "2"}).err, IsEmpty());
+  EXPECT_THAT(
+      trace(folder / "one", {"--no-picture", "--samples", "1", "--window", "10", "--streams", "block_output"}).err,
+      IsEmpty());
+}
+
+TEST(Trace, ASubjectThatOccursTwiceHasToBeToldApart) {
+  const TestFolder folder;
+  const std::string prompt = "The Space Needle: the Space Needle is in downtown";
+  const auto positions = [&](const std::string& occurrence) {
+    const Outcome outcome =
+        trace(folder / "out", {"--no-picture", "--samples", "1", "--json", "--occurrence", occurrence}, prompt,
+              "Space Needle");
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return Json::parse(outcome.out)["subject_positions"].get<std::vector<int>>();
+  };
+  const Outcome refused = trace(folder / "out", {"--no-picture", "--samples", "1"}, prompt, "Space Needle");
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.err,
+              HasSubstr("subject: 'Space Needle' occurs 2 times in the prompt; give the occurrence that is "
+                        "meant, 0 to 1 (-1 is the last)"));
+  EXPECT_EQ(positions("0"), (std::vector<int>{1, 2}));
+  EXPECT_EQ(positions("1"), positions("-1"));
+  EXPECT_GT(positions("1")[0], 2);
+  const Outcome beyond = trace(folder / "out", {"--occurrence", "2"}, prompt, "Space Needle");
+  EXPECT_EQ(beyond.status, 1);
+  EXPECT_THAT(beyond.err,
+              HasSubstr("occurrence: 2 is out of range: 'Space Needle' occurs 2 times in the prompt, counted from 0"));
+}
+
+TEST(Trace, ATargetOfSeveralTokensSaysWhichCounts) {
+  const TestFolder folder;
+  const Outcome outcome = trace(folder / "out", {"--no-picture", "--samples", "1", "--target", " Seattlexyz"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err,
+              HasSubstr("vene: the target ' Seattlexyz' is several tokens, of which the first counts: ' Seattle'\n"));
+}
+
+TEST(Trace, ARecurrentModelIsToldWhereToGo) {
+  const TestFolder folder;
+  const Outcome outcome = vene_command({"trace", "-m", vene_test::source_path("assets/landmarks-gru"), "-p", kPrompt,
+                                        "--subject", kSubject, "-o", folder / "out"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.err,
+              HasSubstr("causal tracing restores values [batch, pos, feature] of layers, and gru has steps in "
+                        "time instead; an experiment with locations of unit \"t\" (vene run) exchanges those"));
+  EXPECT_THAT(vene_test::names_below(folder.path()), IsEmpty());
+}
+
+TEST(Trace, PicturesComeInTheFormatsAndFilesThatAreAskedFor) {
+  if (!vene::gnuplot_available()) GTEST_SKIP() << "gnuplot is absent";
+  const TestFolder folder;
+  const Outcome pdf = trace(folder / "pdf", {"--samples", "1", "--format", "pdf,svg"});
+  ASSERT_EQ(pdf.status, 0) << pdf.err;
+  EXPECT_THAT(vene_test::names_below(folder / "pdf"), ElementsAre("trace.csv", "trace.json", "trace.pdf", "trace.svg"));
+  EXPECT_THAT(pdf.out, HasSubstr("picture: " + (folder / "pdf/trace.pdf") + ", " + (folder / "pdf/trace.svg") + "\n"));
+  const Outcome separate = trace(folder / "separate", {"--samples", "1", "--panels", "separate", "--format", "svg"});
+  ASSERT_EQ(separate.status, 0) << separate.err;
+  EXPECT_THAT(vene_test::names_below(folder / "separate"),
+              ElementsAre("trace-attention_output.svg", "trace-block_output.svg", "trace-mlp_activation.svg",
+                          "trace.csv", "trace.json"));
+  EXPECT_EQ(trace(folder / "none", {"--format", "jpg"}).status, 2);
+  EXPECT_EQ(trace(folder / "none", {"--scale", "corupted"}).status, 2);
+}
+
+TEST(Trace, OneScaleServesAllMaps) {
+  const TestFolder folder;
+  // The legend of each map is its last line but an empty one: lowest, shades, highest.
+  const auto ends = [&](const std::string& scale) {
+    const Outcome outcome = trace(folder / "out", {"--no-picture", "--samples", "1", "--scale", scale});
+    std::set<std::string> lows, highs;
+    for (const std::string& line : vene_test::lines_of(outcome.out)) {
+      const std::size_t name = line.find("  P(Seattle)");
+      if (name == std::string::npos) continue;
+      const std::size_t begin = line.find_first_not_of(' ');
+      lows.insert(line.substr(begin, line.find(' ', begin) - begin));
+      highs.insert(line.substr(line.rfind(' ', name - 1) + 1, name - line.rfind(' ', name - 1) - 1));
+    }
+    return std::make_pair(lows, highs);
+  };
+  EXPECT_EQ(ends("own").second.size(), 3U);
+  EXPECT_EQ(ends("shared").second.size(), 1U);
+  EXPECT_EQ(ends("shared").first.size(), 1U);
+  const auto [lows, highs] = ends("corrupted");
+  EXPECT_EQ(highs, ends("shared").second);
+  ASSERT_EQ(lows.size(), 1U);
+  const Json record = Json::parse(vene_test::read_text(folder / "out/trace.json"));
+  EXPECT_NEAR(std::stod(*lows.begin()), record["corrupted"].get<double>(), 1e-3);
+}
+
+TEST(Trace, AWideMapFitsTheTerminal) {
+  const TestFolder folder;
+  const Outcome outcome = trace(folder / "out", {"--no-picture", "--samples", "1"}, kPrompt, kSubject,
+                                {.environment = {{"COLUMNS", "24"}}});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("\ndowntown |"));
+  EXPECT_THAT(outcome.out, HasSubstr("\n          0 1 2 3 4 5\n          restored layer\n"));
 }
 
 // Texts of an SVG by gnuplot, entities undone.
@@ -232,8 +353,7 @@ TEST(Trace, DrawsThreeMapsWithStarsOnTheCorruptedTokens) {
   EXPECT_THAT(vene_test::names_below(folder / "out"), ElementsAre("trace.csv", "trace.json", "trace.png", "trace.svg"));
   EXPECT_TRUE(vene_test::read_text(folder / "out/trace.png").starts_with("\x89PNG\r\n"));
   const auto texts = svg_texts(vene_test::read_text(folder / "out/trace.svg"));
-  for (const char* title :
-       {"block_output restored", "mlp_activation, window of 10 restored", "attention_output, window of 10 restored"})
+  for (const char* title : {"block_output restored", "mlp_activation restored", "attention_output restored"})
     EXPECT_THAT(texts, testing::Contains(title));
   for (const char* token : {"The*", "Space*", "Needle*", "is", "in", "downtown"})
     EXPECT_EQ(std::count(texts.begin(), texts.end(), token), 3) << token;

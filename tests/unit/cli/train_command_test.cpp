@@ -66,6 +66,25 @@ TEST_F(TrainCommand, WritesTheInterventionTheLogAndTheMetrics) {
   EXPECT_EQ(ran.status, 0) << ran.err;
 }
 
+TEST_F(TrainCommand, ItsPictureShowsTheValidationTooInAnyFormat) {
+  if (shell("command -v gnuplot").status != 0) GTEST_SKIP() << "gnuplot is absent";
+  write_text(folder_ / "spec.json",
+             spec(R"("epochs": 4, "learning_rate": 0.01, "batch_size": 1)", R"(, "validation": 0.5)"));
+  const auto trained = [&](const std::string& out, const std::string& formats) {
+    return vene_command({"train", "-m", source_path("tests/golden/models/gpt2_tied"), folder_ / "spec.json", "-o",
+                         folder_ / out, "--format", formats});
+  };
+  const Outcome outcome = trained("out", "svg,pdf");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              HasSubstr("picture: " + (folder_ / "out/loss.svg") + ", " + (folder_ / "out/loss.pdf") + "\n"));
+  const std::string svg = read_text(folder_ / "out/loss.svg");
+  EXPECT_THAT(svg, AllOf(HasSubstr(">training<"), HasSubstr(">validation<")));
+  EXPECT_TRUE(read_text(folder_ / "out/loss.pdf").starts_with("%PDF-"));
+  EXPECT_FALSE(fs::exists(folder_ / "out/loss.png"));
+  EXPECT_EQ(trained("none", "jpg").status, 2);
+}
+
 TEST_F(TrainCommand, AResumedTrainingIsTheUnbrokenOne) {
   const std::string long_one = spec(R"("epochs": 4, "learning_rate": 0.01, "batch_size": 1)");
   ASSERT_EQ(train(long_one, "whole").status, 0);

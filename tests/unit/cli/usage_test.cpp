@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "unit/cli/child.h"
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kCommands{"info",  "sites",  "schema",     "tokenize",     "run",    "trace",
                                          "train", "locate", "generate",   "steer-vector", "verify", "inspect",
-                                         "push",  "pull",   "completion", "man"};
+                                         "push",  "pull",   "completion", "man",          "help",   "version"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
@@ -75,9 +76,92 @@ TEST(Usage, VersionNamesLibTorchCudaAndTheStringAbi) {
   const Outcome outcome = vene_command({"--version"});
   const vene::BuildInfo build = vene::build_info();
   EXPECT_EQ(outcome.status, 0);
+  for (const char* spelling : {"-V", "version"}) EXPECT_EQ(vene_command({spelling}).out, outcome.out) << spelling;
   EXPECT_EQ(outcome.out, "vene " + build.version + "\nLibTorch " + build.libtorch_version + ", CUDA " + build.cuda +
                              (build.cuda_linked ? " (linked)" : " (not linked)") + ", C++11 ABI " +
                              (build.cxx11_abi ? "1" : "0") + "\n");
+}
+
+TEST(Usage, HelpExplainsACommandAsItsOwnOptionDoes) {
+  EXPECT_EQ(vene_command({"help"}).out, vene_command({"-h"}).out);
+  for (const std::string& command : kCommands)
+    EXPECT_EQ(vene_command({"help", command}).out, vene_command({command, "-h"}).out) << command;
+  expect_refused(vene_command({"help", "trce"}), 2, "unknown command 'trce'; did you mean 'trace'? (see vene -h)");
+}
+
+TEST(Usage, ErrorsAreJsonWhereJsonIsAskedFor) {
+  const auto error = [](const std::vector<std::string>& arguments, int status) {
+    const Outcome outcome = vene_command(arguments);
+    EXPECT_EQ(outcome.status, status);
+    EXPECT_THAT(outcome.out, IsEmpty());
+    EXPECT_EQ(vene_test::lines_of(outcome.err).size(), 1U) << outcome.err;
+    return nlohmann::json::parse(outcome.err)["error"];
+  };
+  const auto missing = error({"info", "/nowhere", "--json"}, 1);
+  EXPECT_EQ(missing["class"], "IoError");
+  EXPECT_EQ(missing["message"], "/nowhere: no such folder");
+  EXPECT_EQ(error({"sites", bundled_model(), "--device", "cuda:99", "--json"}, 1)["class"], "ModelError");
+  EXPECT_EQ(error({"info", bundled_model(), "--json", "--jsn"}, 2)["class"], "UsageError");
+  const TestFolder folder;
+  vene_test::write_text(folder / "bad.json",
+                        R"({"base": {"text": "The"}, "config": [{"layer": 1, "unti": "pos"}, {"layr": 1}]})");
+  const auto several = error({"run", "-m", bundled_model(), folder / "bad.json", "-o", folder / "out", "--json"}, 1);
+  EXPECT_EQ(several["class"], "ConfigError");
+  EXPECT_THAT(several["message"].get<std::string>(), HasSubstr("\n"));  // a line a problem
+}
+
+TEST(Usage, VerboseSaysWhatIsLoadedAndQuietSaysNothing) {
+  const TestFolder folder;
+  const auto steer = [&](const std::string& option) {
+    return vene_command({"steer-vector", "-m", bundled_model(), "--positive", "examples/steering/rome.txt",
+                         "--negative", "examples/steering/seattle.txt", "-o", folder / "v.gguf", option});
+  };
+  const Outcome verbose = steer("--verbose"), quiet = steer("--quiet");
+  EXPECT_THAT(verbose.err, HasSubstr("vene: " + bundled_model() + ": loaded in "));
+  EXPECT_THAT(verbose.err, HasSubstr("vene: architecture gpt2, 6 layers, float32 on cpu, 1 thread\n"));
+  EXPECT_THAT(verbose.out, HasSubstr("layers 1 to 5"));
+  EXPECT_EQ(quiet.status, 0);
+  EXPECT_THAT(quiet.out, IsEmpty());
+  EXPECT_THAT(quiet.err, IsEmpty());
+  EXPECT_THAT(vene_command({"tokenize", "-m", bundled_model(), "The", "-q"}).out, HasSubstr("\"The\""));
+  EXPECT_EQ(vene_command({"info", bundled_model(), "-q", "-v"}).status, 2);
+  // Warnings are notes too.
+  const auto trace = [&](const std::string& option) {
+    return vene_command({"trace", "-m", bundled_model(), "-p", "The Space Needle is in", "--subject", "Needle",
+                         "--samples", "1", "--window", "10", "--no-picture", "-o", folder / "trace", option});
+  };
+  EXPECT_THAT(trace("--verbose").err, HasSubstr("warning: a window of 10"));
+  EXPECT_THAT(trace("--quiet").err, IsEmpty());
+}
+
+// What the command starts has its environment.
+TEST(Usage, ThreadsWaitAsleepUnlessTheUserSaysOtherwise) {
+  const TestFolder folder;
+  fs::create_directory(folder / "bin");
+  vene_test::write_text(folder / "bin/gnuplot",
+                        "#!/bin/sh\necho \"policy $OMP_WAIT_POLICY spin $GOMP_SPINCOUNT\" > \"$0.saw\"\nexit 1\n");
+  fs::permissions(folder / "bin/gnuplot", fs::perms::owner_all);
+  const auto seen = [&](std::optional<std::string> policy, std::optional<std::string> spin) {
+    const Outcome outcome = vene_command(
+        {"trace", "-m", bundled_model(), "-p", "The Space Needle is in", "--subject", "Needle", "--samples", "1", "-o",
+         folder / "out"},
+        {.environment = {{"PATH", folder / "bin"}, {"OMP_WAIT_POLICY", policy}, {"GOMP_SPINCOUNT", spin}}});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return vene_test::read_text(folder / "bin/gnuplot.saw");
+  };
+  EXPECT_EQ(seen(std::nullopt, std::nullopt), "policy passive spin \n");
+  EXPECT_EQ(seen("active", std::nullopt), "policy active spin \n");
+  EXPECT_EQ(seen(std::nullopt, "1000"), "policy  spin 1000\n");
+}
+
+TEST(Usage, AMissingFolderWithAHubsNameSaysHowToGetIt) {
+  expect_refused(vene_command({"info", "openai-community/gpt2"}), 1,
+                 "openai-community/gpt2: no such folder; a model of the Hugging Face hub comes into a folder with "
+                 "`hf download openai-community/gpt2 --local-dir openai-community/gpt2`");
+  for (const char* path : {"/nowhere/gpt2", "./gpt2", "a/b/c", "gpt 2"}) {
+    const Outcome outcome = vene_command({"info", path});
+    EXPECT_EQ(outcome.err, "vene: " + std::string(path) + ": no such folder\n");
+  }
 }
 
 TEST(Usage, WrongCommandLinesEndWithTwoAndNameTheNearest) {

@@ -59,6 +59,21 @@ class Verify : public testing::Test {
   std::string out, err;
 };
 
+TEST_F(Verify, SaysItsVerdict) {
+  const std::string reference = golden("gpt2_tied") + "/reference.safetensors";
+  EXPECT_EQ(verify("gpt2_tied", reference), 0);
+  EXPECT_THAT(out, testing::ContainsRegex(
+                       "\nequal to the reference: [0-9]+ values within 1e-05, the worst is [a-z_.0-9]+ with "));
+  EXPECT_EQ(verify("gpt2_tied", reference, "--json"), 0);
+  EXPECT_TRUE(nlohmann::json::parse(out)["equal"].get<bool>());
+  EXPECT_EQ(verify("gpt2_tied", reference, "--tolerance 0 --json"), 1);
+  EXPECT_FALSE(nlohmann::json::parse(out)["equal"].get<bool>());
+  EXPECT_EQ(verify("gpt2_tied", reference, "--tolerance 0"), 1);
+  EXPECT_THAT(out, Not(HasSubstr("equal to the reference")));
+  EXPECT_EQ(verify("gpt2_tied", reference, "--quiet"), 0);
+  EXPECT_EQ(out + err, "");
+}
+
 TEST_F(Verify, AgreesWithTheReferenceOfEveryKindOfModel) {
   for (const std::string name : {"bert_untied", "esm_absolute", "gpt2_tied", "gpt_neo_tied", "gpt_neox_parallel",
                                  "gemma2_capped", "gpt2_headless", "mlp_positions"}) {
