@@ -37,7 +37,7 @@ torch::Tensor in_columns(const torch::Tensor& value, const models::Batch& batch)
 
 // Each row's own text as columns of the batch; empty: no row is padded.
 RowSpans own_columns(const models::Batch& batch) {
-  const RowTexts texts = RowTexts::of(batch.primary(), batch.attention_mask, batch.input_ids, /*tokenizer=*/nullptr);
+  const RowTexts texts = RowTexts::of(batch.primary(), batch.attention_mask, {}, /*tokenizer=*/nullptr);
   return texts.padded() ? RowSpans{texts.begin, texts.end} : RowSpans{};
 }
 
@@ -66,6 +66,7 @@ class Executor {
         throw PlanError(placement.where + ": a sweep's cells write, and this intervention only collects");
       placements_.push_back(std::move(placement));
     }
+    if (sweep.base.attention_mask.defined()) mask_ = sweep.base.attention_mask.to(torch::kCPU);
     logit_positions_ = sweep.logit_positions;
     if (logit_positions_.empty()) logit_positions_.push_back(sweep.base.positions() - 1);
     for (const std::int64_t position : logit_positions_) {
@@ -174,16 +175,13 @@ class Executor {
 
   void make_jobs() {
     std::vector<RowTexts> base_texts;
-    const models::Batch base = sweep_.base.to(torch::kCPU);
-    for (std::int64_t row = 0; row < base.rows(); ++row) {
+    for (std::int64_t row = 0; row < sweep_.base.rows(); ++row) {
       const auto own = [row](const torch::Tensor& t) { return t.defined() ? t.narrow(0, row, 1) : t; };
-      base_texts.push_back(
-          RowTexts::of(own(base.primary()), own(base.attention_mask), own(base.input_ids), /*tokenizer=*/nullptr));
+      base_texts.push_back(RowTexts::of(own(sweep_.base.primary()), own(mask_), {}, /*tokenizer=*/nullptr));
     }
     RowTexts source_texts;
     if (sweep_.source)
-      source_texts = RowTexts::of(sweep_.source->primary(), sweep_.source->attention_mask, sweep_.source->input_ids,
-                                  /*tokenizer=*/nullptr);
+      source_texts = RowTexts::of(sweep_.source->primary(), sweep_.source->attention_mask, {}, /*tokenizer=*/nullptr);
     for (const Cell& cell : sweep_.cells) {
       engine::Job job{cell.base_row, {}};
       for (const CellWrite& write : cell.writes) {
@@ -211,6 +209,7 @@ class Executor {
     IntervenableConfig config = sweep_.background;
     RunRequest request;
     request.base = sweep_.base;
+    request.base.attention_mask = mask_;  // compiling reads it
     request.source_representations = sweep_.background_sources;
     const std::size_t backgrounds = config.representations.size();
     request.source_representations.resize(backgrounds);
@@ -240,8 +239,9 @@ class Executor {
     run_options.logit_positions = torch::tensor(logit_positions_, torch::kInt64);
     if (!model_->reads_ahead()) run_options.cache = &base_.past;
     if (config.representations.empty()) throw PlanError("the sweep has neither cells nor a background");
-    const Result run = vene::run(compile(config, model_, build_interventions(config, *model_), request), request.base,
-                                 {}, run_options);
+    const Plan plan = compile(config, model_, build_interventions(config, *model_), request);
+    const models::TrustedBatches checked;  // by compiling
+    const Result run = vene::run(plan, sweep_.base, {}, run_options);
     std::size_t i = 0;
     for (const std::int64_t stage : entries) base_.hidden[stage] = in_columns(run.collected[i++].value, sweep_.base);
     {
@@ -251,7 +251,7 @@ class Executor {
       base_.position_ids = state.position_ids;
     }
     base_.positions = sweep_.base.positions();
-    base_.texts = own_columns(sweep_.base);
+    base_.texts = own_columns(request.base);
     result.background = metric_(run.intervened.primary()).to(torch::kCPU);
   }
 
@@ -301,6 +301,7 @@ class Executor {
   const SweepMetric& metric_;
   const SweepOptions& options_;
   std::vector<engine::Placement> placements_;
+  torch::Tensor mask_;  // the base's, on the CPU
   std::vector<std::int64_t> logit_positions_;
   std::optional<engine::Rows> rows_;
   engine::BaseStates base_;
