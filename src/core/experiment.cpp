@@ -64,7 +64,8 @@ void read_generation(const JsonReader& json, const models::LanguageModel& model,
   if (request.generation->source_steps == SourceSteps::kSame &&
       std::none_of(request.sources.begin(), request.sources.end(),
                    [](const auto& source) { return source.has_value(); }))
-    json.fail("source_steps: \"same\" is for a source that generates too, and the experiment has none");
+    throw ConfigError(json.path() +
+                      ".source_steps: \"same\" is for a source that generates too, and the experiment has none");
 }
 
 }  // namespace

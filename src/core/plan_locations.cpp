@@ -257,7 +257,7 @@ void set_locations(PlanData& plan, const RunRequest& request, const RowTexts& ba
         const RowTexts& texts = placement.source.texts;
         placement.source.index = make_index(placement, placement.source, placement.site.axes,
                                             expected_sizes(placement.site, texts.rows, texts.positions), device);
-        if (!placement.base.index) continue;
+        if (!placement.base.index || !target_runs) continue;
         check_counts(placement.source.index->counts(), placement.base.index->counts(), name_of(placement));
         if (has_keys(placement.site)) {
           check_keys(placement, {placement.source.index->key_counts(), texts.positions},

@@ -178,11 +178,14 @@ void write_data(std::ostream& text, std::size_t index, const HeatMap& map) {
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) {
       const double value = value_at[row][column];
+      if (!std::isfinite(value)) {  // a box at no place is not drawn; one without a colour would be
+        text << "NaN NaN NaN NaN NaN NaN NaN\n";
+        continue;
+      }
       const auto x = static_cast<double>(column), y = static_cast<double>(row);
       text << x << ' ' << y << ' ' << x - 0.5 << ' ' << x + (column + 1 < columns ? 0.6 : 0.5) << ' ' << y - 0.5 << ' '
            << y + (row + 1 < rows ? 0.6 : 0.5) << ' ';
-      std::isfinite(value) ? text << with_digits(value, 9) : text << "NaN";
-      text << '\n';
+      text << with_digits(value, 9) << '\n';
     }
   }
   text << "VENE_END_OF_DATA\n";

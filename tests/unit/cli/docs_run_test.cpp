@@ -37,6 +37,7 @@ std::vector<Block> blocks_of(const std::string& page) {
         Block block{line.substr(3), "", "", number};
         if (std::regex_search(before, named, std::regex("`([a-z_]+\\.json)` here"))) block.file = named[1];
         blocks.push_back(block);
+        before.clear();  // it names this block and no other
       }
       inside = !inside;
     } else if (inside) {
