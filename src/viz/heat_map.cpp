@@ -168,16 +168,19 @@ void write_data(std::ostream& text, std::size_t index, const HeatMap& map) {
   const torch::Tensor values = map.values.to(torch::kCPU, torch::kFloat64).contiguous();
   const auto value_at = values.accessor<double, 2>();
   const std::int64_t rows = values.size(0), columns = values.size(1);
+  bool drawn = false;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) {
       const double value = value_at[row][column];
+      if (!std::isfinite(value)) continue;  // left white
       const auto x = static_cast<double>(column), y = static_cast<double>(row);
       text << x << ' ' << y << ' ' << x - 0.5 << ' ' << x + (column + 1 < columns ? 0.6 : 0.5) << ' ' << y - 0.5 << ' '
-           << y + (row + 1 < rows ? 0.6 : 0.5) << ' ';
-      std::isfinite(value) ? text << with_digits(value, 9) : text << "NaN";
-      text << '\n';
+           << y + (row + 1 < rows ? 0.6 : 0.5) << ' ' << with_digits(value, 9) << '\n';
+      drawn = true;
     }
   }
+  // Without any, gnuplot draws no axes either; one that is out of sight will do.
+  if (!drawn) text << "-9 -9 -9 -8 -9 -8 0\n";
   text << "VENE_END_OF_DATA\n";
 }
 
