@@ -150,20 +150,8 @@ bool head_wanted(const ConfigReader& config, const Family& family,
   });
 }
 
-// Where a folder is missing and its name is one of the hub's ("gpt2", "openai-community/gpt2"), how to make it.
-std::string how_to_get(const std::string& folder) {
-  const bool of_the_hub = !folder.empty() && std::count(folder.begin(), folder.end(), '/') <= 1 &&
-                          folder.front() != '/' && folder.back() != '/' && folder.front() != '.' &&
-                          std::all_of(folder.begin(), folder.end(), [](unsigned char c) {
-                            return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '/';
-                          });
-  return of_the_hub ? "; a model of the Hugging Face hub comes into a folder with `hf download " + folder +
-                          " --local-dir " + folder + "`"
-                    : "";
-}
-
 std::string config_path(const std::string& folder) {
-  if (!fs::is_directory(folder)) throw IoError(folder + ": no such folder" + how_to_get(folder));
+  if (!fs::is_directory(folder)) throw IoError(folder + ": no such folder");
   const std::string path = (fs::path(folder) / "config.json").string();
   if (!fs::exists(path)) throw IoError(folder + ": no config.json here; expected a Hugging Face checkpoint folder");
   return path;

@@ -7,12 +7,15 @@
 #include <torch/utils.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <map>
 
 #include "src/cli/say.h"
@@ -78,6 +81,20 @@ std::string dtype_problem(const std::string& name) {
 
 }  // namespace
 
+void check_model_folder(const std::string& folder) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(folder, ignored)) return;
+  const bool of_the_hub = !folder.empty() && std::count(folder.begin(), folder.end(), '/') <= 1 &&
+                          folder.front() != '/' && folder.back() != '/' && folder.front() != '.' &&
+                          std::all_of(folder.begin(), folder.end(), [](unsigned char c) {
+                            return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '/';
+                          });
+  throw IoError(folder + ": no such folder" +
+                (of_the_hub ? "; a model of the Hugging Face hub comes into a folder with `hf download " + folder +
+                                  " --local-dir " + folder + "`"
+                            : ""));
+}
+
 void ModelChoice::add_to(CLI::App& command, bool positional) {
   auto* option =
       command.add_option(positional ? "DIR,-m,--model" : "-m,--model", folder, "Hugging Face checkpoint folder");
@@ -118,6 +135,7 @@ models::LanguageModel ModelChoice::load() const {
   }
   if (!dtype.empty()) options.dtype = dtypes().at(dtype);
   options.warn = [](const std::string& warning) { note("warning: " + warning); };
+  check_model_folder(folder);
   const Timed loading(folder + ": loaded");
   models::LanguageModel lm = models::load(folder, options);
   Interruptible::check();

@@ -55,6 +55,10 @@ class Progress {
   bool drawn_ = false;
 };
 
+/// IoError where there is no such folder; for one with a name as models of the Hugging Face hub have it ("gpt2",
+/// "openai-community/gpt2"), with the command that makes it.
+void check_model_folder(const std::string& folder);
+
 /// What an option says that takes a file, or - for standard input.
 std::string read_input(const std::string& path);
 

@@ -10,6 +10,7 @@ namespace vene::cli {
 namespace {
 
 void print_info(const std::string& folder, bool json) {
+  check_model_folder(folder);
   const models::CheckpointInfo info = models::inspect(folder);
   if (json) {
     nlohmann::ordered_json entry{{"architecture", info.architecture},

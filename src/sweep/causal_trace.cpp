@@ -102,7 +102,9 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
         }));
   if (options.streams.empty()) throw ConfigError("streams: expected at least one component name");
   models::Model& model = *lm.model;
-  if (dynamic_cast<models::StagedModel*>(&model) == nullptr) {
+  const auto& sites = model.sites().all();
+  if (std::none_of(sites.begin(), sites.end(),
+                   [](const Site& site) { return site.layer >= 0 && site.axes.size() == 3; })) {
     throw ModelError(
         "causal tracing restores values [batch, pos, feature] of layers, and " + model.architecture() +
         " has steps in time instead; an experiment with locations of unit \"t\" (vene run) exchanges those");

@@ -161,6 +161,19 @@ Layout arrange(const std::vector<Panel>& panels, const std::string& title, std::
   }
   const double row_pixels = labelled <= 30 ? 27 : 19;
   layout.map_height = std::max(labelled <= 6 ? 160.0 : 200.0, row_pixels * static_cast<double>(labelled));
+  // Whole pixels a cell, from a whole pixel on: no edge falls between two.
+  std::size_t rows = 1, columns = 1;
+  for (const Panel& panel : panels) {
+    rows = std::max(rows, panel.rows.size());
+    columns = std::max(columns, panel.columns.size());
+  }
+  const auto multiple = [](double pixels, std::size_t cells) {
+    return std::ceil(pixels / static_cast<double>(cells)) * static_cast<double>(cells);
+  };
+  layout.left = std::ceil(layout.left);
+  layout.right = std::ceil(layout.right);
+  layout.map_width = multiple(layout.map_width, columns);
+  layout.map_height = multiple(layout.map_height, rows);
   layout.width = std::ceil(static_cast<double>(across) * layout.panel_width());
   layout.heading = title_lines(title, layout.width);
   layout.top = 16 + kLine * static_cast<double>(layout.heading.size());
@@ -175,19 +188,19 @@ void write_data(std::ostream& text, std::size_t index, const HeatMap& map) {
   const torch::Tensor values = map.values.to(torch::kCPU, torch::kFloat64).contiguous();
   const auto value_at = values.accessor<double, 2>();
   const std::int64_t rows = values.size(0), columns = values.size(1);
+  bool drawn = false;
   for (std::int64_t row = 0; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) {
       const double value = value_at[row][column];
-      if (!std::isfinite(value)) {  // a box at no place is not drawn; one without a colour would be
-        text << "NaN NaN NaN NaN NaN NaN NaN\n";
-        continue;
-      }
+      if (!std::isfinite(value)) continue;  // left white
       const auto x = static_cast<double>(column), y = static_cast<double>(row);
       text << x << ' ' << y << ' ' << x - 0.5 << ' ' << x + (column + 1 < columns ? 0.6 : 0.5) << ' ' << y - 0.5 << ' '
-           << y + (row + 1 < rows ? 0.6 : 0.5) << ' ';
-      text << with_digits(value, 9) << '\n';
+           << y + (row + 1 < rows ? 0.6 : 0.5) << ' ' << with_digits(value, 9) << '\n';
+      drawn = true;
     }
   }
+  // Without any, gnuplot draws no axes either; one that is out of sight will do.
+  if (!drawn) text << "-9 -9 -9 -8 -9 -8 0\n";
   text << "VENE_END_OF_DATA\n";
 }
 
@@ -239,7 +252,7 @@ std::string script(const std::vector<HeatMap>& maps, const std::string& title, c
     for (std::size_t i = 0; i < panel.scale.ticks.size(); ++i)
       text << (i > 0 ? ", '" : "'") << panel.scale.ticks[i].second << "' "
            << with_digits(panel.scale.ticks[i].first, 12);
-    text << ")\nset cblabel " << gnuplot_string(printable(panel.map->colour_label)) << " noenhanced\n";
+    text << ")\nset cblabel " << gnuplot_string(printable(panel.map->colour_label)) << " offset 0.7,0 noenhanced\n";
     text << "set xlabel " << gnuplot_string(printable(panel.map->x_label)) << " noenhanced\n";
     const double needed = kCharacter * (static_cast<double>(columns_of(panel.columns)) + 0.5);
     const double column_pixels = layout.map_width / static_cast<double>(std::max<std::size_t>(panel.columns.size(), 1));

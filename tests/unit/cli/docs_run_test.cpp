@@ -35,7 +35,8 @@ std::vector<Block> blocks_of(const std::string& page) {
       if (!inside) {
         std::smatch named;
         Block block{line.substr(3), "", "", number};
-        if (std::regex_search(before, named, std::regex("`([a-z_]+\\.json)` here"))) block.file = named[1];
+        if (block.language == "json" && std::regex_search(before, named, std::regex("`([a-z_]+\\.json)` here")))
+          block.file = named[1];
         blocks.push_back(block);
         before.clear();  // it names this block and no other
       }

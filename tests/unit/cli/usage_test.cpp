@@ -58,7 +58,7 @@ TEST(Usage, EveryCommandHasHelpOnStandardOutputWithAnExampleThatRuns) {
     EXPECT_EQ(help.out, vene_command({command, "--help"}).out);
     const auto found = examples_in(help.out);
     ASSERT_THAT(found, testing::SizeIs(1)) << help.out;
-    EXPECT_THAT(found[0], StartsWith("vene " + command + " "));
+    EXPECT_THAT(found[0] + " ", StartsWith("vene " + command + " "));
     if (command != "push" && command != "pull") examples.push_back(found[0]);  // those speak with a hub: hub_test.cpp
   }
   const Outcome whole = vene_command({"-h"});
