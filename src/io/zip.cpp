@@ -38,7 +38,8 @@ void Zip::widen(ZipMember& member, std::string_view extra) const {
 std::vector<ZipMember> Zip::members() const {
   constexpr std::size_t kEnd = 22;
   const std::size_t end = bytes_.rfind("PK\5\6");
-  if (end == std::string_view::npos || end + kEnd > bytes_.size()) fail(path_, "is not a zip file, or a cut or damaged archive");
+  if (end == std::string_view::npos || end + kEnd > bytes_.size())
+    fail(path_, "is not a zip file, or a cut or damaged archive");
   std::uint64_t count = little_endian(bytes_, end + 10, 2);
   std::uint64_t at = little_endian(bytes_, end + 16, 4);
   if (end >= 20 && bytes_.substr(end - 20, 4) == "PK\6\7") {  // zip64
