@@ -16,7 +16,13 @@ class SentencePiece : public Tokenizer {
  public:
   SentencePiece(const std::string& path, const Settings& settings) {
     const std::string bytes = read_regular_file(path);
-    const auto status = processor_.LoadFromSerializedProto(bytes);
+    const auto status = [&] {
+      try {
+        return processor_.LoadFromSerializedProto(bytes);
+      } catch (const std::exception& error) {  // of a piece without text, say, from below the library
+        throw IoError(path + ": not a SentencePiece model: " + error.what());
+      }
+    }();
     if (!status.ok() || processor_.GetPieceSize() <= 0)
       throw IoError(path + ": not a SentencePiece model" + (status.ok() ? "" : ": " + std::string(status.message())));
     unigram_ = !ranked();
