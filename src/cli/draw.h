@@ -30,9 +30,6 @@ struct PictureChoice {
 std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
                                    const std::string& title, const PictureChoice& choice);
 
-/// Whether gnuplot is there; says so where it is not.
-bool can_draw();
-
 /// "picture: a, b" for a summary; nothing for none.
 std::string picture_line(const OutputFolder& out, const std::vector<std::string>& names);
 

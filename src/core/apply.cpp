@@ -3,6 +3,8 @@
 
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <algorithm>
+
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 
@@ -37,6 +39,15 @@ torch::Tensor widened(torch::Tensor source, const torch::Tensor& base) {
     source = torch::cat({source, source.narrow(dim, 0, 1).expand(more)}, dim);
   }
   return source;
+}
+
+std::int64_t head_axis(const Site& site, Unit unit, bool named, std::int64_t dimensions) {
+  if (unit == Unit::kStep) return 0;
+  if (named && unit != Unit::kPos) return 1;
+  const auto found = std::find(site.axes.begin(), site.axes.end(), Axis::kHead);
+  if (site.axes.empty()) return dimensions != 4 ? 0 : named ? 2 : 1;  // four axes of a bare path
+  if (found == site.axes.end() || dimensions != static_cast<std::int64_t>(site.axes.size())) return 0;
+  return named ? dimensions - 2 : found - site.axes.begin();
 }
 
 torch::Tensor apply(Intervention& intervention, const torch::Tensor& base, const torch::Tensor& source,

@@ -43,18 +43,6 @@ Subspace rows_of(const Subspace& subspace, const torch::Tensor& rows) {
           subspace.valid.defined() ? subspace.valid.index_select(0, rows) : torch::Tensor()};
 }
 
-// Which axis of what was gathered runs over heads.
-std::int64_t head_axis(const Placement& placement, std::int64_t dimensions) {
-  const bool named = placement.base.selection.has_value();
-  if (placement.unit == Unit::kStep) return 0;
-  if (named && placement.unit != Unit::kPos) return 1;
-  const std::vector<Axis>& axes = placement.site.axes;
-  const auto found = std::find(axes.begin(), axes.end(), Axis::kHead);
-  if (axes.empty()) return dimensions != 4 ? 0 : named ? 2 : 1;  // four axes of a bare path
-  if (found == axes.end() || dimensions != static_cast<std::int64_t>(axes.size())) return 0;
-  return named ? dimensions - 2 : found - axes.begin();
-}
-
 }  // namespace
 
 void RunScope::begin_step(std::int64_t step, std::int64_t recomputed_prompt) {
@@ -174,7 +162,8 @@ torch::Tensor RunScope::intervene(const Placement& placement, const torch::Tenso
         placement.intervention->subspace_width(base.size(-1)), base.size(0), base.device(), placement.where);
   }
   return apply(*placement.intervention, base, source, subspace,
-               {call_, rows, &state_.memory[placement.representation], head_axis(placement, base.dim())},
+               {call_, rows, &state_.memory[placement.representation],
+                head_axis(placement.site, placement.unit, placement.base.selection.has_value(), base.dim())},
                name_and_site(placement));
 }
 

@@ -31,13 +31,6 @@ UnitIndex index_of(const Placement& placement, const torch::Tensor& value, const
   return UnitIndex(axes, value.sizes().vec(), placement.unit, positions, {}, rows, value.device(), where, {}, keys);
 }
 
-// Which axis of what was gathered runs over heads; 0: none.
-std::int64_t head_axis(const Placement& placement, std::int64_t dimensions) {
-  if (placement.unit == Unit::kHeadPos) return 1;
-  const bool heads = has(placement.site, Axis::kHead);
-  return heads && dimensions == static_cast<std::int64_t>(placement.site.axes.size()) ? dimensions - 2 : 0;
-}
-
 // A row's own columns, for one that reads or writes along the keys.
 RowSpans keys_of(const Site& site, const RowSpans& texts, std::int64_t row) {
   if (!has(site, Axis::kKey) || texts.empty()) return {};
@@ -57,16 +50,17 @@ struct Rows::Writers {
   const Placement* placement = nullptr;
   std::vector<std::int64_t> rows;  // of the batch
   RowSpans keys;                   // of the one row, where it writes along them
-  AxisIndices heads, positions, source_heads, source_positions;
+  AxisIndices heads, positions, source_positions;
   torch::Tensor source;  // [rows, units..., width], or undefined
   std::int64_t fired = 0;
   std::any memory;
 };
 
 Rows::Rows(models::StagedModel& model, std::vector<Placement> placements, std::vector<std::int64_t> logit_positions)
-    : model_(model), placements_(std::move(placements)), logit_positions_(std::move(logit_positions)) {
-  std::sort(logit_positions_.begin(), logit_positions_.end());
-}
+    : model_(model),
+      placements_(std::move(placements)),
+      logit_positions_(std::move(logit_positions)),
+      first_logit_(*std::min_element(logit_positions_.begin(), logit_positions_.end())) {}
 
 std::int64_t Rows::first_stage(const Job& job) const {
   std::int64_t first = model_.layer_count();
@@ -75,7 +69,7 @@ std::int64_t Rows::first_stage(const Job& job) const {
 }
 
 Entry Rows::entry(const Job& job, const BaseStates& base) const {
-  Entry entry{first_stage(job), logit_positions_.front()};
+  Entry entry{first_stage(job), first_logit_};
   if (!base.keeps_past(model_)) entry.position = 0;
   for (const Edit& edit : job.edits) {
     const Site& site = placements_[edit.placement].site;
@@ -113,8 +107,9 @@ void Rows::write(Writers& writers, torch::Tensor& live, const BaseStates& states
   const bool everyone = static_cast<std::int64_t>(writers.rows.size()) == rows;
   const torch::Tensor picked = everyone ? torch::Tensor() : indices(writers.rows, value.device());
   const torch::Tensor base = everyone ? all : all.index_select(0, picked);
-  torch::Tensor result = detail::apply(*placement.intervention, base, detail::widened(writers.source, base), {},
-                                       {0, picked, &writers.memory, head_axis(placement, base.dim())}, where);
+  torch::Tensor result = detail::apply(
+      *placement.intervention, base, detail::widened(writers.source, base), {},
+      {0, picked, &writers.memory, detail::head_axis(placement.site, placement.unit, true, base.dim())}, where);
   if (!result.defined()) return;
   result = result.to(value.options());
   live = join_heads(index.scatter(value, everyone ? result : all.index_copy(0, picked, result)), placement.site);
@@ -200,7 +195,7 @@ torch::Tensor Rows::logits(std::span<const Job* const> jobs, const BaseStates& b
       past = base.past_of(picked.narrow(0, 0, entered), stage, next, begin);
       state.cache = &past;
     }
-    state.wanted = std::max<std::int64_t>(1, kept - logit_positions_.front());
+    state.wanted = std::max<std::int64_t>(1, kept - first_logit_);
     state = model_.run(std::move(state), stage, next);
     state.cache = nullptr;
     stage = next;

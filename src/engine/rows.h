@@ -51,7 +51,7 @@ struct Entry {
 class Rows {
  public:
   /// @param base  the states of the base rows; must hold what enters every stage that a job starts at
-  /// @param logit_positions  columns at which logits are wanted, ascending
+  /// @param logit_positions  columns at which logits are wanted, at least one; they come in this order
   Rows(models::StagedModel& model, std::vector<Placement> placements, std::vector<std::int64_t> logit_positions);
 
   /// The stage of a job's first write.
@@ -73,6 +73,7 @@ class Rows {
   models::StagedModel& model_;
   std::vector<Placement> placements_;
   std::vector<std::int64_t> logit_positions_;
+  std::int64_t first_logit_;  // the smallest of them
 };
 
 }  // namespace vene::engine

@@ -124,6 +124,20 @@ TEST_F(WorkTest, RaggedRowsCountFromTheirOwnColumns) {
   }
 }
 
+TEST_F(WorkTest, LogitsComeInTheOrderOfTheirPositions) {
+  Sweep sweep = patch_grid(prompt_);
+  sweep.cells = {{0, {{4, {4}, {}, {}}}}};
+  const SweepMetric each = [](const torch::Tensor& logits) { return logits.amax(-1); };
+  const torch::NoGradGuard no_grad;
+  sweep.logit_positions = {5, 2};
+  const SweepResult backward = run_sweep(sweep, counting_, each);
+  sweep.logit_positions = {2, 5};
+  const SweepResult forward = run_sweep(sweep, counting_, each);
+  ASSERT_NE(forward.values[0][0].item<float>(), forward.values[0][1].item<float>());
+  EXPECT_LE((backward.values.flip({1}) - forward.values).abs().max().item<float>(), 1e-5);
+  EXPECT_LE((backward.background.flip({1}) - forward.background).abs().max().item<float>(), 1e-5);
+}
+
 TEST_F(WorkTest, LogitsThatAreWantedEarlierAreComputed) {
   Sweep sweep = patch_grid(prompt_);
   sweep.logit_positions = {2, 5};
