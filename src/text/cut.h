@@ -3,8 +3,10 @@
 // it has been cut into so far. Normalizers and pre-tokenizers are steps on it. Private to text.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace vene::text {
@@ -51,6 +53,18 @@ class Step {
  public:
   virtual ~Step() = default;
   virtual void apply(Cut& cut) const = 0;
+};
+
+/// Steps one after another, each on what the one before left.
+class StepSequence : public Step {
+ public:
+  explicit StepSequence(std::vector<std::unique_ptr<Step>> steps) : steps_(std::move(steps)) {}
+  void apply(Cut& cut) const override {
+    for (const auto& step : steps_) step->apply(cut);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Step>> steps_;
 };
 
 /// Writes a cut's text anew, piece by piece.

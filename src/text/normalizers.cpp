@@ -42,17 +42,6 @@ void map(Cut& cut, Map made) {
   });
 }
 
-class Sequence : public Step {
- public:
-  explicit Sequence(std::vector<std::unique_ptr<Step>> steps) : steps_(std::move(steps)) {}
-  void apply(Cut& cut) const override {
-    for (const auto& step : steps_) step->apply(cut);
-  }
-
- private:
-  std::vector<std::unique_ptr<Step>> steps_;
-};
-
 class UnicodeForm : public Step {
  public:
   explicit UnicodeForm(NormalForm form) : form_(form) {}
@@ -233,7 +222,7 @@ std::unique_ptr<Step> read_normalizer(const Part& part, int depth) {
     if (depth > 8) part.fail("sequences nested too deep");
     std::vector<std::unique_ptr<Step>> steps;
     for (const Part& one : part.list("normalizers")) steps.push_back(read_normalizer(one, depth + 1));
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<StepSequence>(std::move(steps));
   }
   if (type == "NFC") return std::make_unique<UnicodeForm>(NormalForm{false, true});
   if (type == "NFD") return std::make_unique<UnicodeForm>(NormalForm{false, false});

@@ -12,17 +12,6 @@
 namespace vene::text {
 namespace {
 
-class Sequence : public Step {
- public:
-  explicit Sequence(std::vector<std::unique_ptr<Step>> steps) : steps_(std::move(steps)) {}
-  void apply(Cut& cut) const override {
-    for (const auto& step : steps_) step->apply(cut);
-  }
-
- private:
-  std::vector<std::unique_ptr<Step>> steps_;
-};
-
 // Puts a text in front of the pieces for which `wanted` holds, at the place of their first character.
 template <class Wanted>
 void prepend(Cut& cut, std::string_view text, Wanted wanted) {
@@ -231,7 +220,7 @@ std::unique_ptr<Step> space_words() {
   return std::make_unique<Characters>(is_space, Behavior::kRemoved);
 }
 std::unique_ptr<Step> in_order(std::vector<std::unique_ptr<Step>> steps) {
-  return std::make_unique<Sequence>(std::move(steps));
+  return std::make_unique<StepSequence>(std::move(steps));
 }
 
 bool has_type(const Part& part, const char* list, const std::string& type, int depth) {
