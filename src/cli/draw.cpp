@@ -24,8 +24,7 @@ std::string file_name(std::string text) {
   return text;
 }
 
-}  // namespace
-
+// Has `draw` make a picture at the path that it is handed. False where gnuplot is missing or fails.
 bool draw_picture(OutputFolder& out, const std::string& name,
                   const std::function<void(const std::string& path)>& draw) {
   if (!gnuplot_available()) {
@@ -41,6 +40,8 @@ bool draw_picture(OutputFolder& out, const std::string& name,
     return false;
   }
 }
+
+}  // namespace
 
 void PictureChoice::add_to(CLI::App& command, const std::string& what, std::vector<std::string> usual, bool several) {
   formats = std::move(usual);
@@ -58,9 +59,23 @@ void PictureChoice::add_to(CLI::App& command, const std::string& what, std::vect
   command.add_flag("--no-picture", none, "Don't draw " + what);
 }
 
+std::vector<std::string> draw_pictures(OutputFolder& out, const std::string& name, const PictureChoice& choice,
+                                       const std::function<void(const std::string& path)>& draw) {
+  std::vector<std::string> names;
+  if (choice.none) return names;
+  for (const std::string& format : std::set<std::string>(choice.formats.begin(), choice.formats.end())) {
+    const std::string file = name + "." + format;
+    if (!draw_picture(out, file, draw)) {
+      for (const std::string& drawn : names) out.drop(drawn);
+      return {};
+    }
+    names.push_back(file);
+  }
+  return names;
+}
+
 std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
                                    const std::string& title, const PictureChoice& choice) {
-  if (choice.none) return {};
   const Timed drawing("pictures: drawn");
   std::vector<std::pair<std::string, std::vector<HeatMap>>> pictures;
   if (choice.panels == "separate") {
@@ -69,16 +84,14 @@ std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, c
     pictures.emplace_back(name, maps);
   }
   std::vector<std::string> names;
-  for (const auto& [picture, shown] : pictures) {
-    for (const std::string& format : std::set<std::string>(choice.formats.begin(), choice.formats.end())) {
-      const std::string file = picture + "." + format;
-      const std::vector<HeatMap>& these = shown;
-      if (!draw_picture(out, file, [&](const std::string& path) { draw_heat_maps({path}, these, title); })) {
-        for (const std::string& drawn : names) out.drop(drawn);
-        return {};
-      }
-      names.push_back(file);
+  for (const auto& picture : pictures) {
+    const std::vector<std::string> drawn = draw_pictures(
+        out, picture.first, choice, [&](const std::string& path) { draw_heat_maps({path}, picture.second, title); });
+    if (drawn.empty()) {
+      for (const std::string& before : names) out.drop(before);
+      return {};
     }
+    names.insert(names.end(), drawn.begin(), drawn.end());
   }
   drawing.done();
   return names;

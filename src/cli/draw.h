@@ -10,10 +10,6 @@
 
 namespace vene::cli {
 
-/// Has `draw` make a picture at the path that it is handed. False where gnuplot is missing or fails: then a line on
-/// stderr says why, and the rest is worth having all the same.
-bool draw_picture(OutputFolder& out, const std::string& name, const std::function<void(const std::string& path)>& draw);
-
 /// What pictures a command draws. Filled from --format, --panels and --no-picture.
 struct PictureChoice {
   std::vector<std::string> formats;
@@ -24,9 +20,13 @@ struct PictureChoice {
   void add_to(CLI::App& command, const std::string& what, std::vector<std::string> usual, bool several = true);
 };
 
-/// Draws `maps` as <name>.<format>, or each as <name>-<map's name>.<format>; the names of the files, or none where no
-/// picture is wanted, or gnuplot is missing or fails: then a line on stderr says why, and the rest is worth having all
-/// the same.
+/// Has `draw` make <name>.<format> of every format, at the path that it is handed; the names of the files, or none
+/// where no picture is wanted, or gnuplot is missing or fails: then a line on stderr says why, and the rest is worth
+/// having all the same.
+std::vector<std::string> draw_pictures(OutputFolder& out, const std::string& name, const PictureChoice& choice,
+                                       const std::function<void(const std::string& path)>& draw);
+
+/// The same of `maps`: <name>.<format> of all, or <name>-<map's name>.<format> of each.
 std::vector<std::string> draw_maps(OutputFolder& out, const std::string& name, const std::vector<HeatMap>& maps,
                                    const std::string& title, const PictureChoice& choice);
 

@@ -126,13 +126,8 @@ void train_command(const Options& options) {
     io::write_file((fs::path(path) / "metrics.json").string(), metrics_text);
   });
   out.write("metrics.json", [&](const std::string& path) { io::write_file(path, metrics_text); });
-  std::vector<std::string> pictures;
-  for (const std::string& format : options.picture.formats) {
-    if (options.picture.none) break;
-    const std::string file = "loss." + format;
-    if (!draw_picture(out, file, [&](const std::string& path) { draw_curve(path, loss_curve(report)); })) break;
-    pictures.push_back(file);
-  }
+  const std::vector<std::string> pictures = draw_pictures(
+      out, "loss", options.picture, [curve = loss_curve(report)](const std::string& path) { draw_curve(path, curve); });
   std::string said =
       std::to_string(report.steps.size()) + " steps" + (report.stopped_early ? ", stopped early" : "") +
       formatted("; loss %.4f at first, %.4f at last\n", report.steps.front().loss, report.steps.back().loss);
