@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "src/core/plan_data.h"
 #include "src/engine/rows.h"
 #include "vene/base/error.h"
 #include "vene/hooks/hook_scope.h"
@@ -36,8 +37,7 @@ torch::Tensor in_columns(const torch::Tensor& value, const models::Batch& batch)
 }
 
 // Each row's own text as columns of the batch; empty: no row is padded.
-RowSpans own_columns(const models::Batch& batch) {
-  const RowTexts texts = RowTexts::of(batch.primary(), batch.attention_mask, {}, /*tokenizer=*/nullptr);
+RowSpans own_columns(const RowTexts& texts) {
   return texts.padded() ? RowSpans{texts.begin, texts.end} : RowSpans{};
 }
 
@@ -141,12 +141,18 @@ class Executor {
     if (!sweep_.source) return;
     const models::Batch& source = *sweep_.source;
     if (source.rows() != 1) throw PlanError("the source of a sweep is one row, got " + std::to_string(source.rows()));
-    const RowSpans text = own_columns(source);
+    model_->check(source);
+    source_texts_ = RowTexts::of(source.primary(), source.attention_mask, {}, /*tokenizer=*/nullptr);
+    detail::check_mask(source, source_texts_, "source");
+    const RowSpans text = own_columns(source_texts_);
     HookTable table;
     for (engine::Placement& placement : placements_) {
       const Traits traits = placement.intervention->traits();
       if (!traits.needs_source || placement.intervention->source_representation().defined()) continue;
       const auto keep = [&placement, &text, input = traits.source_is_module_input](const HookContext& context) {
+        if (context.call > 0)
+          throw PlanError(placement.where + ": " + site_text(placement.site) +
+                          " fired more than once in the source's run, which a sweep cannot tell apart");
         if (input && context.inputs.empty())
           throw PlanError(placement.where + ": skip takes the input of the site's module, and this site has none");
         placement.source_text = text;
@@ -179,9 +185,6 @@ class Executor {
       const auto own = [row](const torch::Tensor& t) { return t.defined() ? t.narrow(0, row, 1) : t; };
       base_texts.push_back(RowTexts::of(own(sweep_.base.primary()), own(mask_), {}, /*tokenizer=*/nullptr));
     }
-    RowTexts source_texts;
-    if (sweep_.source)
-      source_texts = RowTexts::of(sweep_.source->primary(), sweep_.source->attention_mask, {}, /*tokenizer=*/nullptr);
     for (const Cell& cell : sweep_.cells) {
       engine::Job job{cell.base_row, {}};
       for (const CellWrite& write : cell.writes) {
@@ -190,7 +193,7 @@ class Executor {
         edit.positions = columns(write.positions, base_texts[static_cast<std::size_t>(cell.base_row)], placement.where);
         if (placement.source.defined()) {
           const auto& from = write.source_positions.empty() ? write.positions : write.source_positions;
-          edit.source_positions = columns(from, source_texts, placement.where + ", source");
+          edit.source_positions = columns(from, source_texts_, placement.where + ", source");
           if (edit.source_positions.size() != edit.positions.size() && edit.source_positions.size() != 1)
             throw LocationError(placement.where + ": a cell reads " + std::to_string(edit.source_positions.size()) +
                                 " positions of the source and writes " + std::to_string(edit.positions.size()));
@@ -251,7 +254,7 @@ class Executor {
       base_.position_ids = state.position_ids;
     }
     base_.positions = sweep_.base.positions();
-    base_.texts = own_columns(request.base);
+    base_.texts = own_columns(RowTexts::of(sweep_.base.primary(), mask_, {}, /*tokenizer=*/nullptr));
     result.background = metric_(run.intervened.primary()).to(torch::kCPU);
   }
 
@@ -302,6 +305,7 @@ class Executor {
   const SweepOptions& options_;
   std::vector<engine::Placement> placements_;
   torch::Tensor mask_;  // the base's, on the CPU
+  RowTexts source_texts_;
   std::vector<std::int64_t> logit_positions_;
   std::optional<engine::Rows> rows_;
   engine::BaseStates base_;

@@ -142,6 +142,13 @@ TEST_F(SweepTest, BadCellsAreNamed) {
   EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); }, ThrowsMessage<LocationError>(HasSubstr("out of range")));
 }
 
+TEST_F(SweepTest, ASourceWithAHoleInItsMaskIsNamed) {
+  Sweep sweep = make();
+  sweep.source->attention_mask = torch::tensor({{1, 1, 0, 1, 1}}, torch::kInt64);
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(HasSubstr("source, row 0: the attention mask has a hole between tokens")));
+}
+
 TEST(RestoredLayersTest, WindowsAreCutAtBothEnds) {
   EXPECT_EQ(restored_layers(0, 10, 12), std::make_pair(std::int64_t{0}, std::int64_t{5}));
   EXPECT_EQ(restored_layers(6, 10, 12), std::make_pair(std::int64_t{1}, std::int64_t{11}));
