@@ -77,6 +77,11 @@ void PredictionChoice::add_to(CLI::App& command) {
       ->option_text("N=-1");
 }
 
+void PredictionChoice::refuse_idle(bool plan_only) const {
+  if (plan_only && any()) throw ConfigError("--top and --probability look at a run, and --plan runs nothing");
+  if (position && !any()) throw ConfigError("--position: nothing looks at a position; give --top or --probability");
+}
+
 std::vector<std::int64_t> chosen_tokens(const PredictionChoice& choice, const models::LanguageModel& lm) {
   std::vector<std::int64_t> chosen;
   for (const std::string& text : choice.tokens) {
@@ -106,7 +111,7 @@ Json predictions(const Result& result, const models::Batch& base, const models::
   const bool original = result.original && result.original->logits.defined();
   Json rows = Json::array();
   for (std::int64_t row = 0; row < logits.size(0); ++row) {
-    const std::int64_t place = place_of(base, row, choice.position, logits);
+    const std::int64_t place = place_of(base, row, choice.position.value_or(-1), logits);
     const torch::Tensor after = probabilities(logits, row, place);
     const torch::Tensor before = original ? probabilities(result.original->logits, row, place) : torch::Tensor();
     Json entry{{"row", row}};

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,11 +13,13 @@
 namespace vene::cli {
 
 struct PredictionChoice {
-  std::int64_t top = 0;             ///< most probable tokens to show
-  std::vector<std::string> tokens;  ///< whose probabilities to show
-  std::int64_t position = -1;       ///< within each row's own text
+  std::int64_t top = 0;                  ///< most probable tokens to show
+  std::vector<std::string> tokens;       ///< whose probabilities to show
+  std::optional<std::int64_t> position;  ///< within each row's own text; empty: the last
 
   void add_to(CLI::App& command);
+  /// ConfigError for options that would change nothing.
+  void refuse_idle(bool plan_only) const;
   bool any() const { return top > 0 || !tokens.empty(); }
 };
 

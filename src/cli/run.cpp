@@ -108,6 +108,7 @@ void print_plans(const std::vector<Prepared>& prepared, bool as_json) {
 
 void run_experiments(const Options& options) {
   const Interruptible stops;
+  options.prediction.refuse_idle(options.plan_only);
   // First, because a folder that cannot be written to should not cost a calculation.
   std::optional<OutputFolder> output;
   if (!options.plan_only) output.emplace(options.out);

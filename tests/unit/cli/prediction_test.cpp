@@ -136,6 +136,10 @@ TEST_F(Prediction, WhatCannotBeAnsweredIsRefusedBeforeAnythingIsWritten) {
   refused(experiment, {"--probability", " Rome"},
           "--probability: this model has no tokenizer, so no token is called ' Rome'",
           source_path("tests/golden/models/gpt2_tied"));
+  refused(interchange(kNeedle, kColosseum), {"--position", "2"},
+          "--position: nothing looks at a position; give --top or --probability");
+  refused(interchange(kNeedle, kColosseum), {"--plan", "--top", "2"},
+          "--top and --probability look at a run, and --plan runs nothing");
   EXPECT_EQ(run(interchange(kNeedle, kColosseum), {"--top", "0"}).status, 2);
 }
 
