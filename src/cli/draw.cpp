@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/draw.h"
 
+#include <algorithm>
 #include <cstdio>
-#include <set>
 #include <string_view>
 
 #include "src/cli/say.h"
@@ -63,8 +63,9 @@ std::vector<std::string> draw_pictures(OutputFolder& out, const std::string& nam
                                        const std::function<void(const std::string& path)>& draw) {
   std::vector<std::string> names;
   if (choice.none) return names;
-  for (const std::string& format : std::set<std::string>(choice.formats.begin(), choice.formats.end())) {
+  for (const std::string& format : choice.formats) {
     const std::string file = name + "." + format;
+    if (std::find(names.begin(), names.end(), file) != names.end()) continue;
     if (!draw_picture(out, file, draw)) {
       for (const std::string& drawn : names) out.drop(drawn);
       return {};
