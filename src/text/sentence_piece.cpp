@@ -3,6 +3,8 @@
 
 #include <sentencepiece_processor.h>
 
+#include <cmath>
+
 #include "src/text/part.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"
@@ -147,7 +149,7 @@ class SentencePiece : public Tokenizer {
           processor_.IsUnused(piece))
         continue;
       const float score = processor_.GetScore(piece);
-      if (score != static_cast<float>(static_cast<std::int64_t>(score))) return false;
+      if (score != std::trunc(score)) return false;  // a number that is none, too
     }
     return true;
   }
