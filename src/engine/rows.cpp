@@ -144,7 +144,8 @@ torch::Tensor Rows::logits(std::span<const Job* const> jobs, const BaseStates& b
   TORCH_CHECK(std::is_sorted(stages.begin(), stages.end()), "jobs are to be ordered by stage");
   const torch::Tensor picked = indices(base_rows, model_.device());
   HookTable table;
-  for (auto& [number, some] : writers) {
+  for (auto& numbered : writers) {
+    Writers& some = numbered.second;
     const Placement& placement = *some.placement;
     if (placement.source.defined()) {
       const UnitIndex index = index_of(placement, placement.source, some.heads, some.source_positions,
