@@ -76,6 +76,7 @@ void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_train(CLI::App& app);
 void add_locate(CLI::App& app);
+void add_collect(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_steer_vector(CLI::App& app);
 void add_verify(CLI::App& app);

@@ -99,6 +99,7 @@ int main(int count, char** arguments) {
   vene::cli::add_trace(app);
   vene::cli::add_train(app);
   vene::cli::add_locate(app);
+  vene::cli::add_collect(app);
   vene::cli::add_generate(app);
   vene::cli::add_steer_vector(app);
   vene::cli::add_verify(app);

@@ -8,6 +8,7 @@
 
 #include "src/cli/command.h"
 #include "src/cli/output_folder.h"
+#include "src/cli/quantities.h"
 #include "src/cli/say.h"
 #include "src/cli/stop.h"
 #include "vene/base/error.h"
@@ -34,32 +35,11 @@ bool number(const std::string& text, double& value) {
   return !text.empty() && *end == '\0' && std::isfinite(value) && text[0] != ' ';
 }
 
-// "2", "2-5", "1,4-6", "all".
-bool layers(const std::string& text, std::vector<std::int64_t>& into) {
-  into.clear();
-  if (text == "all") return true;
-  std::size_t at = 0;
-  while (at <= text.size()) {
-    const std::size_t comma = std::min(text.find(',', at), text.size());
-    const std::string part = text.substr(at, comma - at);
-    const std::size_t dash = part.find('-');
-    const std::string first = part.substr(0, dash), last = dash == std::string::npos ? first : part.substr(dash + 1);
-    for (const std::string& digits : {first, last}) {
-      if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string::npos)
-        return false;
-    }
-    if (std::stoll(last) < std::stoll(first)) return false;
-    for (std::int64_t layer = std::stoll(first); layer <= std::stoll(last); ++layer) into.push_back(layer);
-    at = comma + 1;
-  }
-  return true;
-}
-
 // From the right, so that what is in front may hold colons and at signs.
 Spec parse(std::string text, const std::string& option) {
   Spec spec;
   if (const std::size_t at = text.rfind('@');
-      at != std::string::npos && layers(text.substr(at + 1), spec.options.layers)) {
+      at != std::string::npos && read_layers(text.substr(at + 1), spec.options.layers)) {
     text.resize(at);
   } else {
     spec.options.layers.clear();

@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/fingerprint.h"
 
-#include <cstring>
+#include "src/base/digest.h"
 
 namespace vene::detail {
 namespace {
-
-// FNV-1a, 64 bits.
-class Hash {
- public:
-  void add(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const unsigned char*>(data);
-    for (std::size_t i = 0; i < size; ++i) value_ = (value_ ^ bytes[i]) * 1099511628211ULL;
-  }
-  std::string text() const {
-    constexpr const char* kDigits = "0123456789abcdef";
-    std::string text;
-    for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[value_ >> shift & 15];
-    return text;
-  }
-
- private:
-  std::uint64_t value_ = 14695981039346656037ULL;
-};
 
 // So many values of each parameter, evenly spread: enough to tell two trainings apart, cheap for billions of them.
 constexpr std::int64_t kSample = 512;
@@ -31,7 +13,7 @@ constexpr std::int64_t kSample = 512;
 
 ModelFingerprint fingerprint(const models::Model& model, const std::set<std::string>& without) {
   const torch::NoGradGuard no_grad;
-  Hash hash;
+  Digest hash;
   for (const auto& item : model.named_parameters()) {
     if (without.contains(item.key())) continue;
     const std::string text = item.key() + c10::str(item.value().sizes());

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/interventions/autoencoder.h"
 #include "vene/interventions/intervention.h"
 #include "vene/interventions/numpy_random.h"
@@ -94,6 +95,90 @@ class Noise : public Intervention {
   std::map<std::vector<std::int64_t>, torch::Tensor> drawn_;
 };
 
+// An option that is a number, or a number a column, as a tensor that goes with a value.
+class Numbers {
+ public:
+  // Nothing where the option is not given.
+  Numbers(const InterventionSettings& settings, const char* name)
+      : name_(name), given_(std::get<torch::Tensor>(settings.options.at(name))) {
+    if (!given()) return;
+    if (given_.dim() > 1) {
+      throw ConfigError(std::string(name) + " has shape " + shape_text(given_.sizes()) +
+                        ", expected a number or a number a column");
+    }
+    if (given_.dim() == 1 && settings.width > 0 && settings.width % given_.size(0) != 0)
+      throw ConfigError(misfit(settings.width));
+  }
+  bool given() const { return given_.defined(); }
+  const torch::Tensor& values() const { return given_; }
+  // Kept where it is used, so that a device is not waited for again.
+  torch::Tensor for_value(const torch::Tensor& base) {
+    if (given_.dim() == 1 && given_.size(0) != base.size(-1)) throw PlanError(misfit(base.size(-1)));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const bool fits = kept_.defined() && kept_.device() == base.device() && kept_.dtype() == base.dtype();
+    if (!fits) kept_ = given_.to(base.options().requires_grad(false));
+    return kept_;
+  }
+
+ private:
+  std::string misfit(std::int64_t width) const {
+    return name_ + " has " + std::to_string(given_.size(0)) + " numbers, expected one, or one a column (" +
+           std::to_string(width) + ")";
+  }
+  std::string name_;
+  torch::Tensor given_, kept_;
+  std::mutex mutex_;
+};
+
+class Scale : public Intervention {
+ public:
+  explicit Scale(const InterventionSettings& settings) : Intervention(settings), factor_(settings, "factor") {}
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    return swap(base, base * factor_.for_value(base), subspace, SwapMode::kInterchange, interchange_dim);
+  }
+
+ private:
+  Numbers factor_;
+};
+
+class Clamp : public Intervention {
+ public:
+  explicit Clamp(const InterventionSettings& settings)
+      : Intervention(settings), minimum_(settings, "minimum"), maximum_(settings, "maximum") {
+    if (!minimum_.given() && !maximum_.given()) throw ConfigError("clamp needs minimum, maximum, or both");
+    if (minimum_.given() && maximum_.given() && minimum_.values().dim() == 1 && maximum_.values().dim() == 1 &&
+        minimum_.values().size(0) != maximum_.values().size(0)) {
+      throw ConfigError("minimum has " + std::to_string(minimum_.values().size(0)) + " numbers, maximum " +
+                        std::to_string(maximum_.values().size(0)));
+    }
+    if (minimum_.given() && maximum_.given() && (minimum_.values() > maximum_.values()).any().item<bool>())
+      throw ConfigError("minimum is above maximum");
+  }
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    torch::Tensor clamped = base;
+    if (minimum_.given()) clamped = torch::maximum(clamped, minimum_.for_value(base));
+    if (maximum_.given()) clamped = torch::minimum(clamped, maximum_.for_value(base));
+    return swap(base, clamped, subspace, SwapMode::kInterchange, interchange_dim);
+  }
+
+ private:
+  Numbers minimum_, maximum_;
+};
+
+class Set : public Intervention {
+ public:
+  explicit Set(const InterventionSettings& settings) : Intervention(settings), value_(settings, "value") {}
+  Traits traits() const override { return {.needs_source = false}; }
+  torch::Tensor forward(const torch::Tensor& base, const torch::Tensor&, const Subspace& subspace) override {
+    return swap(base, value_.for_value(base).expand_as(base), subspace, SwapMode::kInterchange, interchange_dim);
+  }
+
+ private:
+  Numbers value_;
+};
+
 template <class T>
 std::shared_ptr<Intervention> build(const InterventionSettings& settings) {
   return std::make_shared<T>(settings);
@@ -119,6 +204,10 @@ OptionInfo map() {
   return {"map", OptionType::kString, OptionValue(std::string("auto")),
           "How parameters become a rotation: householder, matrix_exponential, cayley, or auto for the fastest."};
 }
+OptionInfo bound(const std::string& name, const std::string& what) {
+  return {name, OptionType::kTensor, OptionValue(torch::Tensor()),
+          "The " + what + " that it may be: a number, or a number a column; without it there is no such bound."};
+}
 OptionInfo latents() {
   return {"latents", OptionType::kTensor, OptionValue(torch::Tensor()),
           "The latents to exchange; without it all, or as many leading ones as intervention_dimensions says."};
@@ -143,6 +232,21 @@ void register_builtin_interventions(InterventionRegistry& registry) {
                 build_swap(SwapMode::kSubtract),
                 {"SubtractionIntervention"}});
   registry.add({"zero", "Zeros the value.", {}, build<Zero>, {"ZeroIntervention"}});
+  registry.add({"scale",
+                "Multiplies the value: 0 takes it out, 1 leaves it, -1 turns it round.",
+                {{"factor", OptionType::kTensor, std::nullopt, "A number, or a number a column."}},
+                build<Scale>,
+                {}});
+  registry.add({"clamp",
+                "Keeps the value within bounds.",
+                {bound("minimum", "least"), bound("maximum", "most")},
+                build<Clamp>,
+                {}});
+  registry.add({"set",
+                "A constant in place of the value.",
+                {{"value", OptionType::kTensor, std::nullopt, "A number, or a number a column."}},
+                build<Set>,
+                {}});
   registry.add({"collect",
                 "Reads the value and changes nothing; sees what was written before it.",
                 {},

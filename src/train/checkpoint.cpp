@@ -2,8 +2,8 @@
 #include "src/train/checkpoint.h"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "src/base/digest.h"
 #include "src/train/options.h"
 #include "vene/base/error.h"
 #include "vene/io/safetensors.h"
@@ -46,14 +46,10 @@ std::vector<std::vector<double>> rows_of(const Tensor& table) {
 // More steps than any training takes.
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 60;
 
-// FNV-1a over what a training reads.
-class Fingerprint {
+// Over what a training reads.
+class Fingerprint : public detail::Digest {
  public:
-  void add(std::int64_t value) { add(&value, sizeof value); }
-  void add(const std::string& text) {
-    add(static_cast<std::int64_t>(text.size()));
-    add(text.data(), text.size());
-  }
+  using Digest::add;
   void add(const Tensor& tensor) {
     add(static_cast<std::int64_t>(tensor.defined()));
     if (!tensor.defined()) return;
@@ -106,18 +102,6 @@ class Fingerprint {
     add(example.task_labels);
     add(example.rival.value_or(-1));
   }
-  std::string text() const {
-    char digits[17];
-    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(value_));
-    return digits;
-  }
-
- private:
-  void add(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const unsigned char*>(data);
-    for (std::size_t i = 0; i < size; ++i) value_ = (value_ ^ bytes[i]) * 0x100000001B3ULL;
-  }
-  std::uint64_t value_ = 0xCBF29CE484222325ULL;
 };
 
 // The options that a training must share with the one that it goes on from.

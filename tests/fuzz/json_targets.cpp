@@ -41,4 +41,11 @@ void locate_task(const std::string& bytes) {
   (void)vene::LocateTask::parse(bytes);
 }
 
+void collected_index(const std::string& bytes) {
+  static const vene_test::TestFolder kFolder;
+  kFolder.write("index.json", bytes);
+  const vene::CollectedFolder folder = vene::CollectedFolder::open(kFolder.path());
+  for (const vene::CollectedSite& site : folder.sites()) (void)folder.values(site.name);
+}
+
 }  // namespace vene_fuzz

@@ -46,7 +46,8 @@ INSTANTIATE_TEST_SUITE_P(OfEachTarget, Replay,
                                          VENE_TARGET(gguf), VENE_TARGET(tokenizer_json), VENE_TARGET(sentence_piece),
                                          VENE_TARGET(vocabulary_and_merges), VENE_TARGET(model_config),
                                          VENE_TARGET(intervenable_config), VENE_TARGET(experiment),
-                                         VENE_TARGET(train_spec), VENE_TARGET(locate_task)),
+                                         VENE_TARGET(train_spec), VENE_TARGET(locate_task),
+                                         VENE_TARGET(collected_index)),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

@@ -24,5 +24,6 @@ void intervenable_config(const std::string& bytes);
 void experiment(const std::string& bytes);  ///< read, not run
 void train_spec(const std::string& bytes);
 void locate_task(const std::string& bytes);
+void collected_index(const std::string& bytes);  ///< index.json of collected values, without its shards
 
 }  // namespace vene_fuzz

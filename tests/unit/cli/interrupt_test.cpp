@@ -160,6 +160,35 @@ TEST_F(Interrupted, AControlVectorIsNotWritten) {
   }
 }
 
+TEST_F(Interrupted, CollectingLeavesFinishedShardsThatResumeGoesOnFrom) {
+  std::string texts;
+  for (int i = 0; i < 6000; ++i) texts += "The Space Needle is in downtown Seattle, " + std::to_string(i) + " say\n";
+  write_text(folder_ / "texts.txt", texts);
+  std::vector<std::string> arguments{"collect", "-m",       bundled_model(), "--data", folder_ / "texts.txt",
+                                     "--sites", "*_output", "--positions",   "last",   "--shard-size",
+                                     "1MB",     "-o"};
+  std::vector<std::string> whole = arguments;
+  whole.push_back(folder_ / "whole");
+  ASSERT_EQ(vene_command(whole, surroundings()).status, 0);
+  arguments.push_back(folder_ / "out");
+  for (const auto& [name, signal] : kSignals) {
+    SCOPED_TRACE(name);
+    TerminalChild child(arguments, surroundings());
+    ASSERT_TRUE(child.saw("texts [#")) << child.shown();  // a share of them is done
+    interrupt(child, signal);
+    EXPECT_EQ(child.status(), 1) << child.shown();
+    EXPECT_THAT(child.shown(), HasSubstr("stopped by " + name + "; "));
+    EXPECT_THAT(child.shown(), HasSubstr("in " + (folder_ / "out") + ", and --resume goes on"));
+    for (const std::string& left : names_below(folder_ / "out")) EXPECT_FALSE(left.starts_with(".")) << left;
+    if (name == "SIGINT") arguments.push_back("--resume");
+  }
+  ASSERT_EQ(vene_command(arguments, surroundings()).status, 0);
+  const auto names = names_below(folder_ / "whole");
+  EXPECT_EQ(names_below(folder_ / "out"), names);
+  for (const std::string& file : names)
+    EXPECT_TRUE(read_text(folder_ / ("out/" + file)) == read_text(folder_ / ("whole/" + file))) << file;
+}
+
 TEST_F(Interrupted, AVerificationStopsBetweenTokens) {
   const std::string gru = source_path("assets/landmarks-gru");
   write_text(

@@ -129,6 +129,9 @@ const std::vector<std::pair<std::string, bool>> kInterventions = {
     {R"("sigmoid_mask")", true},
     {R"("autoencoder", "latent_dim": 5, "seed": 1)", true},
     {R"("jump_relu_autoencoder", "latent_dim": 5)", true},
+    {R"("scale", "factor": -0.5)", false},
+    {R"("clamp", "minimum": -0.1, "maximum": 0.2)", false},
+    {R"("set", "value": 0.25)", false},
 };
 
 // The learned ones do to each vector what they do to it anywhere, and take their time: they are tried where values are

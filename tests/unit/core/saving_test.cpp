@@ -84,6 +84,26 @@ TEST_F(SavingTest, EveryClassComesBackEqualToTheBit) {
   }
 }
 
+TEST_F(SavingTest, WhatIsInTheConfigAloneComesBackWithoutATensorFile) {
+  const std::string one = R"({"layer": 1, "component": "block_output", "intervention_type": )";
+  for (const std::string& config :
+       {one + R"("scale", "factor": -2})", one + R"("clamp", "minimum": [0, 0.1, 0.2, 0, 0, 0], "maximum": 0.5})",
+        one + R"("set", "value": [1, 2, 3, 4, 5, 6]})"}) {
+    SCOPED_TRACE(config);
+    SetUp();
+    auto saved = make(config);
+    saved->save(folder_.string());
+    EXPECT_FALSE(fs::exists(folder_ / "interventions.safetensors"));
+    const auto loaded = load(model_);
+    const RunRequest request{.base = base_, .locations = at(2), .original = true};
+    const Result result = loaded->forward(request);
+    EXPECT_TRUE(torch::equal(result.intervened.logits, saved->forward(request).intervened.logits));
+    EXPECT_FALSE(torch::equal(result.intervened.logits, result.original->logits));
+    EXPECT_THAT([&] { saved->save_pyvene((folder_ / "pyvene").string()); },
+                ThrowsMessage<IoError>(HasSubstr("pyvene has no place for the option")));
+  }
+}
+
 TEST_F(SavingTest, LinkedInterventionsAreSavedOnceAndComeBackLinked) {
   auto saved = make(
       R"([{"layer": 0, "intervention_type": "low_rank_rotated_space", "low_rank_dimension": 2, "intervention_link_key": "r"},

@@ -5,6 +5,7 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include "tests/gradcheck.h"
 #include "vene/base/error.h"
 #include "vene/interventions/numpy_random.h"
 
@@ -94,6 +95,73 @@ TEST(BuiltInTest, NoiseIsNumpysDrawTheSameInEveryRow) {
         build("noise", {{"seed", std::int64_t{-1}}});
       },
       ThrowsMessage<ConfigError>(HasSubstr("seed is -1")));
+}
+
+TEST(BuiltInTest, ScaleClampAndSetTakeANumberOrOneAColumn) {
+  const Tensor base = torch::randn({2, 3, 4}), columns = torch::tensor({0.5F, -1.0F, 0.0F, 2.0F});
+  const Tensor two = torch::tensor(2.0F), low = torch::tensor(-0.25F), high = torch::tensor({0.1F, 0.2F, 0.3F, 0.4F});
+  EXPECT_TRUE(torch::equal(build("scale", {{"factor", two}})->forward(base, {}, {}), base * 2));
+  EXPECT_TRUE(torch::equal(build("scale", {{"factor", columns}})->forward(base, {}, {}), base * columns));
+  EXPECT_TRUE(torch::equal(build("set", {{"value", two}})->forward(base, {}, {}), torch::full_like(base, 2)));
+  EXPECT_TRUE(torch::equal(build("set", {{"value", columns}})->forward(base, {}, {}), columns.expand({2, 3, 4})));
+  EXPECT_TRUE(torch::equal(build("clamp", {{"minimum", low}})->forward(base, {}, {}), base.clamp_min(-0.25)));
+  EXPECT_TRUE(torch::equal(build("clamp", {{"minimum", low}, {"maximum", high}})->forward(base, {}, {}),
+                           torch::minimum(base.clamp_min(-0.25), high)));
+  // Clamping twice is clamping once; what is within the bounds stays to the bit.
+  const auto clamp = build("clamp", {{"minimum", low}, {"maximum", high}});
+  const Tensor once = clamp->forward(base, {}, {});
+  EXPECT_TRUE(torch::equal(clamp->forward(once, {}, {}), once));
+  for (const char* name : {"scale", "clamp", "set"})
+    EXPECT_FALSE(build(name, {{"factor", two}, {"maximum", two}, {"value", two}})->traits().needs_source);
+}
+
+TEST(BuiltInTest, ScaleClampAndSetLeaveOtherColumnsAlone) {
+  const Tensor base = torch::randn({3, 2, 6});
+  const Subspace per_row = compile_subspace({{{0, 5}, {}, {1, 2, 3}}}, {}, 6, 3, torch::kCPU, "here");
+  const OptionValues options{
+      {"factor", torch::tensor(3.0F)}, {"maximum", torch::tensor(-9.0F)}, {"value", torch::tensor(7.0F)}};
+  for (const char* name : {"scale", "clamp", "set"}) {
+    const auto intervention = build(name, options);
+    const Tensor whole = intervention->forward(base, {}, {}), some = intervention->forward(base, {}, per_row);
+    EXPECT_TRUE(torch::equal(some[1], base[1])) << name;
+    EXPECT_TRUE(torch::equal(some[0].narrow(1, 1, 4), base[0].narrow(1, 1, 4))) << name;
+    EXPECT_TRUE(torch::equal(some[2].narrow(1, 1, 3), whole[2].narrow(1, 1, 3))) << name;
+    intervention->interchange_dim = 2;
+    const Tensor leading = intervention->forward(base, {}, {});
+    EXPECT_TRUE(torch::equal(leading.narrow(2, 0, 2), whole.narrow(2, 0, 2))) << name;
+    EXPECT_TRUE(torch::equal(leading.narrow(2, 2, 4), base.narrow(2, 2, 4))) << name;
+    EXPECT_EQ(intervention->forward(base.to(torch::kBFloat16), {}, {}).scalar_type(), torch::kBFloat16) << name;
+  }
+}
+
+TEST(BuiltInTest, GradientsOfScaleClampAndSetPassGradcheck) {
+  const OptionValues options{{"factor", torch::tensor({0.5F, -1.5F, 3.0F})},
+                             {"minimum", torch::tensor(-0.4F)},
+                             {"maximum", torch::tensor({0.1F, 0.5F, 0.9F})},
+                             {"value", torch::tensor(0.7F)}};
+  for (const char* name : {"scale", "clamp", "set"}) {
+    SCOPED_TRACE(name);
+    Tensor base = torch::randn({2, 2, 3}, torch::kFloat64).set_requires_grad(true);
+    const auto intervention = build(name, options);
+    const Subspace subspace = compile_subspace({{{0, 2}, {1}}}, {}, 3, 2, torch::kCPU, "here");
+    for (const Subspace& some : {Subspace{}, subspace})
+      vene_test::gradcheck({base}, [&] { return (intervention->forward(base, {}, some) + base * 0.1).pow(3).sum(); });
+  }
+}
+
+TEST(BuiltInTest, OptionsThatDoNotFitAreRefused) {
+  const auto refused = [](const std::string& name, const OptionValues& options, const std::string& why) {
+    EXPECT_THAT([&] { build(name, options); }, ThrowsMessage<ConfigError>(HasSubstr(why)));
+  };
+  refused("clamp", {}, "clamp needs minimum, maximum, or both");
+  refused("clamp", {{"minimum", torch::tensor(2.0F)}, {"maximum", torch::tensor(1.0F)}}, "minimum is above maximum");
+  refused("clamp", {{"minimum", torch::zeros({3})}, {"maximum", torch::ones({2})}}, "minimum has 3 numbers, maximum 2");
+  refused("set", {{"value", torch::zeros({2, 3})}}, "value has shape [2, 3], expected a number or a number a column");
+  EXPECT_THAT(
+      [] {
+        build("scale", {{"factor", torch::ones({3})}})->forward(torch::zeros({1, 2, 4}), {}, {});
+      },
+      ThrowsMessage<PlanError>(HasSubstr("factor has 3 numbers, expected one, or one a column (4)")));
 }
 
 TEST(NumpyRandomTest, ContinuesItsStream) {

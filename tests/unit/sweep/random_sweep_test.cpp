@@ -41,7 +41,8 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
 
   // Every component of every layer that has positions, with the interventions by turns.
   void make_config() {
-    const char* types[]{"vanilla", "zero", "addition", "subtraction", "rotated_space", "low_rank_rotated_space"};
+    const char* types[]{"vanilla", "zero",  "addition", "subtraction", "rotated_space", "low_rank_rotated_space",
+                        "scale",   "clamp", "set"};
     std::size_t turn = 0;
     for (const char* component :
          {"block_input", "block_output", "attention_input", "attention_output", "attention_value_output",
@@ -57,6 +58,12 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
         representation.unit = heads ? "h.pos" : "pos";
         representation.intervention_type = types[turn++ % std::size(types)];
         if (representation.intervention_type == "low_rank_rotated_space") representation.low_rank_dimension = 2;
+        for (const char* option : {"factor", "maximum", "value"}) {
+          const std::string of = option == std::string("factor")  ? "scale"
+                                 : option == std::string("value") ? "set"
+                                                                  : "clamp";
+          if (representation.intervention_type == of) representation.options[option] = torch::tensor(0.3F);
+        }
         if (lone) representation.layer = 0;
         try {
           model_->sites().find(component, representation.layer);
