@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <any>
 #include <map>
+#include <numeric>
 
 #include "src/core/apply.h"
 #include "vene/base/error.h"
@@ -45,16 +46,36 @@ std::int64_t axis_size(const Site& site, const torch::Tensor& value, Axis axis) 
 
 }  // namespace
 
+// The row of a placement's source that a base row reads.
+std::int64_t source_row(const Placement& placement, std::int64_t row) {
+  return placement.source.size(0) == 1 ? 0 : row;
+}
+
 // The rows of a batch that write at one placement.
 struct Rows::Writers {
   const Placement* placement = nullptr;
   std::vector<std::int64_t> rows;  // of the batch
   RowSpans keys;                   // of the one row, where it writes along them
   AxisIndices heads, positions, source_positions;
-  torch::Tensor source;  // [rows, units..., width], or undefined
+  SubspaceIds subspaces;  // a row each; none where all write everything
+  torch::Tensor source;   // [rows, units..., width], or undefined
   std::int64_t fired = 0;
   std::any memory;
 };
+
+Subspace Rows::subspace_of(const Writers& writers, const torch::Tensor& base, const std::string& where) {
+  SubspaceIds ids = writers.subspaces;
+  if (std::all_of(ids.rows.begin(), ids.rows.end(), [](const auto& row) { return row.empty(); })) return {};
+  const Intervention& intervention = *writers.placement->intervention;
+  const SubspacePartition& partition = intervention.subspace_partition();
+  const std::int64_t width = intervention.subspace_width(base.size(-1));
+  std::vector<std::int64_t> everything(partition.empty() ? static_cast<std::size_t>(width) : partition.size());
+  std::iota(everything.begin(), everything.end(), 0);
+  for (auto& row : ids.rows) {
+    if (row.empty()) row = everything;
+  }
+  return compile_subspace(ids, partition, width, base.size(0), base.device(), where);
+}
 
 Rows::Rows(models::StagedModel& model, std::vector<Placement> placements, std::vector<std::int64_t> logit_positions)
     : model_(model),
@@ -108,7 +129,7 @@ void Rows::write(Writers& writers, torch::Tensor& live, const BaseStates& states
   const torch::Tensor picked = everyone ? torch::Tensor() : indices(writers.rows, value.device());
   const torch::Tensor base = everyone ? all : all.index_select(0, picked);
   torch::Tensor result = detail::apply(
-      *placement.intervention, base, detail::widened(writers.source, base), {},
+      *placement.intervention, base, detail::widened(writers.source, base), subspace_of(writers, base, where),
       {0, picked, &writers.memory, detail::head_axis(placement.site, placement.unit, true, base.dim())}, where);
   if (!result.defined()) return;
   result = result.to(value.options());
@@ -139,6 +160,7 @@ torch::Tensor Rows::logits(std::span<const Job* const> jobs, const BaseStates& b
       some.heads.push_back(edit.heads);
       some.positions.push_back(edit.positions);
       some.source_positions.push_back(edit.source_positions.empty() ? edit.positions : edit.source_positions);
+      some.subspaces.rows.push_back(edit.subspace);
     }
   }
   TORCH_CHECK(std::is_sorted(stages.begin(), stages.end()), "jobs are to be ordered by stage");
@@ -148,10 +170,16 @@ torch::Tensor Rows::logits(std::span<const Job* const> jobs, const BaseStates& b
     Writers& some = numbered.second;
     const Placement& placement = *some.placement;
     if (placement.source.defined()) {
-      const UnitIndex index = index_of(placement, placement.source, some.heads, some.source_positions,
-                                       static_cast<std::int64_t>(some.rows.size()), "source of " + placement.where,
-                                       keys_of(placement.site, placement.source_text, 0));
-      some.source = index.gather(placement.source);
+      std::vector<std::int64_t> from;
+      for (const std::int64_t row : some.rows)
+        from.push_back(source_row(placement, base_rows[static_cast<std::size_t>(row)]));
+      const torch::Tensor source = placement.source.size(0) == 1
+                                       ? placement.source
+                                       : placement.source.index_select(0, indices(from, model_.device()));
+      const UnitIndex index =
+          index_of(placement, source, some.heads, some.source_positions, static_cast<std::int64_t>(some.rows.size()),
+                   "source of " + placement.where, keys_of(placement.site, placement.source_text, from.front()));
+      some.source = index.gather(source);
       const std::int64_t reads = some.source.size(-1), writes = some.keys.empty()
                                                                     ? (has(placement.site, Axis::kKey) ? kept : reads)
                                                                     : some.keys.count(0);

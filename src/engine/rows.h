@@ -22,8 +22,9 @@ struct Placement {
   Site site;
   Unit unit = Unit::kPos;  ///< kPos or kHeadPos
   std::shared_ptr<Intervention> intervention;
-  torch::Tensor source;  ///< [1, pos, ..., width] with heads split off, which edits read; undefined: none
-  RowSpans source_text;  ///< the source's own columns; empty: it is not padded
+  torch::Tensor
+      source;  ///< [1 or source rows, pos, ..., width] with heads split off, which edits read; undefined: none
+  RowSpans source_text;  ///< the source rows' own columns; empty: none is padded
   std::string where;     ///< in messages: "representations[2]"
 };
 
@@ -33,11 +34,12 @@ struct Edit {
   std::vector<std::int64_t> positions;         ///< columns of the base batch
   std::vector<std::int64_t> heads;             ///< for kHeadPos
   std::vector<std::int64_t> source_positions;  ///< columns of the source
+  std::vector<std::int64_t> subspace;          ///< as SubspaceIds has a row; empty: all
 };
 
 /// One row to be run.
 struct Job {
-  std::int64_t row = 0;  ///< of the base
+  std::int64_t row = 0;  ///< of the base, and of a source that has a row for each
   std::vector<Edit> edits;
 };
 
@@ -69,6 +71,7 @@ class Rows {
  private:
   struct Writers;
   void write(Writers& writers, torch::Tensor& live, const BaseStates& base) const;
+  static Subspace subspace_of(const Writers& writers, const torch::Tensor& base, const std::string& where);
 
   models::StagedModel& model_;
   std::vector<Placement> placements_;

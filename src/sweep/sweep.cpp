@@ -9,6 +9,7 @@
 #include "src/core/plan_data.h"
 #include "src/engine/rows.h"
 #include "vene/base/error.h"
+#include "vene/base/names.h"
 #include "vene/hooks/hook_scope.h"
 #include "vene/locations/gather.h"
 #include "vene/models/trusted_batches.h"
@@ -43,7 +44,7 @@ RowSpans own_columns(const RowTexts& texts) {
 
 class Executor {
  public:
-  Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
+  Executor(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepRowMetric& metric,
            const SweepOptions& options)
       : sweep_(sweep),
         model_(std::move(model)),
@@ -79,6 +80,7 @@ class Executor {
   SweepResult run() {
     SweepResult result;
     check_cells();
+    take_source_values();
     run_source(result);
     rows_.emplace(*staged_, placements_, logit_positions_);
     make_jobs();
@@ -91,7 +93,9 @@ class Executor {
       std::vector<const engine::Job*> batch;
       for (std::size_t i = 0; i < rows; ++i) batch.push_back(&jobs_[order_[done + i]]);
       // On a device the values stay there to the end, so that one batch is prepared while another is computed.
-      const torch::Tensor chunk = metric_(rows_->logits(batch, base_));
+      SweepRows whose;
+      for (const engine::Job* job : batch) whose.rows.push_back(job->row);
+      const torch::Tensor chunk = metric_(rows_->logits(batch, base_), whose);
       for (std::size_t i = 0; i < rows; ++i) values[order_[done + i]] = chunk[static_cast<std::int64_t>(i)];
       done += rows;
       if (options_.progress && !options_.progress(done, order_.size()))
@@ -136,18 +140,44 @@ class Executor {
     }
   }
 
+  // What stands in for the source's run.
+  void take_source_values() {
+    const std::size_t given = sweep_.source_values.size();
+    if (given != 0 && given != placements_.size())
+      throw PlanError("source_values: " + std::to_string(given) + " entries, expected one a representation (" +
+                      std::to_string(placements_.size()) + ")");
+    for (std::size_t i = 0; i < given; ++i) {
+      const torch::Tensor& value = sweep_.source_values[i];
+      if (!value.defined()) continue;
+      engine::Placement& placement = placements_[i];
+      if (!placement.intervention->traits().needs_source)
+        throw PlanError("source_values[" + std::to_string(i) + "]: " + placement.where + " takes no source");
+      if (value.dim() < 2 || (value.size(0) != 1 && value.size(0) != sweep_.base.rows()) || value.size(1) == 0)
+        throw PlanError("source_values[" + std::to_string(i) + "]: expected a value [1 or " +
+                        std::to_string(sweep_.base.rows()) + ", positions, ...], got shape " +
+                        shape_text(value.sizes()));
+      placement.source = split_heads(value.to(model_->device()), placement.site);
+    }
+  }
+
   // The source once, with a hook wherever a cell reads.
   void run_source(SweepResult& result) {
     if (!sweep_.source) return;
     const models::Batch& source = *sweep_.source;
-    if (source.rows() != 1) throw PlanError("the source of a sweep is one row, got " + std::to_string(source.rows()));
+    if (source.rows() != 1 && source.rows() != sweep_.base.rows())
+      throw PlanError("the source of a sweep is one row, or one for each of its " + std::to_string(sweep_.base.rows()) +
+                      " base rows, got " + std::to_string(source.rows()));
     model_->check(source);
-    source_texts_ = RowTexts::of(source.primary(), source.attention_mask, {}, /*tokenizer=*/nullptr);
-    detail::check_mask(source, source_texts_, "source");
-    const RowSpans text = own_columns(source_texts_);
+    const torch::Tensor mask =
+        source.attention_mask.defined() ? source.attention_mask.to(torch::kCPU) : torch::Tensor();
+    const RowTexts texts = RowTexts::of(source.primary(), mask, {}, /*tokenizer=*/nullptr);
+    detail::check_mask(source, texts, "source");
+    source_texts_ = texts_of_rows(source, mask);
+    const RowSpans text = own_columns(texts);
     HookTable table;
     for (engine::Placement& placement : placements_) {
       const Traits traits = placement.intervention->traits();
+      if (placement.source.defined()) continue;
       if (!traits.needs_source || placement.intervention->source_representation().defined()) continue;
       const auto keep = [&placement, &text, input = traits.source_is_module_input](const HookContext& context) {
         if (context.call > 0)
@@ -171,7 +201,40 @@ class Executor {
       if (table.watches(placement.site.id) && scope.fire_count(placement.site.id, placement.site.phase) == 0)
         throw PlanError(placement.where + ": the model did not reach " + site_text(placement.site) + " in this run");
     }
-    result.source = metric_(output.primary()).to(torch::kCPU);
+    result.source = metric_(output.primary(), every_row(source.rows(), /*source=*/true)).to(torch::kCPU);
+  }
+
+  static SweepRows every_row(std::int64_t rows, bool source) {
+    SweepRows every{source, std::vector<std::int64_t>(static_cast<std::size_t>(rows))};
+    std::iota(every.rows.begin(), every.rows.end(), 0);
+    return every;
+  }
+
+  static std::vector<RowTexts> texts_of_rows(const models::Batch& batch, const torch::Tensor& mask) {
+    std::vector<RowTexts> texts;
+    for (std::int64_t row = 0; row < batch.rows(); ++row) {
+      const auto own = [row](const torch::Tensor& t) { return t.defined() ? t.narrow(0, row, 1) : t; };
+      texts.push_back(RowTexts::of(own(batch.primary()), own(mask), {}, /*tokenizer=*/nullptr));
+    }
+    return texts;
+  }
+
+  // Columns of the source of a placement that a cell on a base row reads.
+  std::vector<std::int64_t> source_columns(const std::vector<std::int64_t>& positions, std::size_t representation,
+                                           std::int64_t base_row) const {
+    const engine::Placement& placement = placements_[representation];
+    const std::string where = placement.where + ", source";
+    if (sweep_.source_values.empty() || !sweep_.source_values[representation].defined())
+      return columns(positions, source_texts_[source_texts_.size() == 1 ? 0 : static_cast<std::size_t>(base_row)],
+                     where);
+    const std::int64_t has = placement.source.size(1);
+    if (has == 1) return {0};
+    for (const std::int64_t position : positions) {
+      if (position < 0 || position >= has)
+        throw LocationError(where + ": position " + std::to_string(position) + " is out of range: the value has " +
+                            std::to_string(has) + " positions");
+    }
+    return positions;
   }
 
   std::vector<std::int64_t> columns(const std::vector<std::int64_t>& positions, const RowTexts& texts,
@@ -180,20 +243,16 @@ class Executor {
   }
 
   void make_jobs() {
-    std::vector<RowTexts> base_texts;
-    for (std::int64_t row = 0; row < sweep_.base.rows(); ++row) {
-      const auto own = [row](const torch::Tensor& t) { return t.defined() ? t.narrow(0, row, 1) : t; };
-      base_texts.push_back(RowTexts::of(own(sweep_.base.primary()), own(mask_), {}, /*tokenizer=*/nullptr));
-    }
+    const std::vector<RowTexts> base_texts = texts_of_rows(sweep_.base, mask_);
     for (const Cell& cell : sweep_.cells) {
       engine::Job job{cell.base_row, {}};
       for (const CellWrite& write : cell.writes) {
         const engine::Placement& placement = placements_[write.representation];
-        engine::Edit edit{write.representation, {}, write.heads, {}};
+        engine::Edit edit{write.representation, {}, write.heads, {}, write.subspace};
         edit.positions = columns(write.positions, base_texts[static_cast<std::size_t>(cell.base_row)], placement.where);
         if (placement.source.defined()) {
           const auto& from = write.source_positions.empty() ? write.positions : write.source_positions;
-          edit.source_positions = columns(from, source_texts_, placement.where + ", source");
+          edit.source_positions = source_columns(from, write.representation, cell.base_row);
           if (edit.source_positions.size() != edit.positions.size() && edit.source_positions.size() != 1)
             throw LocationError(placement.where + ": a cell reads " + std::to_string(edit.source_positions.size()) +
                                 " positions of the source and writes " + std::to_string(edit.positions.size()));
@@ -255,7 +314,8 @@ class Executor {
     }
     base_.positions = sweep_.base.positions();
     base_.texts = own_columns(RowTexts::of(sweep_.base.primary(), mask_, {}, /*tokenizer=*/nullptr));
-    result.background = metric_(run.intervened.primary()).to(torch::kCPU);
+    result.background =
+        metric_(run.intervened.primary(), every_row(sweep_.base.rows(), /*source=*/false)).to(torch::kCPU);
   }
 
   // Cells of one position go together, in the order of their stages; those that share no batch come last.
@@ -301,11 +361,11 @@ class Executor {
   const Sweep& sweep_;
   std::shared_ptr<models::Model> model_;
   models::StagedModel* staged_;
-  const SweepMetric& metric_;
+  const SweepRowMetric& metric_;
   const SweepOptions& options_;
   std::vector<engine::Placement> placements_;
-  torch::Tensor mask_;  // the base's, on the CPU
-  RowTexts source_texts_;
+  torch::Tensor mask_;                  // the base's, on the CPU
+  std::vector<RowTexts> source_texts_;  // of each source row
   std::vector<std::int64_t> logit_positions_;
   std::optional<engine::Rows> rows_;
   engine::BaseStates base_;
@@ -318,6 +378,12 @@ class Executor {
 }  // namespace
 
 SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepMetric& metric,
+                      const SweepOptions& options) {
+  const SweepRowMetric of_rows = [&metric](const torch::Tensor& logits, const SweepRows&) { return metric(logits); };
+  return run_sweep(sweep, std::move(model), of_rows, options);
+}
+
+SweepResult run_sweep(const Sweep& sweep, std::shared_ptr<models::Model> model, const SweepRowMetric& metric,
                       const SweepOptions& options) {
   return Executor(sweep, std::move(model), metric, options).run();
 }

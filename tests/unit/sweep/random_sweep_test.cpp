@@ -89,6 +89,28 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
     sweep_.source = models::Batch{torch::randint(5, model_->vocabulary_size(), {1, 6}, torch::kInt64), {}, {}, {}};
   }
 
+  // A source for each base row, of 6, 4 and 3 tokens in seven columns.
+  void make_sources() {
+    models::Batch source{torch::randint(5, model_->vocabulary_size(), {3, 7}, torch::kInt64), {}, {}, {}};
+    source.attention_mask = torch::ones({3, 7}, torch::kInt64);
+    source.attention_mask[0].slice(0, 6).fill_(0);     // on the right
+    source.attention_mask[1].slice(0, 0, 3).fill_(0);  // on the left
+    source.attention_mask[2].slice(0, 0, 4).fill_(0);
+    sweep_.source = source;
+  }
+
+  std::int64_t source_length(std::int64_t base_row) const {
+    if (sweep_.source->rows() == 1) return sweep_.source->positions();
+    return sweep_.source->attention_mask[base_row].sum().item<std::int64_t>();
+  }
+
+  // A row's source, alone in the batch's padding.
+  models::Batch source_of(std::int64_t base_row) const {
+    if (sweep_.source->rows() == 1) return *sweep_.source;
+    return {
+        sweep_.source->input_ids.narrow(0, base_row, 1), sweep_.source->attention_mask.narrow(0, base_row, 1), {}, {}};
+  }
+
   Cell random_cell() {
     Cell cell{below(3), {}};
     const std::int64_t length = cell.base_row == 0 ? 7 : cell.base_row == 1 ? 5 : 6;
@@ -101,9 +123,13 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
       const std::int64_t first = below(length);
       write.positions = {first};
       if (below(3) == 0 && first + 1 < length) write.positions.push_back(first + 1);
-      for (std::size_t i = 0; i < write.positions.size(); ++i) write.source_positions.push_back(below(6));
+      for (std::size_t i = 0; i < write.positions.size(); ++i)
+        write.source_positions.push_back(below(source_length(cell.base_row)));
       const RepresentationConfig& config = sweep_.config.representations[representation];
       if (config.unit == "h.pos") write.heads = {below(model_->sites().find(config.component, config.layer).heads)};
+      const std::int64_t width =
+          interventions_[representation]->subspace_width(model_->sites().find(config.component, config.layer).width);
+      if (subspaces_ && width > 2 && below(2) == 0) write.subspace = {below(width / 2), width / 2 + below(width / 2)};
       cell.writes.push_back(write);
     }
     return cell;
@@ -130,7 +156,9 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
       to.push_back({{at(write.positions).selection}});
       hop.source->units.emplace_back(from);
       hop.base.units.emplace_back(to);
-      request.sources.push_back(used.back()->traits().needs_source ? sweep_.source : std::nullopt);
+      request.sources.push_back(used.back()->traits().needs_source ? std::optional(source_of(cell.base_row))
+                                                                   : std::nullopt);
+      request.subspaces.push_back(write.subspace.empty() ? std::nullopt : std::optional(SubspaceIds{{write.subspace}}));
     }
     request.locations.hops["sources->base"] = hop;
     RunOptions options;
@@ -161,6 +189,7 @@ class RandomSweepTest : public testing::TestWithParam<std::string> {
   std::mt19937 random_;
   Sweep sweep_;
   std::vector<std::shared_ptr<Intervention>> interventions_;
+  bool subspaces_ = false;
 };
 
 TEST_P(RandomSweepTest, CellsEqualSingleRuns) {
@@ -169,6 +198,15 @@ TEST_P(RandomSweepTest, CellsEqualSingleRuns) {
   sweep_.logit_positions = {5};  // a token of every row
   compare(300);
   sweep_.logit_positions = {3, 5};
+  compare(200);
+}
+
+TEST_P(RandomSweepTest, CellsWithASourceForEachRowAndWritesOfSomeColumnsEqualSingleRuns) {
+  make_config();
+  make_inputs();
+  make_sources();
+  subspaces_ = true;
+  sweep_.logit_positions = {5};
   compare(200);
 }
 

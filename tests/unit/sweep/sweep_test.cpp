@@ -113,6 +113,68 @@ TEST_F(SweepTest, CellsStartAtTheirFirstWrite) {
   EXPECT_EQ(model_->blocks_run, 3 + 3 + 1) << "source, background, and the last block for both cells together";
 }
 
+TEST_F(SweepTest, ValuesGivenInTheSourcesPlaceAreWrittenAsIfTheSourceHadThem) {
+  Sweep sweep = make();
+  sweep.background = {};
+  sweep.background_sources.clear();
+  sweep.config = IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output"}])");
+  sweep.cells = {{0, {{0, {1, 3}, {}, {}}}}, {1, {{0, {0}, {}, {}}}}};
+  sweep.source.reset();
+  const Tensor one = torch::randn({1, 1, 6}), each = torch::randn({2, 5, 6});
+  for (const Tensor& given : {one, each}) {
+    sweep.source_values = {given};
+    const Tensor values = run_sweep(sweep, model_, metric_).values;
+    for (std::size_t i = 0; i < sweep.cells.size(); ++i) {
+      const Cell& cell = sweep.cells[i];
+      const Tensor row = given.size(0) == 1 ? given : given.narrow(0, cell.base_row, 1);
+      RunRequest request;
+      request.base.input_ids = base_.input_ids.narrow(0, cell.base_row, 1);
+      request.locations = at(cell.writes[0].positions);
+      request.source_representations = {
+          given.size(1) == 1 ? row : row.index_select(1, torch::tensor(cell.writes[0].positions))};
+      IntervenableModel single(sweep.config, model_);
+      const double expected = metric_(single->forward(request).intervened.logits).item<double>();
+      EXPECT_NEAR(values[static_cast<std::int64_t>(i)].item<double>(), expected, 1e-6) << i;
+    }
+  }
+  sweep.source_values = {one, one};
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(HasSubstr("source_values: 2 entries, expected one a representation (1)")));
+  sweep.source_values = {torch::randn({3, 1, 6})};
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(
+                  HasSubstr("source_values[0]: expected a value [1 or 2, positions, ...], got shape [3, 1, 6]")));
+  sweep.source_values = {torch::randn({1, 2, 6})};
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<LocationError>(HasSubstr("position 3 is out of range: the value has 2 positions")));
+  sweep.config =
+      IntervenableConfig::parse(R"([{"layer": 0, "component": "block_output", "intervention_type": "zero"}])");
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(HasSubstr("source_values[0]: representations[0] takes no source")));
+}
+
+TEST_F(SweepTest, SourcesAreOneOrAsManyAsBaseRows) {
+  Sweep sweep = make();
+  sweep.source = ids({{9, 8, 7, 6, 5}, {9, 8, 7, 6, 5}, {9, 8, 7, 6, 5}});
+  EXPECT_THAT([&] { run_sweep(sweep, model_, metric_); },
+              ThrowsMessage<PlanError>(
+                  HasSubstr("the source of a sweep is one row, or one for each of its 2 base rows, got 3")));
+}
+
+TEST_F(SweepTest, AMetricOfRowsIsToldWhichOnes) {
+  Sweep sweep = make();
+  sweep.source = ids({{9, 8, 7, 6, 5}, {4, 4, 7, 6, 5}});
+  const SweepRowMetric which = [](const Tensor& logits, const SweepRows& rows) {
+    EXPECT_EQ(logits.size(0), static_cast<std::int64_t>(rows.rows.size()));
+    return torch::tensor(rows.rows, torch::kInt64) + (rows.source ? 100 : 0);
+  };
+  const SweepResult result = run_sweep(sweep, model_, which);
+  EXPECT_TRUE(torch::equal(result.background, torch::tensor({0, 1})));
+  EXPECT_TRUE(torch::equal(result.source, torch::tensor({100, 101})));
+  for (std::size_t i = 0; i < sweep.cells.size(); ++i)
+    EXPECT_EQ(result.values[static_cast<std::int64_t>(i)].item<std::int64_t>(), sweep.cells[i].base_row) << i;
+}
+
 TEST_F(SweepTest, ProgressCountsCellsAndMayCancel) {
   const Sweep sweep = make();
   SweepOptions options;
