@@ -34,6 +34,7 @@
 #include "vene/locations/resolve.h"
 #include "vene/models/adapt.h"
 #include "vene/models/load.h"
+#include "vene/sweep/average_trace.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/sweep/sweep.h"
 #include "vene/text/tokenizer.h"

@@ -10,6 +10,7 @@
 #include "src/cli/terminal.h"
 #include "vene/base/names.h"
 #include "vene/io/files.h"
+#include "vene/sweep/average_trace.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/viz/trace_maps.h"
 
@@ -20,6 +21,8 @@ struct Options {
   ModelChoice model;
   CausalTraceOptions trace;
   std::string prompt;
+  std::string prompts;  // a file of many
+  std::int64_t bootstrap = 1000;
   std::string target;
   std::string noise = "auto";
   std::string out;
@@ -66,7 +69,59 @@ void tell_wide_window(const CausalTrace& trace, std::int64_t window) {
        " suits this model");
 }
 
+std::string window_line(const Options& options, const std::vector<std::string>& streams, std::int64_t layers) {
+  std::vector<std::string> names;
+  for (const std::string& stream : streams) {
+    if (stream != "block_output") names.push_back(stream);
+  }
+  if (options.trace.window > 0 || names.empty()) return "";
+  return "window: " + std::to_string(usual_window(layers)) + " of " + std::to_string(layers) +
+         " layers, a fifth, for " + join(names) + " (--window N)\n";
+}
+
+void trace_many(Options options, const CLI::App& command) {
+  for (const char* name : {"--subject", "--occurrence", "--target"}) {
+    if (command.get_option(name)->count() > 0)
+      throw ConfigError(std::string(name) + ": is of one prompt; in the file of --prompts each line has its own");
+  }
+  if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
+  const std::vector<TracePrompt> prompts = load_trace_prompts(options.prompts);
+  const Interruptible stops;
+  OutputFolder out(options.out);
+  const models::LanguageModel lm = options.model.load();
+  const Timed tracing("prompts: traced");
+  AverageTrace result = Interruptible::run([&] {
+    Progress progress("prompts");
+    AverageTraceOptions average;
+    average.trace = options.trace;
+    average.bootstrap = options.bootstrap;
+    average.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
+    return average_trace(lm, prompts, average);
+  });
+  tracing.done();
+  result.model = options.model.folder;
+  const std::string json = average_trace_json(result);
+  const std::vector<HeatMap> maps = trace_maps(result, scale_of(options.scale));
+  out.write("trace.csv", [&](const std::string& path) { io::write_file(path, average_trace_csv(result)); });
+  out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
+  const std::vector<std::string> pictures = draw_maps(out, "trace", maps, trace_title(result), options.picture);
+  Interruptible::check();
+  std::string said = trace_title(result) + "\n\n";
+  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+  std::vector<std::string> streams;
+  for (const AverageTrace::Stream& stream : result.streams) streams.push_back(stream.component);
+  said += window_line(options, streams, result.streams.front().effect.size(0));
+  said += "numbers: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
+  said += picture_line(out, pictures);
+  out.commit(options.json ? json : loudness().quiet ? "" : said);
+}
+
 void trace(Options options, const CLI::App& command) {
+  if (!options.prompts.empty()) return trace_many(std::move(options), command);
+  if (options.prompt.empty() && command.get_option("--prompt")->count() == 0)
+    throw UsageError("expected a --prompt, or a file of them for --prompts");
+  if (command.get_option("--bootstrap")->count() > 0)
+    throw UsageError("--bootstrap draws prompts, and there is one; give --prompts");
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
   if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
   if (given("--target")) options.trace.target = options.target;
@@ -94,11 +149,7 @@ void trace(Options options, const CLI::App& command) {
   Interruptible::check();
   std::string said = trace_title(result) + "\n\n";
   for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
-  if (const std::string streams = windowed(result); !given("--window") && !streams.empty()) {
-    const std::int64_t layers = result.streams.front().probability.size(0);
-    said += "window: " + std::to_string(usual_window(layers)) + " of " + std::to_string(layers) +
-            " layers, a fifth, for " + streams + " (--window N)\n";
-  }
+  said += window_line(options, options.trace.streams, result.streams.front().probability.size(0));
   said += "numbers: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
   said += picture_line(out, pictures);
   out.commit(options.json ? json : loudness().quiet ? "" : said);
@@ -111,7 +162,16 @@ void add_trace(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("trace", "Causal tracing: where does the model keep the fact that completes a prompt?");
   options->model.add_to(*command);
-  command->add_option("-p,--prompt", options->prompt, "The prompt")->required()->type_name("TEXT");
+  command->add_option("-p,--prompt", options->prompt, "The prompt")->type_name("TEXT");
+  command
+      ->add_option("--prompts", options->prompts,
+                   "Many prompts in its stead: a .jsonl file, an object a line with \"prompt\", \"subject\" and, if "
+                   "wanted, \"target\" and \"occurrence\"; their maps are averaged")
+      ->excludes("--prompt")
+      ->type_name("FILE");
+  command->add_option("--bootstrap", options->bootstrap, "With --prompts: draws of the prompts, for the intervals")
+      ->check(CLI::Range(1, 1000000))
+      ->option_text("N=1000");
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")
       ->type_name("TEXT");
   command
@@ -161,6 +221,7 @@ void add_trace(CLI::App& app) {
   command->footer(
       "Example: vene trace -m assets/landmarks-gpt2 -p 'The Space Needle is in downtown' --subject 'The Space Needle' "
       "-o out\n"
+      "Many prompts: vene trace -m assets/landmarks-gpt2 --prompts examples/prompts/landmarks.jsonl -o study\n"
       "The pyvene paper's settings: --noise 0.13462981581687927 --seed 1 --samples 1");
   command->callback([options, command] { trace(*options, *command); });
 }

@@ -51,7 +51,8 @@ bool RepresentationConfig::operator==(const RepresentationConfig& other) const {
          intervention_link_key == other.intervention_link_key && moe_key == other.moe_key &&
          same(source_representation, other.source_representation) &&
          hidden_source_representation == other.hidden_source_representation && latent_dim == other.latent_dim &&
-         when == other.when && same(options, other.options);
+         when == other.when && same(options, other.options) && layers == other.layers &&
+         all_layers == other.all_layers && source_site == other.source_site && also_original == other.also_original;
 }
 
 bool IntervenableConfig::operator==(const IntervenableConfig& other) const {

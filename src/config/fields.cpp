@@ -99,19 +99,62 @@ Json partition_schema() {
              {columns, {{"type", "object"}, {"properties", {{"columns", columns}}}, {"required", {"columns"}}}}}}}};
 }
 
+void read_layer(const JsonReader& value, RepresentationConfig& into) {
+  if (value.json().is_number()) {
+    into.layer = integer(value, 0);
+  } else if (value.json() == "all") {
+    into.all_layers = true;
+  } else {
+    const std::string expected = "an integer of at least 0, a list of them, or \"all\"";
+    if (!value.json().is_array() || value.json().empty()) value.expected(expected);
+    for (const JsonReader& layer : value.each(expected)) {
+      into.layers.push_back(integer(layer, 0));
+      if (std::count(into.layers.begin(), into.layers.end(), into.layers.back()) > 1)
+        layer.fail("layer " + std::to_string(into.layers.back()) + " is given twice");
+    }
+  }
+}
+
+Json write_layer(const RepresentationConfig& from) {
+  if (from.all_layers) return "all";
+  return from.layers.empty() ? Json(from.layer) : Json(from.layers);
+}
+
+void read_source_site(JsonReader value, RepresentationConfig& into) {
+  value.expect_object("{\"layer\": 3, \"component\": \"block_output\"}");
+  value.refuse_others({"layer", "component"});
+  SourceSite site;
+  if (const auto layer = value.find("layer")) site.layer = integer(*layer, 0);
+  if (const auto component = value.find("component")) site.component = component->some_text("a component name or path");
+  if (!site.layer && !site.component) value.expected("a layer, a component, or both");
+  into.source_site = site;
+}
+
+Json write_source_site(const RepresentationConfig& from) {
+  if (!from.source_site) return nullptr;
+  Json json = Json::object();
+  if (from.source_site->layer) json["layer"] = *from.source_site->layer;
+  if (from.source_site->component) json["component"] = *from.source_site->component;
+  return json;
+}
+
 std::vector<FieldInfo> make_fields() {
   const Json key_schema = {{"type", {"integer", "string", "null"}}};
+  const Json layer_schema = {{"type", "integer"}, {"minimum", 0}};
   const Json count_schema = {{"type", {"integer", "null"}}, {"minimum", 1}};
   std::vector<FieldInfo> fields;
-  fields.push_back({"layer",
-                    {{"type", "integer"}, {"minimum", 0}},
-                    "0",
-                    "Which layer; counted from 0.",
-                    [](const JsonReader& v, RepresentationConfig& r) { r.layer = integer(v, 0); },
-                    [](const RepresentationConfig& r) { return Json(r.layer); }});
+  fields.push_back(
+      {"layer",
+       {{"anyOf", {layer_schema, {{"type", "array"}, {"items", layer_schema}, {"minItems", 1}}, {{"const", "all"}}}}},
+       "0",
+       "Which layer, counted from 0; a list, or \"all\", makes a representation of each.",
+       read_layer,
+       write_layer});
   fields.push_back(
       {"component", type("string"), "\"block_output\"",
-       "A component name of the model (`vene sites`), or a module path ending in `.input` or `.output`.",
+       "A component name of the model (`vene sites`), or a module path ending in `.input` or `.output`; with `*`s, "
+       "which "
+       "stand for any letters, each that fits is a representation.",
        [](const JsonReader& v, RepresentationConfig& r) { r.component = v.some_text("a component name or path"); },
        [](const RepresentationConfig& r) { return Json(r.component); }});
   fields.push_back({"unit",
@@ -185,6 +228,19 @@ std::vector<FieldInfo> make_fields() {
                     "In which passes of a generation it acts: `prompt`, `decode`, `both`, or `{\"steps\": [...]}`.",
                     [](const JsonReader& v, RepresentationConfig& r) { r.when = when_from_json(v); },
                     [](const RepresentationConfig& r) { return r.when ? when_to_json(*r.when) : Json(); }});
+  fields.push_back({"source_site",
+                    {{"type", {"object", "null"}},
+                     {"properties", {{"layer", layer_schema}, {"component", type("string")}}},
+                     {"additionalProperties", false}},
+                    "null",
+                    "Where the source is read, if not where it is written: `{\"layer\": 3, \"component\": "
+                    "\"block_output\"}`; what is left out is the representation's own.",
+                    read_source_site,
+                    write_source_site});
+  fields.push_back({"also_original", type("boolean"), "false",
+                    "Of one that collects: also what the model holds there without interventions.",
+                    [](const JsonReader& v, RepresentationConfig& r) { r.also_original = v.boolean(); },
+                    [](const RepresentationConfig& r) { return r.also_original ? Json(true) : Json(); }});
   return fields;
 }
 

@@ -70,12 +70,68 @@ std::vector<std::size_t> group_of_representations(const IntervenableConfig& conf
   return group;
 }
 
+namespace {
+
+std::string axes_text(const Site& site) {
+  std::string text;
+  for (const Axis axis : site.axes) text += (text.empty() ? "" : ", ") + axis_name(axis);
+  return "[" + text + "]";
+}
+
+const Site& found_at(const models::Model& model, const std::string& component, std::int64_t layer,
+                     const std::string& where) {
+  if (const Site* site = model.sites().try_find(component, layer)) return *site;
+  return at_place(where, [&]() -> const Site& { return model.sites().find(component, layer); });
+}
+
+// What is read at one site is written at another, so it must be of its form.
+void check_source_site(const Placement& placement, bool given) {
+  if (!given) return;
+  const std::string where = name_of(placement) + ", source_site: ";
+  const Site &from = placement.source_site, &to = placement.site;
+  if (!placement.traits.needs_source && !placement.traits.takes_source)
+    throw PlanError(where + "this intervention takes no source");
+  const auto misfit = [&](const std::string& here, const std::string& there) {
+    throw PlanError(where + site_text(from) + " is " + here + ", and " + site_text(to) + ", where it is written, is " +
+                    there);
+  };
+  if (!from.axes.empty() && !to.axes.empty() && from.axes != to.axes) misfit(axes_text(from), axes_text(to));
+  if (from.heads > 0 && to.heads > 0 && from.heads != to.heads)
+    misfit("of " + std::to_string(from.heads) + " heads", "of " + std::to_string(to.heads));
+  if (from.width > 0 && to.width > 0 && from.width != to.width)
+    misfit(std::to_string(from.width) + " wide", std::to_string(to.width));
+  if (from.calls != to.calls)
+    throw PlanError(where + site_text(from) + " and " + site_text(to) + " do not follow positions in one way");
+}
+
+void check_also_original(const Placement& placement, bool generates) {
+  if (!placement.also_original) return;
+  if (!placement.traits.collects)
+    throw PlanError(name_of(placement) + ": also_original is for what collects, and this intervention does not");
+  if (generates) throw PlanError(name_of(placement) + ": also_original is for a run, and this is a generation");
+}
+
+}  // namespace
+
 const Site& site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
   const RepresentationConfig& at = config.representations[representation];
-  if (const Site* site = model.sites().try_find(at.component, at.layer)) return *site;
-  return at_place("representations[" + std::to_string(representation) + "]",
-                  [&]() -> const Site& { return model.sites().find(at.component, at.layer); });
+  if (at.stands_for_several()) {
+    throw PlanError("representations[" + std::to_string(representation) +
+                    "] stands for several places; `expanded` makes a representation of each");
+  }
+  return found_at(model, at.component, at.layer, "representations[" + std::to_string(representation) + "]");
 }
+
+namespace {
+
+const Site& source_site_of(const IntervenableConfig& config, std::size_t representation, const models::Model& model) {
+  const RepresentationConfig& at = config.representations[representation];
+  if (!at.source_site) return site_of(config, representation, model);
+  return found_at(model, at.source_site->component.value_or(at.component), at.source_site->layer.value_or(at.layer),
+                  "representations[" + std::to_string(representation) + "].source_site");
+}
+
+}  // namespace
 
 }  // namespace detail
 
@@ -109,9 +165,13 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
     placement.key = keys[i];
     placement.where = "representations[" + std::to_string(i) + "]";
     placement.site = detail::site_of(config, i, *model);
+    placement.source_site = detail::source_site_of(config, i, *model);
     placement.unit = parse_unit(config.representations[i].unit, placement.where + ".unit");
     placement.intervention = interventions[i];
     placement.traits = interventions[i]->traits();
+    placement.also_original = config.representations[i].also_original;
+    detail::check_source_site(placement, config.representations[i].source_site.has_value());
+    detail::check_also_original(placement, plan->generation.has_value());
     placement.group = groups[i];
     plan->placements.push_back(std::move(placement));
   }
@@ -142,7 +202,15 @@ Plan compile(const IntervenableConfig& config, std::shared_ptr<models::Model> mo
     for (std::size_t a = 0; a < pass.actions.size(); ++a) {
       const detail::Placement& placement = plan->placements[pass.actions[a].placement];
       const detail::HookPlace place = detail::place_of(placement, pass.actions[a]);
-      pass.table.on(place.site, place.phase, detail::make_hook(*plan, p, a), site_text(placement.site));
+      pass.table.on(place.site, place.phase, detail::make_hook(*plan, p, a),
+                    site_text(detail::site_at(placement, pass.actions[a])));
+    }
+  }
+  if (plan->original_pass) {
+    detail::Pass& pass = *plan->original_pass;
+    for (std::size_t a = 0; a < pass.actions.size(); ++a) {
+      const Site& site = plan->placements[pass.actions[a].placement].site;
+      pass.table.on(site.id, site.phase, detail::make_hook(*plan, 0, a), site_text(site));
     }
   }
   return Plan(std::move(plan));

@@ -10,6 +10,7 @@
 #include "src/core/experiment_json.h"
 #include "src/core/generate_json.h"
 #include "src/core/parse_experiment.h"
+#include "src/core/plan_data.h"
 #include "src/core/sampling.h"
 #include "src/locations/parse.h"
 #include "vene/base/error.h"
@@ -23,6 +24,40 @@ using detail::Json;
 using detail::JsonReader;
 using detail::read_batch;
 using detail::tensor_from_json;
+
+// A list with one entry a representation as it was written: one a representation that those stand for.
+template <class Entry>
+void spread(std::vector<Entry>& entries, const std::vector<std::size_t>& origins, std::size_t written) {
+  if (entries.size() != written || entries.size() < 2) return;
+  std::vector<Entry> all;
+  for (const std::size_t origin : origins) all.push_back(entries[origin]);
+  entries = std::move(all);
+}
+
+// Where each of a list of layers acts: where the representation does that stands for them. `config`: as it was written.
+void spread_locations(Locations& locations, const IntervenableConfig& config, const std::vector<std::size_t>& origins) {
+  std::size_t groups = 0;
+  const std::vector<std::size_t> group = detail::group_of_representations(config, groups);
+  for (auto& [name, hop] : locations.hops) {
+    // In serial mode a hop's lists are of the representations of its group.
+    std::vector<std::size_t> members;
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      if (config.mode == Mode::kParallel || name.starts_with("source_" + std::to_string(group[i]) + "->"))
+        members.push_back(i);
+    }
+    std::vector<std::size_t> from;
+    for (const std::size_t origin : origins) {
+      const auto found = std::find(members.begin(), members.end(), origin);
+      if (found != members.end()) from.push_back(static_cast<std::size_t>(found - members.begin()));
+    }
+    for (SideSelection* side : {&hop.base, hop.source ? &*hop.source : nullptr}) {
+      if (side == nullptr || side->for_all || side->units.size() != members.size()) continue;
+      std::vector<UnitSelection> units;
+      for (const std::size_t member : from) units.push_back(side->units[member]);
+      side->units = std::move(units);
+    }
+  }
+}
 
 // A representation by its key or its index.
 std::size_t representation_index(const std::string& name, const std::vector<std::string>& keys,
@@ -78,7 +113,9 @@ Experiment detail::parse_experiment(const Json& json, const models::LanguageMode
                       "output_original_output", "collect_only", "generate", "description"});
   const JsonReader config = root.at("config"), base = root.at("base");
   Experiment experiment;
-  experiment.config = read_config(config, registry, folder, experiment.config_folder);
+  const IntervenableConfig written = read_config(config, registry, folder, experiment.config_folder);
+  std::vector<std::size_t> origins;
+  experiment.config = expanded(written, *model.model, &origins);
   RunRequest& request = experiment.request;
   request.base = read_batch(base, model);
   if (const auto sources = root.find("sources")) {
@@ -89,6 +126,8 @@ Experiment detail::parse_experiment(const Json& json, const models::LanguageMode
   if (const auto subspaces = root.find("subspaces")) request.subspaces = read_subspaces(*subspaces);
   if (const auto values = root.find("source_representations"))
     request.source_representations = read_source_representations(*values, experiment.config, folder);
+  spread_locations(request.locations, written, origins);
+  spread(request.subspaces, origins, written.representations.size());
   request.original = true;
   root.read("output_original_output", request.original);
   root.read("collect_only", request.collect_only);
@@ -150,6 +189,8 @@ io::NamedTensors result_tensors(const Result& result) {
     tensors.emplace_back("collected." + std::to_string(i), result.collected[i].value);
     if (result.collected[i].valid.defined())
       tensors.emplace_back("collected." + std::to_string(i) + ".valid", result.collected[i].valid);
+    if (result.collected[i].original.defined())
+      tensors.emplace_back("collected." + std::to_string(i) + ".original", result.collected[i].original);
   }
   return tensors;
 }

@@ -10,7 +10,7 @@ namespace vene {
 
 IntervenableModelImpl::IntervenableModelImpl(IntervenableConfig config, std::shared_ptr<models::Model> model,
                                              const InterventionRegistry& registry)
-    : config_(std::move(config)),
+    : config_(expanded(config, *model)),
       model_(std::move(model)),
       keys_(representation_keys(config_)),
       interventions_(build_interventions(config_, *model_, registry)) {

@@ -49,6 +49,7 @@ struct Placement {
   std::string key;
   std::string where;  // "representations[2]"
   Site site;
+  Site source_site;  // where its source is read
   Unit unit = Unit::kPos;
   Traits traits;
   std::shared_ptr<Intervention> intervention;
@@ -61,6 +62,7 @@ struct Placement {
   torch::Tensor constant;            // stands in for a source run
   bool reads_source = false;         // its source comes from a run
   bool skipped = false;              // its group has no source
+  bool also_original = false;        // what it collects is also read without interventions
   bool own_steps = false;            // unit "t" without locations: its steps are those of each row's text
   When when = When::prompt();        // a generation's passes in which it acts
   Side source_decoding;              // what `source` and `base` are in a decoding step, which reads one token a row
@@ -83,8 +85,11 @@ struct HookPlace {
   SiteId site;
   Phase phase;
 };
+inline const Site& site_at(const Placement& placement, const Action& action) {
+  return action.act == Act::kRead ? placement.source_site : placement.site;
+}
 inline HookPlace place_of(const Placement& placement, const Action& action) {
-  const Site& site = placement.site;
+  const Site& site = site_at(placement, action);
   return action.inside_whole ? HookPlace{site.part->whole, site.part->phase} : HookPlace{site.id, site.phase};
 }
 
@@ -101,6 +106,7 @@ struct PlanData {
   Mode mode = Mode::kParallel;
   std::vector<Placement> placements;
   std::vector<Pass> passes;
+  std::optional<Pass> original_pass;         // reads what is collected, without interventions
   std::vector<std::size_t> source_of_group;  // the group whose entry in `sources` serves this one
   std::vector<bool> group_has_source;
   std::size_t groups = 0;

@@ -11,7 +11,9 @@ namespace {
 // The queries are a slice of what makes queries, keys and values, and are cut from it after all that happens to it.
 // Where a pass acts on both and changes one of them, all happens where the whole is made, in the order of the config.
 void order_parts(const PlanData& plan, Pass& pass) {
-  const auto site = [&](const Action& action) -> const Site& { return plan.placements[action.placement].site; };
+  const auto site = [&](const Action& action) -> const Site& {
+    return site_at(plan.placements[action.placement], action);
+  };
   for (Action& action : pass.actions) {
     const std::optional<SitePart>& part = site(action).part;
     if (!part) continue;
@@ -71,6 +73,12 @@ void add_passes(PlanData& plan) {
     }
   }
   for (Pass& pass : plan.passes) order_parts(plan, pass);
+  Pass original{std::nullopt, {}, {}, !plan.original};
+  for (const Placement& placement : plan.placements) {
+    if (placement.also_original && !placement.skipped)
+      original.actions.push_back({Act::kCollect, placement.representation});
+  }
+  if (!original.actions.empty()) plan.original_pass = std::move(original);
   if (plan.generation && plan.generation->source_steps == SourceSteps::kSame) {
     for (Pass& pass : plan.passes) pass.ends_early = false;
   }

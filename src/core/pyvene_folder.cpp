@@ -138,6 +138,7 @@ void IntervenableModelImpl::save_pyvene(const std::string& folder, const Interve
     const InterventionInfo& info = registry.at(config_.type_of(i));
     const Traits traits = intervention.traits();
     check_options(info, r, traits, where);
+    if (r.source_site) throw IoError(where + ": pyvene reads a source where it is written, and has no source_site");
     const torch::Tensor& source = intervention.source_representation();
     const std::int64_t width = model_->sites().find(r.component, r.layer).width * r.max_number_of_units;
     const torch::Tensor dimension = intervention.pyvene_dimension(width);

@@ -36,24 +36,25 @@ void check_fired(const PlanData& plan, const Pass& pass, const HookScope& scope,
   for (const detail::Action& action : pass.actions) {
     const Placement& placement = plan.placements[action.placement];
     const detail::HookPlace place = detail::place_of(placement, action);
+    const Site& site = detail::site_at(placement, action);
     const std::int64_t reached = scope.fire_count(place.site, place.phase);
     const std::string name = placement.where + " (" + placement.key + ")";
     const char* what = action.act == Act::kWrite ? "its write" : "its read";
     if (reached == 0) {
       std::string hint;
-      if (const auto near = name_hint(placement.site.component.empty() ? placement.site.path : placement.site.component,
-                                      plan.model->sites().components());
-          placement.site.component.empty()) {
+      if (const auto near =
+              name_hint(site.component.empty() ? site.path : site.component, plan.model->sites().components());
+          site.component.empty()) {
         hint = near;
       }
-      throw PlanError(name + ": " + what + " never fired, because the model did not reach " +
-                      site_text(placement.site) + " in this run" + hint);
+      throw PlanError(name + ": " + what + " never fired, because the model did not reach " + site_text(site) +
+                      " in this run" + hint);
     }
     if (placement.unit != Unit::kStep || placement.steps.every) continue;
     const std::int64_t last = action.act == Act::kWrite ? placement.steps.last_write() : placement.steps.last_read();
     if (last >= reached) {
       throw PlanError(name + ": " + what + " at step " + std::to_string(last) + " never fired, because " +
-                      site_text(placement.site) + " was called " + std::to_string(reached) + " times");
+                      site_text(site) + " was called " + std::to_string(reached) + " times");
     }
   }
   (void)state;
@@ -104,11 +105,18 @@ Result run(const Plan& handle, const models::Batch& base, const std::vector<std:
   if (plan.generation) throw PlanError("this plan is for generate, not for run");
   detail::check_inputs(plan, base, sources);
   Result result;
-  if (plan.original) {
+  RunState state(plan.placements.size()), before(plan.original_pass ? plan.placements.size() : 0);
+  if (plan.original_pass) {
+    detail::RunScope scope(plan, *plan.original_pass, before);
+    run_until_stopped([&] {
+      models::Output output = forward(*plan.model, base, options);
+      if (plan.original) result.original = std::move(output);
+    });
+    check_fired(plan, *plan.original_pass, scope, before);
+  } else if (plan.original) {
     const HooksDisabled undisturbed;
     result.original = forward(*plan.model, base, options);
   }
-  RunState state(plan.placements.size());
   for (std::size_t p = 0; p < plan.passes.size(); ++p) {
     const Pass& pass = plan.passes[p];
     detail::RunScope scope(plan, p, state);
@@ -127,13 +135,14 @@ Result run(const Plan& handle, const models::Batch& base, const std::vector<std:
     if (placement.skipped) continue;
     result.fired.push_back({placement.key, site_text(placement.site), state.fired[r]});
     if (!placement.traits.collects) continue;
-    Collected collected{placement.key, r, state.collected[r], {}};
-    if (placement.unit == Unit::kStep) {
-      collected.value = detail::assemble_steps(placement.steps, state.steps[r]);
-      collected.valid = placement.steps.collect_valid;
-    } else {
-      collected.valid = state.valid[r];
-    }
+    Collected collected{placement.key, r, {}, {}, {}};
+    const bool by_step = placement.unit == Unit::kStep;
+    const auto value = [&](const RunState& of) {
+      return by_step ? detail::assemble_steps(placement.steps, of.steps[r]) : of.collected[r];
+    };
+    collected.value = value(state);
+    collected.valid = by_step ? placement.steps.collect_valid : state.valid[r];
+    if (placement.also_original) collected.original = value(before);
     result.collected.push_back(std::move(collected));
   }
   return result;
@@ -162,13 +171,18 @@ std::optional<std::int64_t> Plan::first_stage() const {
 
 std::string Plan::describe() const {
   std::string text;
-  for (const Pass& pass : data_->passes) {
+  std::vector<const Pass*> passes;
+  if (data_->original_pass) passes.push_back(&*data_->original_pass);
+  for (const Pass& pass : data_->passes) passes.push_back(&pass);
+  for (const Pass* one : passes) {
+    const Pass& pass = *one;
+    if (one == (data_->original_pass ? &*data_->original_pass : nullptr)) text += "original ";
     text += pass.group ? "source " + std::to_string(*pass.group) : std::string("base");
     text += pass.ends_early ? " (ends after its last site)\n" : "\n";
     for (const detail::Action& action : detail::in_run_order(*data_, pass)) {
       const Placement& placement = data_->placements[action.placement];
       const char* verb = action.act == Act::kRead ? "read" : action.act == Act::kWrite ? "write" : "collect";
-      text += std::string("  ") + verb + " " + site_text(placement.site) + " for " + placement.key;
+      text += std::string("  ") + verb + " " + site_text(detail::site_at(placement, action)) + " for " + placement.key;
       const detail::Side& side = action.act == Act::kRead ? placement.source : placement.base;
       if (side.index && !side.selection) text += ", the whole value";
       if (data_->generation && action.act != Act::kRead) text += ", when: " + placement.when.text();

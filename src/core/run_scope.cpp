@@ -75,7 +75,7 @@ void RunScope::act(const HookContext& context, std::size_t index) {
                     ": the site fired more than once in one run; unit 't' picks the calls to act on");
   }
   call_ = by_step ? cell_call(context.call).place : context.call;
-  part_ = action.inside_whole ? &*placement.site.part : nullptr;
+  part_ = action.inside_whole ? &*site_at(placement, action).part : nullptr;
   switch (action.act) {
     case Act::kRead:
       if (plan_.reads_at(placement, step_)) read(context, placement);
@@ -122,7 +122,7 @@ void RunScope::read(const HookContext& context, const Placement& placement) {
     }
     return;
   }
-  torch::Tensor value = split_heads(live, placement.site);
+  torch::Tensor value = split_heads(live, placement.source_site);
   part_of_step(value, placement, step_);
   const UnitIndex index = index_for(placement, step_ == 0 ? placement.source : placement.source_decoding, value);
   torch::Tensor units = index.gather(value);

@@ -39,12 +39,9 @@ struct RunState {
 
 class RunScope : public HookScope {
  public:
-  RunScope(const PlanData& plan, std::size_t pass, RunState& state)
-      : HookScope(plan.passes[pass].table),
-        plan_(plan),
-        pass_(plan.passes[pass]),
-        state_(state),
-        pending_(pass_.actions.size()) {}
+  RunScope(const PlanData& plan, std::size_t pass, RunState& state) : RunScope(plan, plan.passes[pass], state) {}
+  RunScope(const PlanData& plan, const Pass& pass, RunState& state)
+      : HookScope(pass.table), plan_(plan), pass_(pass), state_(state), pending_(pass_.actions.size()) {}
 
   /// A generation's scope lives over all its steps, each one forward of the model. `recomputed_prompt`: 0 with a cache,
   /// else the length of the prompts, which each forward computes again with every token after them.

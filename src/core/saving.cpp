@@ -152,7 +152,8 @@ std::shared_ptr<IntervenableModelImpl> IntervenableModelImpl::load(const std::st
       const std::string prefix = loaded->keys_[i] + ".";
       const NamedTensors mine = without_prefix(all, prefix);
       for (const auto& [name, tensor] : mine) known.insert(prefix + name);
-      detail::restore_state(*loaded->interventions_[i], mine, config.representations[i].hidden_source_representation,
+      detail::restore_state(*loaded->interventions_[i], mine,
+                            loaded->config_.representations[i].hidden_source_representation,
                             tensors_file + ": " + loaded->keys_[i]);
     }
     for (const auto& [name, tensor] : all) {

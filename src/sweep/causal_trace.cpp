@@ -8,6 +8,7 @@
 
 #include "src/base/csv.h"
 #include "src/sweep/trace_options.h"
+#include "src/sweep/trace_parts.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -78,22 +79,8 @@ std::int64_t target_token(const text::Tokenizer& tokenizer, const std::string& p
   return whole[ids.size()];
 }
 
-double mean_of(const torch::Tensor& values) {
-  return values.to(torch::kFloat64).mean().item<double>();
-}
-
-}  // namespace
-
-std::int64_t usual_window(std::int64_t layers) {
-  return std::max<std::int64_t>(1, (2 * layers + 5) / 10);  // rounded
-}
-
-std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::int64_t window, std::int64_t layers) {
-  return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
-}
-
-CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
-                         const CausalTraceOptions& options) {
+// What can be said of a trace before the model runs.
+CausalTrace begun(const models::LanguageModel& lm, const std::string& prompt, const CausalTraceOptions& options) {
   if (!lm.tokenizer) throw ConfigError("causal tracing reads a text, and this model has no tokenizer");
   visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
           std::ostringstream message;
@@ -130,17 +117,44 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   trace.noise = options.noise ? *options.noise : 3 * embedding.to(torch::kFloat32).std().item<double>();
   if (!std::isfinite(trace.noise) || trace.noise <= 0)
     throw ConfigError("noise: expected a positive number, got " + std::to_string(trace.noise));
+  model.check({torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0), {}, {}, {}});
+  if (options.target) trace.target_id = target_token(*lm.tokenizer, prompt, trace.token_ids, *options.target);
+  for (const std::string& stream : options.streams) {
+    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
+      throw ConfigError("streams: '" + stream + "' is given twice");
+    for (std::int64_t layer = 0; layer < model.layer_count(); ++layer) {
+      const Site& site = model.sites().find(stream, layer);
+      if (site.layer != layer || site.axes.size() != 3)
+        throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
+    }
+  }
+  return trace;
+}
 
-  const auto positions = static_cast<std::int64_t>(tokens.size());
+double mean_of(const torch::Tensor& values) {
+  return values.to(torch::kFloat64).mean().item<double>();
+}
+
+}  // namespace
+
+std::int64_t usual_window(std::int64_t layers) {
+  return std::max<std::int64_t>(1, (2 * layers + 5) / 10);  // rounded
+}
+
+std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::int64_t window, std::int64_t layers) {
+  return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
+}
+
+CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
+                         const CausalTraceOptions& options) {
+  CausalTrace trace = begun(lm, prompt, options);
+  models::Model& model = *lm.model;
+  const auto positions = static_cast<std::int64_t>(trace.tokens.size());
   const auto subject_tokens = static_cast<std::int64_t>(trace.subject_positions.size());
   const std::int64_t layers = model.layer_count();
   const std::int64_t wide = options.window > 0 ? options.window : usual_window(layers);
   const torch::Tensor ids = torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0);
-  model.check({ids, {}, {}, {}});
-
-  if (options.target) {
-    trace.target_id = target_token(*lm.tokenizer, prompt, trace.token_ids, *options.target);
-  } else {
+  if (!options.target) {
     models::ForwardOptions last;
     last.last_logits = 1;
     trace.target_id = model.forward({ids, {}, {}, {}}, last).logits.flatten().argmax().item<std::int64_t>();
@@ -159,8 +173,6 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
       (numpy_randn(options.seed, {options.samples, subject_tokens, model.hidden_size()}) * trace.noise)
           .to(model.device(), model.dtype()));
   for (const std::string& stream : options.streams) {
-    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
-      throw ConfigError("streams: '" + stream + "' is given twice");
     const std::int64_t window = stream == "block_output" ? 1 : wide;
     const std::size_t first_representation = sweep.config.representations.size();
     for (std::int64_t layer = 0; layer < layers; ++layer) {
@@ -168,9 +180,6 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
       restored.component = stream;
       restored.layer = layer;
       restored.intervention_type = "vanilla";
-      const Site& site = model.sites().find(stream, layer);
-      if (site.layer != layer || site.axes.size() != 3)
-        throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
       sweep.config.add_intervention(restored);
     }
     for (std::int64_t layer = 0; layer < layers; ++layer) {
@@ -222,9 +231,20 @@ std::string trace_csv(const CausalTrace& trace) {
   return csv.str();
 }
 
+void detail::check_causal_trace(const models::LanguageModel& model, const std::string& prompt,
+                                const CausalTraceOptions& options) {
+  (void)begun(model, prompt, options);
+}
+
 std::string trace_json(const CausalTrace& trace) {
   nlohmann::ordered_json json;
   json["vene_version"] = build_info().version;
+  json.update(detail::trace_object(trace));
+  return detail::written_json(json) + "\n";
+}
+
+detail::OrderedJson detail::trace_object(const CausalTrace& trace) {
+  OrderedJson json;
   if (!trace.model.empty()) json["model"] = trace.model;
   json["dtype"] = trace.dtype;
   json["prompt"] = trace.prompt;
@@ -240,7 +260,7 @@ std::string trace_json(const CausalTrace& trace) {
   json["clean"] = trace.clean;
   json["corrupted"] = trace.corrupted;
   for (const CausalTrace::Stream& stream : trace.streams) {
-    nlohmann::ordered_json entry;
+    OrderedJson entry;
     entry["component"] = stream.component;
     entry["window"] = stream.window;
     const auto values = stream.probability.accessor<double, 2>();
@@ -251,7 +271,7 @@ std::string trace_json(const CausalTrace& trace) {
     }
     json["streams"].push_back(entry);
   }
-  return detail::written_json(json) + "\n";
+  return json;
 }
 
 }  // namespace vene

@@ -65,6 +65,8 @@ class Executor {
         throw PlanError(placement.where + ".unit: a sweep takes 'pos' and 'h.pos', got '" + representation.unit + "'");
       if (interventions[i]->traits().collects)
         throw PlanError(placement.where + ": a sweep's cells write, and this intervention only collects");
+      if (representation.source_site)
+        throw PlanError(placement.where + ": a sweep's cells read where they write, and this one has a source_site");
       placements_.push_back(std::move(placement));
     }
     if (sweep.base.attention_mask.defined()) mask_ = sweep.base.attention_mask.to(torch::kCPU);

@@ -20,6 +20,13 @@ namespace vene {
 /// A group or link key: pyvene writes integers, people like names.
 using ConfigKey = std::variant<std::int64_t, std::string>;
 
+/// Where a source run is read; what is left out is the representation's own.
+struct SourceSite {
+  std::optional<std::int64_t> layer{};
+  std::optional<std::string> component{};
+  bool operator==(const SourceSite&) const = default;
+};
+
 /// One place and what is done there. Field names, order and defaults are pyvene's.
 struct VENE_API RepresentationConfig {
   std::int64_t layer = 0;
@@ -38,6 +45,15 @@ struct VENE_API RepresentationConfig {
   std::optional<std::int64_t> latent_dim{};
   std::optional<When> when{};  ///< passes of a generation in which it acts; empty: what the generation says
   OptionValues options{};      ///< further keys that the intervention type declares
+  /// Several layers in `layer`'s place: each is a representation of its own once a model makes the places of it
+  /// (`expanded`), and so is each component that a pattern in `component` fits ("*_output").
+  std::vector<std::int64_t> layers{};
+  bool all_layers = false;                  ///< every layer that the model has of the component
+  std::optional<SourceSite> source_site{};  ///< the source is read there and written here
+  bool also_original = false;               ///< of one that collects: also what the model holds without interventions
+
+  /// Whether it may stand for several representations.
+  bool stands_for_several() const { return all_layers || !layers.empty() || component.find('*') != std::string::npos; }
 
   bool operator==(const RepresentationConfig& other) const;
 };

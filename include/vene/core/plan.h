@@ -56,6 +56,8 @@ struct Collected {
   std::size_t representation = 0;
   torch::Tensor value{};  ///< [batch, units..., width], owned
   torch::Tensor valid{};  ///< bool [batch, units...] where rows have different counts, else undefined
+  /// The same of the run without interventions, where the representation asks for it (also_original), else undefined
+  torch::Tensor original{};
 };
 
 /// How often each write or read of a run fired.
@@ -108,6 +110,13 @@ class VENE_API Plan {
  private:
   std::shared_ptr<const detail::PlanData> data_;
 };
+
+/// The config with a representation for every place that one of it stands for: each of its layers, each component that
+/// its pattern fits, layer by layer. They keep reading one source. What is listed a representation (types, dimensions)
+/// is repeated. PlanError for a layer that the model does not have, and a pattern that fits nothing.
+/// @param origins  if given, is filled with the representation that each came from
+VENE_API IntervenableConfig expanded(const IntervenableConfig& config, const models::Model& model,
+                                     std::vector<std::size_t>* origins = nullptr);
 
 /// Interventions of a config, built for a model: one a representation, shared where a link key says so.
 VENE_API std::vector<std::shared_ptr<Intervention>> build_interventions(

@@ -445,4 +445,48 @@ TEST(Trace, SaysWhatIsWrongAndWritesNothing) {
   expect_refused(folder, trace(folder / "out", {}, endless, "The"), "positions do not fit the model's 128");
 }
 
+TEST(TraceCommand, ManyPromptsAreAveraged) {
+  const vene_test::TestFolder folder;
+  const std::vector<std::string> arguments{"trace",
+                                           "-m",
+                                           vene_test::bundled_model(),
+                                           "--prompts",
+                                           "examples/prompts/landmarks.jsonl",
+                                           "--samples",
+                                           "1",
+                                           "--bootstrap",
+                                           "20",
+                                           "-o",
+                                           folder / "out"};
+  const vene_test::Outcome outcome = vene_test::vene_command(arguments);
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, testing::HasSubstr("9 prompts: clean "));
+  EXPECT_THAT(outcome.out, testing::HasSubstr("first subsequent token"));
+  const auto lines = vene_test::lines_of(vene_test::read_text(folder / "out/trace.csv"));
+  EXPECT_EQ(lines.size(), 1U + 3 * 6 * 6);
+  EXPECT_EQ(lines[0], "stream,layer,position,prompts,probability,effect,low,high");
+  const auto json = nlohmann::json::parse(vene_test::read_text(folder / "out/trace.json"));
+  EXPECT_EQ(json["prompts"].size(), 9U);
+  // Early in the subject, late at the last token.
+  const auto& effect = json["streams"][0]["effect"];
+  EXPECT_GT(effect[5][5].get<double>(), 0.9);
+  EXPECT_GT(effect[0][1].get<double>(), effect[5][1].get<double>());
+  EXPECT_GT(effect[5][5].get<double>(), effect[5][0].get<double>());
+  const auto fails = [&](std::vector<std::string> more, int status, const std::string& why) {
+    std::vector<std::string> all{"trace", "-m", vene_test::bundled_model(), "-o", folder / "none"};
+    all.insert(all.end(), more.begin(), more.end());
+    const vene_test::Outcome failed = vene_test::vene_command(all);
+    EXPECT_EQ(failed.status, status) << why;
+    EXPECT_THAT(failed.err, testing::HasSubstr(why));
+  };
+  const std::string file = vene_test::source_path("examples/prompts/landmarks.jsonl");
+  fails({}, 2, "expected a --prompt, or a file of them for --prompts");
+  fails({"-p", "The Space Needle", "--prompts", file}, 2, "excludes");
+  fails({"-p", "The Space Needle is", "--subject", "Space", "--bootstrap", "5"}, 2, "--bootstrap draws prompts");
+  fails({"--prompts", file, "--target", " Rome"}, 1, "--target: is of one prompt; in the file of --prompts each line");
+  fails({"--prompts", folder.write("bad.jsonl", "{\"prompt\": \"a b\", \"subject\": \"c\"}\n")}, 1,
+        "bad.jsonl line 1: subject: 'c' is not in the prompt");
+  EXPECT_FALSE(std::filesystem::exists(folder / "none"));
+}
+
 }  // namespace

@@ -170,7 +170,7 @@ TEST(ConfigTest, WrongThingsAreNamed) {
   expect_error(R"([{"layer": 0, "layer": 1}])", "key 'layer' is given twice");
   expect_error(R"([{"layer": 1.5}])", "representations[0].layer: expected an integer");
   expect_error(R"([{"layer": 99999999999999999999}])", "representations[0].layer: expected an integer");
-  expect_error(R"([{"layer": "1"}])", "expected an integer of at least 0, got \"1\"");
+  expect_error(R"([{"layer": "1"}])", "expected an integer of at least 0, a list of them, or \"all\", got \"1\"");
   expect_error(R"([{"component": 1}])", "representations[0].component: expected a component name or path, got 1");
   expect_error(R"([{"max_number_of_units": 0}])",
                "representations[0].max_number_of_units: expected an integer of at least 1");
