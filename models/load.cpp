@@ -9,11 +9,13 @@
 
 #include "models/common/check_weights.h"
 #include "models/common/config_reader.h"
+#include "models/common/file_weights.h"
 #include "models/common/unsupported.h"
 #include "models/registry.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/io/safetensors.h"
+#include "vene/models/decoder.h"
 #include "vene/models/nn.h"
 
 namespace vene::models {
@@ -34,35 +36,6 @@ std::optional<torch::ScalarType> dtype_by_name(std::string name, const std::stri
 // What config.json says the weights are; empty where it says nothing.
 std::optional<torch::ScalarType> stated_dtype(const ConfigReader& config) {
   return dtype_by_name(config.text("dtype", config.text("torch_dtype", "")), config.where());
-}
-
-bool is_ignored(const std::string& name, const Family& family) {
-  return std::any_of(family.ignored.begin(), family.ignored.end(),
-                     [&](const std::string& ending) { return name.ends_with(ending); });
-}
-
-// A tensor's name as it is spelt here.
-std::string spelt_here(std::string name, const Family& family) {
-  for (const auto& [there, here] : family.renamed) {
-    if (const std::size_t at = name.find(there); at != std::string::npos) name.replace(at, there.size(), here);
-  }
-  return name;
-}
-
-// The checkpoint's tensors under the names of the model with a head.
-std::map<std::string, torch::Tensor> named_weights(const io::NamedTensors& tensors, const Family& family) {
-  const bool headless = !family.prefix.empty() && std::none_of(tensors.begin(), tensors.end(), [&](const auto& entry) {
-    return entry.first.starts_with(family.prefix);
-  });
-  std::map<std::string, torch::Tensor> weights;
-  for (const bool other_spelling : {false, true}) {  // last, so that a name which is right already wins
-    for (const auto& [name, tensor] : tensors) {
-      const std::string here = spelt_here(name, family);
-      if (is_ignored(name, family) || (here != name) != other_spelling) continue;
-      weights.emplace(headless && !here.starts_with(family.head + ".") ? family.prefix + here : here, tensor);
-    }
-  }
-  return weights;
 }
 
 // How many values are NaN or infinite. A sum is finite only if every term is, and reads the weights as fast as memory
@@ -91,14 +64,14 @@ torch::ScalarType common_type(const std::map<std::string, torch::Tensor>& weight
 // Puts the weights in. A parameter takes the file's own memory, mapped copy on write, where type and device are right;
 // else it is converted, one tensor after another, and the file's memory given back, so that weights are never held
 // twice.
-void fill(Model& model, std::map<std::string, torch::Tensor> weights, const std::string& where,
-          const LoadOptions& options, torch::ScalarType dtype) {
+void fill(Model& model, FileWeights weights, const std::string& where, const LoadOptions& options,
+          torch::ScalarType dtype) {
   const torch::NoGradGuard no_grad;
   std::vector<std::string> broken;
   for (auto& item : model.named_parameters()) {
-    torch::Tensor value = std::move(weights.extract(item.key()).mapped());
+    torch::Tensor value = std::move(weights.tensors.extract(item.key()).mapped());
     if (const std::int64_t count = count_not_finite(value); count > 0)
-      broken.push_back(item.key() + " (" + std::to_string(count) + ")");
+      broken.push_back(weights.in_file(item.key()) + " (" + std::to_string(count) + ")");
     torch::Tensor placed;
     if (options.device.is_cuda()) {
       // From pinned memory the copy goes on while the next weights are read from disk.
@@ -122,22 +95,34 @@ bool same_values(const torch::Tensor& a, const torch::Tensor& b) {
   return torch::equal(a, other) || torch::allclose(a, other, 0, 0, /*equal_nan=*/true);
 }
 
-// A tied head is the embedding table: its copy in the file, if any, says nothing new, and a head of its own would be
-// lost.
-void drop_tied_head(const Model& model, const Family& family, std::map<std::string, torch::Tensor>& weights,
-                    const std::string& where) {
-  const auto head = weights.find(family.head + ".weight");
-  const auto parameters = model.named_parameters();
-  if (head == weights.end() || parameters.contains(head->first) || !model.named_modules().contains(family.head)) return;
+// Where a tied model's table lies among its parameters; empty where it has none.
+std::string table_name(const Model& model) {
   const torch::Tensor table = model.token_embedding();
-  for (const auto& item : parameters) {
-    const auto embedding = weights.find(item.key());
-    if (!item.value().is_same(table) || embedding == weights.end() || same_values(head->second, embedding->second))
-      continue;
-    throw ModelError(where + ": '" + head->first + "' differs from '" + embedding->first +
+  for (const auto& item : model.named_parameters()) {
+    if (table.defined() && item.value().is_same(table)) return item.key();
+  }
+  return "";
+}
+
+// A tied head is the embedding table: its copy in the file, if any, says nothing new, a head of its own would be lost,
+// and the one of the two that the file kept stands for both. `compare` whether the values are looked at.
+void merge_tied_head(const Model& model, const Family& family, FileWeights& weights, const std::string& where,
+                     bool compare) {
+  const std::string name = family.head + ".weight";
+  const auto head = weights.tensors.find(name);
+  if (head == weights.tensors.end() || model.named_parameters().contains(name) ||
+      !model.named_modules().contains(family.head))
+    return;
+  const std::string table = table_name(model);
+  const auto embedding = weights.tensors.find(table);
+  if (embedding == weights.tensors.end()) {
+    weights.tensors[table] = head->second;
+    weights.file_names[table] = weights.file_names.at(name);
+  } else if (compare && !same_values(head->second, embedding->second)) {
+    throw ModelError(where + ": '" + weights.in_file(name) + "' differs from '" + weights.in_file(table) +
                      "', and config.json ties the two; with \"tie_word_embeddings\": false the head is used");
   }
-  weights.erase(head);
+  weights.tensors.erase(name);
 }
 
 bool head_wanted(const ConfigReader& config, const Family& family,
@@ -202,26 +187,75 @@ std::shared_ptr<const text::Tokenizer> tokenizer_of(const std::string& folder,
   }
 }
 
+// A folder's model with its parameters unset, and the tensors that fit them, checked by name, shape and type.
+struct Matched {
+  const Family* family;
+  std::shared_ptr<Model> model;
+  FileWeights weights;
+  std::optional<torch::ScalarType> stated;  // the type that config.json gives
+  std::int64_t parameters = 0, bytes = 0;   // of all tensors, also those that say nothing new
+  std::map<std::string, std::int64_t> by_type;
+};
+
+Matched match(const std::string& folder, const LoadOptions& options, bool read_values) {
+  const ConfigReader config = ConfigReader::read(config_path(folder));
+  Matched matched;
+  matched.family = &family_of(config);
+  const Family& family = *matched.family;
+  matched.stated = stated_dtype(config);
+  io::Leftovers leftovers;
+  FileWeights& weights = matched.weights;
+  weights = named_weights(io::read_tensors(folder, &leftovers), family, folder);
+  weights.absent = std::move(leftovers.absent);
+  if (!leftovers.not_tensors.empty())
+    options.warn(folder + ": " +
+                 tensors_problem(leftovers.not_tensors, "entry that is no tensor is passed over",
+                                 "entries that are no tensors are passed over"));
+  matched.model = build(family, config, head_wanted(config, family, weights.tensors), weights.tensors.size());
+  matched.model->eval();
+  if (auto* decoder = dynamic_cast<Decoder*>(matched.model.get())) decoder->on_warning(options.warn);
+  if (family.take != nullptr) family.take(*matched.model, weights.tensors, folder);
+  for (const auto& [name, tensor] : weights.tensors) {
+    matched.parameters += tensor.numel();
+    matched.bytes += static_cast<std::int64_t>(tensor.nbytes());
+    matched.by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
+  }
+  merge_tied_head(*matched.model, family, weights, folder, read_values);
+  std::map<std::string, torch::Tensor> places;
+  for (const auto& item : matched.model->named_parameters()) places[item.key()] = item.value();
+  std::vector<std::string> extra;
+  WeightNames names;
+  names.in_file = [&](const std::string& name) { return weights.in_file(name); };
+  if (options.ignore_extra) names.extra = &extra;
+  names.extra_hint = " (`ignore_extra`, --ignore-extra, passes over such tensors)";
+  check_weights(places, weights.tensors, folder, "this model", names);
+  if (!extra.empty())
+    options.warn(folder + ": " +
+                 tensors_problem(extra, "that belongs to nothing in this model is passed over",
+                                 "that belong to nothing in this model are passed over"));
+  std::erase_if(weights.tensors, [&](const auto& entry) { return !places.contains(entry.first); });
+  return matched;
+}
+
+LoadOptions with_warnings(LoadOptions options) {
+  if (!options.warn)
+    options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
+  return options;
+}
+
+torch::ScalarType run_type(const Matched& matched, const LoadOptions& options) {
+  return options.dtype ? *options.dtype : matched.stated.value_or(common_type(matched.weights.tensors));
+}
+
 }  // namespace
 
 LanguageModel load(const std::string& folder, const LoadOptions& given) {
-  LoadOptions options = given;
-  if (!options.warn)
-    options.warn = [](const std::string& warning) { std::fprintf(stderr, "vene: warning: %s\n", warning.c_str()); };
-  const ConfigReader config = ConfigReader::read(config_path(folder));
-  const Family& family = family_of(config);
-  const std::optional<torch::ScalarType> stated = stated_dtype(config), dtype = options.dtype ? options.dtype : stated;
-  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
+  const LoadOptions options = with_warnings(given);
+  Matched matched = match(folder, options, /*read_values=*/true);
   LanguageModel lm;
-  lm.model = build(family, config, head_wanted(config, family, weights), weights.size());
-  lm.model->eval();
-  if (family.take != nullptr) family.take(*lm.model, weights, folder);
-  drop_tied_head(*lm.model, family, weights, folder);
-  std::map<std::string, torch::Tensor> places;
-  for (const auto& item : lm.model->named_parameters()) places[item.key()] = item.value();
-  check_weights(places, weights, folder, "this model");
-  const torch::ScalarType type = dtype.value_or(common_type(weights));
-  fill(*lm.model, std::move(weights), folder, options, type);
+  lm.model = matched.model;
+  const torch::ScalarType type = run_type(matched, options);
+  fill(*lm.model, std::move(matched.weights), folder, options, type);
   lm.tokenizer = tokenizer_of(folder, options.warn);
   if (lm.tokenizer && lm.model->vocabulary_size() > 0 && lm.tokenizer->size() > lm.model->vocabulary_size()) {
     options.warn(folder + ": the tokenizer has " + std::to_string(lm.tokenizer->size()) + " tokens, the model " +
@@ -230,27 +264,23 @@ LanguageModel load(const std::string& folder, const LoadOptions& given) {
   return lm;
 }
 
-CheckpointInfo inspect(const std::string& folder) {
-  const ConfigReader config = ConfigReader::read(config_path(folder));
-  const Family& family = family_of(config);
-  stated_dtype(config);
+CheckpointInfo inspect(const std::string& folder, const LoadOptions& given) {
+  const LoadOptions options = with_warnings(given);
+  const Matched matched = match(folder, options, /*read_values=*/false);
   CheckpointInfo info;
   info.folder = folder;
-  info.architecture = family.model_type;
-  std::map<std::string, torch::Tensor> weights = named_weights(io::read_tensors(folder), family);
-  const std::shared_ptr<Model> model = build(family, config, head_wanted(config, family, weights), weights.size());
-  if (family.take != nullptr) family.take(*model, weights, folder);
-  std::map<std::string, std::int64_t> by_type;
-  for (const auto& [name, tensor] : weights) {
-    info.parameters += tensor.numel();
-    info.bytes += static_cast<std::int64_t>(tensor.nbytes());
-    by_type[std::string(c10::getDtypeNames(tensor.scalar_type()).first)] += tensor.numel();
-  }
-  for (const auto& [type, count] : by_type) info.dtypes.push_back(type);
-  info.layers = model->layer_count();
-  info.width = model->hidden_size();
-  info.vocabulary = model->vocabulary_size();
-  info.context = model->context_length();
+  info.architecture = matched.family->model_type;
+  info.parameters = matched.parameters;
+  info.bytes = matched.bytes;
+  for (const auto& [type, count] : matched.by_type) info.dtypes.push_back(type);
+  const torch::ScalarType type = run_type(matched, options);
+  info.run_dtype = std::string(c10::getDtypeNames(type).first);
+  for (const auto& [name, tensor] : matched.weights.tensors)
+    info.run_bytes += tensor.numel() * static_cast<std::int64_t>(c10::elementSize(type));
+  info.layers = matched.model->layer_count();
+  info.width = matched.model->hidden_size();
+  info.vocabulary = matched.model->vocabulary_size();
+  info.context = matched.model->context_length();
   if (const auto tokenizer = tokenizer_of(folder, [](const std::string&) {})) {
     info.tokenizer = tokenizer->kind();
     info.tokens = tokenizer->size();

@@ -12,7 +12,8 @@ void load_parameters(torch::nn::Module& module, const std::string& path) {
   std::map<std::string, torch::Tensor> places;
   for (auto& item : module.named_parameters()) places[item.key()] = item.value();
   for (auto& item : module.named_buffers()) places[item.key()] = item.value();
-  const io::NamedTensors tensors = io::read_tensors(path);
+  io::Leftovers leftovers;  // what is absent, the check below names
+  const io::NamedTensors tensors = io::read_tensors(path, &leftovers);
   const std::map<std::string, torch::Tensor> values(tensors.begin(), tensors.end());
   check_weights(places, values, path, "this module");
   for (auto& [name, place] : places) place.copy_(values.at(name));

@@ -28,29 +28,32 @@ std::string tensors_problem(const std::vector<std::string>& names, const std::st
 
 void check_weights(const std::map<std::string, torch::Tensor>& places,
                    const std::map<std::string, torch::Tensor>& weights, const std::string& where,
-                   const std::string& whose) {
+                   const std::string& whose, const WeightNames& names) {
+  const auto in_file = [&](const std::string& name) { return names.in_file ? names.in_file(name) : name; };
   std::vector<std::string> missing, misshapen, unusable, extra;
   for (const auto& [name, place] : places) {
     const auto found = weights.find(name);
     if (found == weights.end()) {
-      missing.push_back(name);
+      missing.push_back(in_file(name));
     } else if (found->second.sizes() != place.sizes()) {
-      misshapen.push_back(name + " is " + shape_text(found->second.sizes()) + ", expected " +
+      misshapen.push_back(in_file(name) + " is " + shape_text(found->second.sizes()) + ", expected " +
                           shape_text(place.sizes()));
     } else if (is_weight_type(place.scalar_type()) && !is_weight_type(found->second.scalar_type())) {
-      unusable.push_back(name + " is " + c10::toString(found->second.scalar_type()) +
+      unusable.push_back(in_file(name) + " is " + c10::toString(found->second.scalar_type()) +
                          ", expected Float, Half or BFloat16");
     }
   }
   for (const auto& [name, tensor] : weights) {
-    if (!places.contains(name)) extra.push_back(name + name_hint(name, missing));
+    if (!places.contains(name)) extra.push_back(in_file(name) + (names.extra ? "" : name_hint(in_file(name), missing)));
   }
+  if (names.extra != nullptr) names.extra->swap(extra);
   std::vector<std::string> problems;
   if (!missing.empty()) problems.push_back(tensors_problem(missing, "is missing", "are missing"));
   if (!misshapen.empty()) problems.push_back(tensors_problem(misshapen, "has the wrong shape", "have the wrong shape"));
   if (!unusable.empty()) problems.push_back(tensors_problem(unusable, "has the wrong type", "have the wrong type"));
   if (!extra.empty())
-    problems.push_back(tensors_problem(extra, "belongs to nothing in " + whose, "belong to nothing in " + whose));
+    problems.push_back(tensors_problem(extra, "belongs to nothing in " + whose, "belong to nothing in " + whose) +
+                       names.extra_hint);
   if (!problems.empty()) throw ModelError(where + ": " + join(problems, "; "));
 }
 

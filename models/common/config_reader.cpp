@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/common/config_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -113,6 +114,14 @@ std::optional<ConfigReader> ConfigReader::object(const std::string& field) const
   reader.data_ = std::make_shared<Data>(Data{*value, {}});
   reader.where_ = where_ + ", " + field;
   return reader;
+}
+
+std::vector<double> ConfigReader::numbers(const std::string& field) const {
+  const Json* value = data_->ask(field);
+  const auto finite = [](const Json& item) { return item.is_number() && std::isfinite(item.get<double>()); };
+  if (value == nullptr || !value->is_array() || !std::all_of(value->begin(), value->end(), finite))
+    wrong(where_, field, "a list of numbers", value);
+  return value->get<std::vector<double>>();
 }
 
 std::vector<std::string> ConfigReader::texts(const std::string& field) const {

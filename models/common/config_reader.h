@@ -27,6 +27,7 @@ class ConfigReader {
   /// An object below this one; null or absent: empty.
   std::optional<ConfigReader> object(const std::string& field) const;
   std::vector<std::string> texts(const std::string& field) const;  ///< a list of texts; absent: empty
+  std::vector<double> numbers(const std::string& field) const;     ///< a list of numbers
   /// A list of [texts, times], written out: [[["global", "local"], 2]] is global, local, global, local. Absent: empty.
   std::vector<std::string> repeated_texts(const std::string& field) const;
   /// The value, as JSON, of a field that is there and that nothing has asked for yet; else empty.

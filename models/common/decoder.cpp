@@ -4,6 +4,8 @@
 #include <torch/nn/modules/container/modulelist.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <map>
 
 #include "models/common/checks.h"
@@ -15,13 +17,16 @@
 namespace vene::models {
 
 struct Decoder::Assembled : DecoderParts {
-  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)), frequencies_on(DecoderParts::frequencies) {}
+  explicit Assembled(DecoderParts parts) : DecoderParts(std::move(parts)) {}
 
   std::shared_ptr<StagedSite> body = std::make_shared<StagedSite>();
   std::shared_ptr<RotarySite> rotary = std::make_shared<RotarySite>();
   HookPoint embedding, logits;  // the latter after the soft cap; used by a model with one only
   nn::OutputHead lm_head{nullptr};
-  OnDevice frequencies_on;
+  std::function<void(const std::string&)> warn = [](const std::string& warning) {
+    std::fprintf(stderr, "vene: warning: %s\n", warning.c_str());
+  };
+  std::atomic_flag warned;
   std::vector<const HookSite*> tail;  // the last block's, the final norm's and the head's
 
   bool tail_is_watched() const {
@@ -40,7 +45,7 @@ void Decoder::assemble(DecoderParts parts) {
   body->register_module(names.embedding, parts_->embedding);
   body->register_module(names.layers, torch::nn::ModuleList())->extend(parts_->blocks);
   body->register_module(names.norm, parts_->norm.module());
-  if (parts_->frequencies.defined()) body->register_module("rotary_emb", parts_->rotary);
+  if (parts_->turning.defined()) body->register_module("rotary_emb", parts_->rotary);
   if (parts_->head) {
     parts_->lm_head =
         register_module("lm_head", nn::OutputHead(parts_->sizes.width, parts_->sizes.vocabulary, parts_->tied_head));
@@ -133,7 +138,25 @@ std::int64_t Decoder::context_length() const {
 }
 
 void Decoder::check(const Batch& batch, std::int64_t past) const {
-  check_language_batch(batch, past, {vocabulary_size(), context_length(), hidden_size(), parts_->table().device()});
+  const std::int64_t limit = bound_to_context() ? context_length() : 0;
+  check_language_batch(batch, past, {vocabulary_size(), limit, hidden_size(), parts_->table().device()});
+  const std::int64_t positions = past + batch.positions();
+  if (limit == 0 && positions > context_length() && !parts_->warned.test_and_set()) {
+    parts_->warn(std::to_string(positions) + " positions are more than the model's " +
+                 std::to_string(context_length()) + " (max_position_embeddings): it was not made for them");
+  }
+}
+
+bool Decoder::bound_to_context() const {
+  return !parts_->turning.defined();
+}
+void Decoder::on_warning(std::function<void(const std::string&)> warn) {
+  parts_->warn = std::move(warn);
+}
+
+bool bound_to_context(const Model& model) {
+  const auto* decoder = dynamic_cast<const Decoder*>(&model);
+  return decoder == nullptr || decoder->bound_to_context();
 }
 
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
@@ -152,9 +175,10 @@ StageState Decoder::run(StageState state, std::int64_t first, std::int64_t last)
   check_stages(first, last, layer_count());
   if (first == last) return state;
   Angles angles;
-  if (parts_->frequencies.defined()) {
-    angles = rotary_angles(state.position_ids, parts_->frequencies_on(state.position_ids.device()),
-                           parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type());
+  if (parts_->turning.defined()) {
+    angles = rotary_angles(state.position_ids, parts_->turning.frequencies(state.position_ids),
+                           parts_->rotary_in_float32 ? torch::kFloat32 : state.hidden.scalar_type(),
+                           parts_->turning.attention_factor());
     angles = parts_->rotary->passed(state.hidden, std::move(angles));
   }
   const bool cut =

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "models/common/rotary.h"
 #include "vene/models/attention.h"
 #include "vene/models/decoder.h"
 #include "vene/models/nn.h"
@@ -68,7 +69,7 @@ struct DecoderParts {
   bool head = true, tied_head = false;
   double logit_cap = 0;                 ///< logits x become cap * tanh(x / cap), at a hook point "logits"; 0: not
   std::vector<std::int64_t> windows{};  ///< how many positions a layer sees, 0 for all; empty: all layers see all
-  torch::Tensor frequencies{};          ///< of rotary positions, float32 whatever the model's type
+  Turning turning{};                    ///< of rotary positions, which no context bounds
   bool rotary_in_float32 = false;       ///< turn in float32, whatever the model's type
 };
 

@@ -150,7 +150,7 @@ DecoderParts parts(const GPTNeoXOptions& options) {
           .norm = nn::LayerNorm(norm_options(options)),
           .head = options.language_model_head,
           .tied_head = options.tie_word_embeddings,
-          .frequencies = rotary_frequencies(options.rotary, options.hidden_size / options.num_attention_heads)};
+          .turning = Turning(options.rotary, options.hidden_size / options.num_attention_heads)};
 }
 
 std::shared_ptr<Model> build_gpt_neox(const ConfigReader& config, bool head) {
@@ -163,7 +163,8 @@ std::shared_ptr<Model> build_gpt_neox(const ConfigReader& config, bool head) {
   options.max_position_embeddings = config.integer("max_position_embeddings", options.max_position_embeddings);
   options.hidden_act = config.text("hidden_act", options.hidden_act);
   options.layer_norm_eps = config.number("layer_norm_eps", options.layer_norm_eps);
-  options.rotary = read_rotary(config, options.rotary, {"rotary_emb_base", "rotary_pct"});
+  options.rotary =
+      read_rotary(config, options.max_position_embeddings, options.rotary, {"rotary_emb_base", "rotary_pct"});
   options.use_parallel_residual = config.boolean("use_parallel_residual", true);
   options.attention_bias = config.boolean("attention_bias", true);
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", false);

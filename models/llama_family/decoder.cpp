@@ -63,7 +63,7 @@ DecoderParts parts(const LlamaOptions& options) {
           .tied_head = options.tie_word_embeddings,
           .logit_cap = options.logit_cap,
           .windows = options.windows,
-          .frequencies = rotary_frequencies(options.rotary, options.head_dim),
+          .turning = Turning(options.rotary, options.head_dim),
           .rotary_in_float32 = options.rotary_in_float32};
 }
 

@@ -19,7 +19,7 @@ LlamaOptions read_common(const ConfigReader& config, LlamaOptions options) {
   if (options.norm != NormKind::kLayer) options.rms_norm_eps = config.number("rms_norm_eps", options.rms_norm_eps);
   options.hidden_act = config.text("hidden_act", options.hidden_act);
   options.tie_word_embeddings = config.boolean("tie_word_embeddings", options.tie_word_embeddings);
-  options.rotary = read_rotary(config, options.rotary);
+  options.rotary = read_rotary(config, options.max_position_embeddings, options.rotary);
   return options;
 }
 

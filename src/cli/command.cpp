@@ -95,6 +95,11 @@ void check_model_folder(const std::string& folder) {
                             : ""));
 }
 
+void add_ignore_extra(CLI::App& command, bool& ignore_extra) {
+  command.add_flag("--ignore-extra", ignore_extra,
+                   "Pass over tensors that belong to nothing in the model, with a warning");
+}
+
 void ModelChoice::add_to(CLI::App& command, bool positional) {
   auto* option =
       command.add_option(positional ? "DIR,-m,--model" : "-m,--model", folder, "Hugging Face checkpoint folder");
@@ -106,6 +111,7 @@ void ModelChoice::add_to(CLI::App& command, bool positional) {
   command.add_option("--dtype", dtype, "float32, bfloat16 or float16 (default: the checkpoint's)")
       ->type_name("NAME")
       ->check(dtype_problem);
+  add_ignore_extra(command, ignore_extra);
   command.add_flag("--tf32", tf32,
                    "On a CUDA device: float32 products in TF32, which is faster and keeps 3 digits instead of 7");
   command.add_option("--threads", threads, "CPU threads (default: one a core that this process may use)")
@@ -134,6 +140,7 @@ models::LanguageModel ModelChoice::load() const {
     at::globalContext().setAllowTF32CuDNN(true);
   }
   if (!dtype.empty()) options.dtype = dtypes().at(dtype);
+  options.ignore_extra = ignore_extra;
   options.warn = [](const std::string& warning) { note("warning: " + warning); };
   check_model_folder(folder);
   const Timed loading(folder + ": loaded");

@@ -22,12 +22,13 @@ std::string version_text();
 /// "unknown command 'trce'; did you mean 'trace'?"
 std::string unknown_command(const CLI::App& app, const std::string& name);
 
-/// Which model, and how it runs. Filled from -m, --device, --dtype, --threads.
+/// Which model, and how it runs. Filled from -m, --device, --dtype, --ignore-extra, --threads.
 struct ModelChoice {
   std::string folder;
   std::string device = "cpu";
   std::string dtype;
   bool tf32 = false;
+  bool ignore_extra = false;
   int threads = 0;
 
   /// Adds the options to a subcommand; the folder as -m, or as its first argument.
@@ -58,6 +59,9 @@ class Progress {
 /// IoError where there is no such folder; for one with a name as models of the Hugging Face hub have it ("gpt2",
 /// "openai-community/gpt2"), with the command that makes it.
 void check_model_folder(const std::string& folder);
+
+/// The flag that passes over tensors which a model has no place for.
+void add_ignore_extra(CLI::App& command, bool& ignore_extra);
 
 /// What an option says that takes a file, or - for standard input.
 std::string read_input(const std::string& path);

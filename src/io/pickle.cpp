@@ -80,6 +80,7 @@ class Machine {
       step(opcode);
     }
   }
+  std::size_t used() const { return at_; }
 
  private:
   [[noreturn]] void refuse(const std::string& what) const { fail(path_, "holds a pickle that " + what); }
@@ -367,8 +368,12 @@ class Machine {
 
 }  // namespace
 
-PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena) {
-  return Machine(path, bytes, host, arena).run();
+PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena,
+                     std::size_t* used) {
+  Machine machine(path, bytes, host, arena);
+  PickleValue value = machine.run();
+  if (used != nullptr) *used = machine.used();
+  return value;
 }
 
 }  // namespace vene::io

@@ -57,7 +57,9 @@ struct PickleHost {
 };
 
 /// Runs a pickle of protocols 2 to 5. Errors are IoError with the path: cut data, an opcode out of place, a global that
-/// is not allowed (by its name). The value lives as long as `bytes` and `arena`.
-PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena);
+/// is not allowed (by its name). The value lives as long as `bytes` and `arena`. More may follow the pickle: `used`
+/// takes its length.
+PickleValue unpickle(const std::string& path, std::string_view bytes, const PickleHost& host, PickleArena& arena,
+                     std::size_t* used = nullptr);
 
 }  // namespace vene::io

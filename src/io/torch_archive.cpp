@@ -6,10 +6,13 @@
 #include <caffe2/serialize/inline_container.h>
 
 #include <array>
+#include <cstring>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "src/io/failure.h"
+#include "src/io/legacy_archive.h"
 #include "src/io/mapped_file.h"
 #include "src/io/pickle.h"
 #include "src/io/safetensors_header.h"
@@ -25,6 +28,9 @@ constexpr int kMostDepth = 64;                          // of nested containers
 constexpr std::size_t kMostValues = kMostPickleValues;  // a small pickle of shared lists could unfold without end
 
 constexpr std::size_t kPackedPickle = 4'000'000;  // bytes that a packed pickle may have beyond those of its file
+
+// The first pickle of an archive from before PyTorch 1.6: the number 0x1950a86a20f9469cfc6c, in protocol 2.
+constexpr std::string_view kLegacyMagic = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 
 struct NamedDtype {
   std::string_view name;
@@ -78,17 +84,16 @@ class ArchiveReader {
  public:
   explicit ArchiveReader(const std::string& path) : path_(path), mapping_(MappedFile::open(path)) {
     refuse_lfs_pointer(path, mapping_->bytes());
-    if (!mapping_->bytes().starts_with("PK")) {
-      fail(
-          path,
-          "is not a PyTorch archive (a zip file); one written before PyTorch 1.6 must be loaded and saved again there");
-    }
+    if (is_legacy_archive(mapping_->bytes())) return;
+    if (!mapping_->bytes().starts_with("PK"))
+      fail(path, "is not a PyTorch archive: neither a zip file nor what torch.save wrote before PyTorch 1.6");
     // LibTorch's reader unfolds some records as it opens a file, whatever they say of their size.
     (void)Zip(path, mapping_->bytes()).members();
     guarded([&] { zip_.emplace(path); });
   }
 
   PickleValue read() {
+    if (!zip_) return read_legacy();
     if (has("byteorder") && record("byteorder").second == 3)  // "big", not "little"
       fail(path_, "was written on a big-endian machine, which is not supported");
     if (!has("data.pkl")) fail(path_, "has no data.pkl: it is a zip file, but not one that torch.save wrote");
@@ -96,18 +101,110 @@ class ArchiveReader {
     pickle_ = std::move(data);
     pickle_size_ = size;
     if (size > mapping_->size() + kPackedPickle) too_much("unfolds");
-    const PickleHost host{.persistent = [&](const PickleValue& id) { return storage(id); },
-                          .call = [&](const std::string& global,
-                                      const std::vector<PickleValue>& arguments) { return call(global, arguments); },
-                          .allowed =
-                              [](const std::string& global) {
-                                return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
-                                       std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
-                              }};
-    return unpickle(path_, std::string_view(static_cast<const char*>(pickle_.get()), size), host, arena_);
+    return unpickle(path_, std::string_view(static_cast<const char*>(pickle_.get()), size), host(), arena_);
   }
 
  private:
+  PickleHost host() {
+    return {.persistent = [&](const PickleValue& id) { return zip_ ? storage(id) : legacy_storage(id); },
+            .call = [&](const std::string& global,
+                        const std::vector<PickleValue>& arguments) { return call(global, arguments); },
+            .allowed =
+                [](const std::string& global) {
+                  return dtype_in(kStorages, global) || dtype_in(kDtypes, global) ||
+                         std::find(kCallables.begin(), kCallables.end(), global) != kCallables.end();
+                }};
+  }
+
+  // Pickles one after another (a magic number, a version, what the machine was like, the value, the keys of its
+  // storages), and then the storages in the order of these keys, each a count and its elements.
+  PickleValue read_legacy() {
+    std::string_view rest = mapping_->bytes().substr(kLegacyMagic.size());
+    const auto next = [&] {
+      std::size_t used = 0;
+      if (rest.size() < 2) fail(path_, "was cut: it ends among its pickles");
+      pickle_size_ = rest.size();
+      PickleValue value = unpickle(path_, rest, host(), arena_, &used);
+      rest.remove_prefix(used);
+      return value;
+    };
+    const PickleValue version = next();
+    if (const auto* number = version.get<std::int64_t>(); number == nullptr || *number != 1001)
+      fail(path_, "is an archive from before PyTorch 1.6 of another version than 1001");
+    const PickleValue machine = next();
+    if (const auto* facts = machine.get<PickleValue::Dict*>()) {
+      for (const auto& [key, value] : (*facts)->items) {
+        const auto* name = key.get<std::string_view>();
+        const auto* little = value.get<bool>();
+        if (name && *name == "little_endian" && little && !*little)
+          fail(path_, "was written on a big-endian machine, which is not supported");
+      }
+    }
+    PickleValue value = next();
+    const PickleValue keys = next();
+    if (!keys.items()) fail(path_, "does not list its storages");
+    std::size_t filled = 0;
+    for (const PickleValue& item : *keys.items()) {
+      const auto* key = item.get<std::string_view>();
+      const auto found = key ? storages_.find(std::string(*key)) : storages_.end();
+      if (found == storages_.end()) fail(path_, "lists a storage that nothing in it uses");
+      torch::Tensor& storage = found->second;
+      std::int64_t count = 0;
+      if (rest.size() < sizeof count) fail(path_, "was cut: the storage " + in_quotes(*key) + " is missing");
+      std::memcpy(&count, rest.data(), sizeof count);
+      rest.remove_prefix(sizeof count);
+      if (count != storage.numel())
+        fail(path_, "storage " + in_quotes(*key) + " holds " + std::to_string(count) + " elements, but " +
+                        std::to_string(storage.numel()) + " are expected");
+      if (rest.size() < storage.nbytes())
+        fail(path_, "was cut: the storage " + in_quotes(*key) + " has " + std::to_string(rest.size()) + " of its " +
+                        std::to_string(storage.nbytes()) + " bytes");
+      if (!listed_.insert(*key).second) fail(path_, "lists the storage " + in_quotes(*key) + " twice");
+      if (count > 0) std::memcpy(storage.data_ptr(), rest.data(), storage.nbytes());
+      if (storage.scalar_type() == torch::kBool) plain_bools(storage.data_ptr(), storage.nbytes());
+      rest.remove_prefix(storage.nbytes());
+      ++filled;
+    }
+    if (filled != storages_.size()) fail(path_, "has tensors whose storage it does not list");
+    return value;
+  }
+
+  // ("storage", storage class, key, device, element count, view): the elements come behind the pickle.
+  PickleValue legacy_storage(const PickleValue& id) {
+    const auto* items = id.items();
+    const std::string_view* kind = items && items->size() == 6 ? (*items)[0].get<std::string_view>() : nullptr;
+    if (!kind || *kind != "storage") fail(path_, "refers to something outside that is not a storage");
+    const auto* type = (*items)[1].get<PickleValue::Global>();
+    const auto* key = (*items)[2].get<std::string_view>();
+    const auto* count = (*items)[4].get<std::int64_t>();
+    const std::optional<torch::ScalarType> dtype = type ? dtype_in(kStorages, type->name) : std::nullopt;
+    if (!dtype || !key || !count || *count < 0) fail(path_, "describes a storage in a way torch.save does not");
+    auto known = storages_.find(std::string(*key));
+    if (known == storages_.end()) {
+      const std::uint64_t left = mapping_->size() - unfolded_;
+      if (static_cast<std::uint64_t>(*count) > left / c10::elementSize(*dtype))
+        fail(path_, "was cut: the storage " + in_quotes(*key) + " of " + std::to_string(*count) +
+                        " elements is larger than what is left of the file");
+      unfolded_ += static_cast<std::uint64_t>(*count) * c10::elementSize(*dtype);
+      known = storages_.emplace(std::string(*key), torch::empty({*count}, *dtype)).first;
+    } else if (known->second.scalar_type() != *dtype || known->second.numel() != *count) {
+      fail(path_, "describes the storage " + in_quotes(*key) + " in two ways");
+    }
+    if ((*items)[5].get<std::monostate>()) return {known->second};
+    const auto* view = (*items)[5].items();  // (key, offset, size): a storage that is a part of another
+    const auto* offset = view && view->size() == 3 ? (*view)[1].get<std::int64_t>() : nullptr;
+    const auto* size = offset ? (*view)[2].get<std::int64_t>() : nullptr;
+    if (!size || *offset < 0 || *size < 0 || *size > *count || *offset > *count - *size)
+      fail(path_, "describes a storage in a way torch.save does not");
+    return {known->second.narrow(0, *offset, *size)};
+  }
+
+  // A byte other than 0 and 1 is no bool to C++.
+  static void plain_bools(void* bytes, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i)
+      static_cast<std::uint8_t*>(bytes)[i] = static_cast<std::uint8_t*>(bytes)[i] != 0;
+  }
+
   // LibTorch's zip reader throws c10::Error with a page of C++ stack; one line of ours says what a user can act on.
   template <class Action>
   auto guarded(Action action) -> decltype(action()) {
@@ -165,10 +262,7 @@ class ArchiveReader {
     }
     auto owner = std::make_shared<at::DataPtr>(std::move(data));
     void* bytes = owner->get();
-    if (*dtype == torch::kBool) {  // a byte other than 0 and 1 is no bool to C++
-      for (std::size_t i = 0; i < size; ++i)
-        static_cast<std::uint8_t*>(bytes)[i] = static_cast<std::uint8_t*>(bytes)[i] != 0;
-    }
+    if (*dtype == torch::kBool) plain_bools(bytes, size);
     torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype)
                                      : torch::from_blob(
                                            bytes, {*count}, [owner](void*) {}, *dtype);
@@ -222,7 +316,7 @@ class ArchiveReader {
     if (*count > INT64_MAX / width || static_cast<std::uint64_t>(*count * width) > most - named_)
       too_much("has tensors that stretch");
     named_ += static_cast<std::uint64_t>(*count * width);
-    return {flat.as_strided(shape, strides, *offset)};
+    return {flat.as_strided(shape, strides, flat.storage_offset() + *offset)};
   }
 
   std::optional<PickleValue> call(const std::string& global, const std::vector<PickleValue>& arguments) {
@@ -274,7 +368,8 @@ class ArchiveReader {
   std::size_t pickle_size_ = 0, copied_ = 0;
   std::optional<caffe2::serialize::PyTorchStreamReader> zip_;
   std::unordered_map<std::string, torch::Tensor> storages_;
-  at::DataPtr pickle_;  // what texts are views of
+  std::unordered_set<std::string_view> listed_;  // of a legacy archive
+  at::DataPtr pickle_;                           // what texts are views of
   PickleArena arena_;
 };
 
@@ -326,6 +421,10 @@ const char* kind_of(const ArchiveValue& value) {
 
 }  // namespace
 
+bool is_legacy_archive(std::string_view bytes) {
+  return bytes.starts_with(kLegacyMagic);
+}
+
 const ArchiveValue* ArchiveValue::find(std::string_view key) const {
   const auto* dict = std::get_if<Dict>(&value);
   if (!dict) return nullptr;
@@ -341,22 +440,30 @@ ArchiveValue read_archive(const std::string& path) {
   return Plain(path).convert(reader.read());
 }
 
-std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path) {
+std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path,
+                                                                   std::vector<std::string>* not_tensors) {
   const ArchiveValue archive = read_archive(path);
   const ArchiveValue* inner = archive.find("state_dict");
   const auto* dict = std::get_if<ArchiveValue::Dict>(&(inner ? *inner : archive).value);
   if (!dict) fail(path, std::string("holds ") + kind_of(archive) + ", not a dict of tensors");
   std::vector<std::pair<std::string, torch::Tensor>> tensors;
   std::unordered_map<std::string, std::size_t> places;
+  std::string first_other;
   for (const auto& [key, value] : *dict) {
     const auto* name = std::get_if<std::string>(&key.value);
     if (!name) fail(path, std::string("has ") + kind_of(key) + " as a key where a tensor's name is expected");
     const auto* tensor = std::get_if<torch::Tensor>(&value.value);
-    if (!tensor) fail(path, "entry " + in_quotes(*name) + " is " + kind_of(value) + ", not a tensor");
+    if (!tensor) {
+      if (first_other.empty()) first_other = "entry " + in_quotes(*name) + " is " + kind_of(value) + ", not a tensor";
+      if (not_tensors == nullptr) fail(path, first_other);
+      not_tensors->push_back(*name);
+      continue;
+    }
     const auto [place, fresh] = places.emplace(*name, tensors.size());
     if (!fresh) fail(path, "has the entry " + in_quotes(*name) + " twice");
     tensors.emplace_back(*name, *tensor);
   }
+  if (tensors.empty() && !first_other.empty()) fail(path, first_other);
   return tensors;
 }
 

@@ -44,11 +44,19 @@ class VENE_API Safetensors {
 /// Tensors and their names, in the order of their file.
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
+/// What a checkpoint says beside its tensors.
+struct Leftovers {
+  std::map<std::string, std::string>
+      absent{};                            ///< names that an index lists and no shard has, and where it places them
+  std::vector<std::string> not_tensors{};  ///< entries of a state dict that are numbers, texts and the like
+};
+
 /// Every tensor of a checkpoint: `path` is a .safetensors file, an *.index.json with its shards beside it (of either
 /// kind), a .bin / .pt / .pth archive, or a folder that holds "model.safetensors", its index, "pytorch_model.bin", or
-/// its index (the first found, in this order). Throws IoError; a missing shard, or a tensor missing in its shard, is
-/// named.
-VENE_API NamedTensors read_tensors(const std::string& path);
+/// its index (the first found, in this order). Every shard that an index names is read whole, so that a tensor which
+/// lies in another shard than the index says is found. Throws IoError; a missing shard is named, and so are, without
+/// `leftovers`, a tensor that the index lists and no shard has, and an entry that is no tensor.
+VENE_API NamedTensors read_tensors(const std::string& path, Leftovers* leftovers = nullptr);
 
 /// Writes a safetensors file atomically: to a temporary name beside it, flushed, then renamed. Throws IoError and
 /// leaves nothing behind when the disk is full or the folder cannot be written. Tensors may be on any device and

@@ -22,13 +22,14 @@ struct VENE_API ArchiveValue {
   const ArchiveValue* find(std::string_view key) const;
 };
 
-/// Reads an archive as Python's torch.save writes it (zip, pickle protocols 2 to 5), with a reader that builds tensors
-/// and plain containers and refuses every other global by its name. Throws IoError.
+/// Reads an archive as Python's torch.save writes it (zip, pickle protocols 2 to 5; before PyTorch 1.6 no zip), with a
+/// reader that builds tensors and plain containers and refuses every other global by its name. Throws IoError.
 VENE_API ArchiveValue read_archive(const std::string& path);
 
-/// The tensors of a state dict archive; a top-level {"state_dict": {...}} is looked into. Throws IoError if something
-/// in it is not a tensor.
-VENE_API std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(const std::string& path);
+/// The tensors of a state dict archive; a top-level {"state_dict": {...}} is looked into. The names of
+/// what in it is not a tensor go to `not_tensors`; without that, and where nothing is a tensor, IoError.
+VENE_API std::vector<std::pair<std::string, torch::Tensor>> read_state_dict(
+    const std::string& path, std::vector<std::string>* not_tensors = nullptr);
 
 /// Writes a state dict as torch.save does, atomically: Python's torch.load reads it, also with weights_only. Throws
 /// IoError.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "vene/base/export.h"
 #include "vene/models/model.h"
@@ -25,6 +27,12 @@ class VENE_API Decoder : public StagedModel {
   std::int64_t vocabulary_size() const override;
   std::int64_t context_length() const override;
 
+  /// Whether there are no positions beyond `context_length`, since they are learned. Rotary ones go on: a batch beyond
+  /// the context runs, and the first is told to `on_warning`.
+  bool bound_to_context() const;
+  /// Who is told of it; by default a line on standard error.
+  void on_warning(std::function<void(const std::string&)> warn);
+
  protected:
   /// To be called once, by the port's constructor: registers the parts under their names and declares the sites.
   void assemble(DecoderParts parts);
@@ -36,5 +44,8 @@ class VENE_API Decoder : public StagedModel {
 
   std::shared_ptr<Assembled> parts_;
 };
+
+/// `Decoder::bound_to_context`; true of every other model that has a context.
+VENE_API bool bound_to_context(const Model& model);
 
 }  // namespace vene::models

@@ -19,6 +19,7 @@ struct LoadOptions {
   std::optional<torch::ScalarType> dtype{};
   torch::Device device = torch::kCPU;
   bool trainable = false;                          ///< whether parameters require gradients
+  bool ignore_extra = false;                       ///< pass over tensors that the model has no place for, and warn
   std::function<void(const std::string&)> warn{};  ///< told of NaNs and the like; default: a line on stderr
 };
 
@@ -59,7 +60,12 @@ struct CheckpointInfo {
   std::int64_t layers = 0, width = 0, vocabulary = 0, context = 0;
   std::string tokenizer{};  ///< its kind; empty: none
   std::int64_t tokens = 0;  ///< of the tokenizer
+  /// What the weights take while the model runs, as `load` with the same options holds them: bytes, and their type.
+  std::int64_t run_bytes = 0;
+  std::string run_dtype{};
 };
-VENE_API CheckpointInfo inspect(const std::string& folder);
+/// Checks a folder as `load` does, names, shapes and types of all tensors, without looking at their values. Throws what
+/// `load` throws.
+VENE_API CheckpointInfo inspect(const std::string& folder, const LoadOptions& options = {});
 
 }  // namespace vene::models

@@ -38,8 +38,8 @@ def described(value, tensors, path):
     return value
 
 
-def write(name, value, protocol=2, structure=None):
-    torch.save(value, HERE / f"{name}.pt", pickle_protocol=protocol)
+def write(name, value, protocol=2, structure=None, zipped=True):
+    torch.save(value, HERE / f"{name}.pt", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     tensors = {}
     shape = described(value if structure is None else structure, tensors, "")
     (HERE / f"{name}.json").write_text(json.dumps(shape, ensure_ascii=False) + "\n")
@@ -110,9 +110,12 @@ class Command:
 write("state_dict", state_dict())
 write("dtypes", every_dtype())
 write("views", views())
+write("training_state", {"weight": numbers(2, 3), "global_step": 1200, "bias": numbers(3), "note": "x", "schedule": None, "rates": [0.1, {"a": 2}]})
 write("wrapped", {"epoch": 3, "state_dict": {"weight": numbers(2, 3), "bias": numbers(3)}, "optimizer": None})
 for protocol in (2, 3, 4, 5):
     write(f"containers_{protocol}", containers(), protocol)
 torch.save({"weight": torch.ones(1), "command": Command()}, HERE / "command.pt")  # asks for posix.system
+for name, value in (("state_dict", state_dict()), ("views", views()), ("containers", containers()), ("dtypes", every_dtype())):
+    write(f"legacy_{name}", value, zipped=False)  # as before PyTorch 1.6
 writable = {name: value for name, value in every_dtype().items() if value.dtype not in (torch.complex128, torch.complex32)}
 save_file(writable | {"empty": torch.empty(0, 4), "scalar": torch.tensor(7)}, HERE / "reference_writer.safetensors", metadata={"format": "pt"})

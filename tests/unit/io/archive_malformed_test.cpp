@@ -219,7 +219,7 @@ TEST_F(Handmade, AZipOfAnotherKindAndNoZipAreRefused) {
               HasSubstr("big-endian"));
   EXPECT_THAT(
       io_error([&] { read_archive(folder.write("old.pt", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")); }),
-      HasSubstr("before PyTorch 1.6"));
+      HasSubstr("was cut"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("empty.pt", "")); }), HasSubstr("not a PyTorch archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK")); }), HasSubstr("damaged archive"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("pk.pt", "PK\x05\x06" + std::string(18, '\0'))); }),
@@ -227,6 +227,66 @@ TEST_F(Handmade, AZipOfAnotherKindAndNoZipAreRefused) {
   EXPECT_THAT(io_error([&] { read_archive(folder / "absent.pt"); }), HasSubstr("No such file"));
   EXPECT_THAT(io_error([&] { read_archive(folder.write("lfs.bin", "version https://git-lfs.github.com/spec/v1\n")); }),
               HasSubstr("git lfs pull"));
+}
+
+// An archive from before PyTorch 1.6, with the pickles of a value and of the keys of its storages, and the storages.
+std::string legacy(const std::string& value, const std::string& keys, const std::string& storages,
+                   const std::string& version = "M\xe9\x03", const std::string& machine = "}") {
+  const std::string start = kStart;
+  return start + "\x8a\x0al\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19." + start + version + "." + start + machine + "." +
+         start + value + "." + start + keys + "." + storages;
+}
+std::string legacy_storage(std::int32_t count, const std::string& view = "N", const std::string& key = "k") {
+  return "(" + text("storage") + global("torch", "FloatStorage") + text(key) + text("cpu") + integer(count) + view +
+         "tQ";
+}
+std::string elements(std::int64_t count, std::int64_t declared) {
+  std::string bytes(8 + 4 * static_cast<std::size_t>(count), '\0');
+  std::memcpy(bytes.data(), &declared, 8);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto number = static_cast<float>(i + 1);
+    std::memcpy(bytes.data() + 8 + 4 * i, &number, 4);
+  }
+  return bytes;
+}
+
+TEST_F(Handmade, AnArchiveFromBeforePyTorch16SaysWhatIsWrongWithIt) {
+  const auto read = [&](const std::string& bytes) { return read_archive(folder.write("old.pt", bytes)); };
+  const std::string keys = "(" + text("k") + "l", two = tensor("K\0"s, tuple({2}), tuple({1}), legacy_storage(2)),
+                    part = tensor("K\0"s, tuple({2}), tuple({1}), legacy_storage(4, "(" + text("v") + "K\1K\2t"));
+  EXPECT_TRUE(
+      torch::equal(std::get<torch::Tensor>(read(legacy(two, keys, elements(2, 2))).value), torch::tensor({1.F, 2.F})));
+  EXPECT_TRUE(
+      torch::equal(std::get<torch::Tensor>(read(legacy(part, keys, elements(4, 4))).value), torch::tensor({2.F, 3.F})));
+  const auto says = [&](const std::string& bytes, const std::string& what) {
+    EXPECT_THAT(io_error([&] { read(bytes); }), HasSubstr(what));
+  };
+  says(legacy(two, keys, elements(2, 3)), "storage 'k' holds 3 elements, but 2 are expected");
+  says(legacy(two, keys, elements(1, 2)), "was cut: the storage 'k' has 4 of its 8 bytes");
+  says(legacy(two, keys, "abc"), "was cut: the storage 'k' is missing");
+  says(legacy(two, "]", ""), "has tensors whose storage it does not list");
+  says(legacy(two, "N", ""), "does not list its storages");
+  says(legacy(two, "(" + text("other") + "l", elements(2, 2)), "lists a storage that nothing in it uses");
+  says(legacy(two, "(" + text("k") + text("k") + "l", elements(2, 2) + elements(2, 2)), "lists the storage 'k' twice");
+  says(legacy(two, keys, elements(2, 2), "K\1"), "of another version than 1001");
+  says(legacy(two, keys, elements(2, 2), "M\xe9\x03", "(" + text("little_endian") + "\x89" + "d"), "big-endian");
+  says(legacy(tensor("K\0"s, tuple({2}), tuple({1}), legacy_storage(1 << 30)), keys, elements(2, 2)),
+       "was cut: the storage 'k' of 1073741824 elements is larger than what is left of the file");
+  says(legacy("(" + two + tensor("K\0"s, tuple({2}), tuple({1}), legacy_storage(3)) + "l", keys, elements(2, 2)),
+       "describes the storage 'k' in two ways");
+  says(legacy(tensor("K\0"s, tuple({2}), tuple({1}), legacy_storage(2, "(" + text("v") + "K\1K\2t")), keys,
+              elements(2, 2)),
+       "describes a storage in a way torch.save does not");
+  says(legacy(tensor("K\0"s, tuple({2}), tuple({1}), storage()), keys, elements(2, 2)), "refers to something outside");
+  says(legacy(global("os", "system"), keys, ""), "names the global 'os.system', which is refused");
+}
+
+TEST_F(Handmade, AnArchiveFromBeforePyTorch16CutAnywhereIsRefused) {
+  const std::string bytes = read_file(golden_file("legacy_views.pt"));
+  for (std::size_t size = 0; size < bytes.size(); size += 13) {
+    SCOPED_TRACE(size);
+    io_error([&] { read_archive(folder.write("cut.pt", bytes.substr(0, size))); });
+  }
 }
 
 TEST_F(Handmade, AnArchiveCutAnywhereIsRefused) {

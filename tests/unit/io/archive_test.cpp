@@ -85,7 +85,8 @@ TEST_P(Archives, HoldWhatPythonPutIn) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, Archives,
                          testing::Values("state_dict", "dtypes", "views", "wrapped", "containers_2", "containers_3",
-                                         "containers_4", "containers_5"),
+                                         "containers_4", "containers_5", "training_state", "legacy_state_dict",
+                                         "legacy_views", "legacy_dtypes", "legacy_containers"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Archive, TensorsOfOneStorageShareIt) {

@@ -136,7 +136,7 @@ TEST_F(BertTest, RefusesByNameWhatItDoesNotCompute) {
                   tensors["classifier.weight"] = torch::zeros({2, 16});
                 });
               }),
-              HasSubstr("bert.classifier.weight"));
+              HasSubstr(": classifier.weight"));
 }
 
 }  // namespace

@@ -56,11 +56,13 @@ TEST(FamilyConfig, NamesAnActivationOfAnyFamilyThatIsNotBuiltIn) {
 }
 
 TEST(FamilyConfig, NamesARopeTypeOfAnyFamilyThatIsNotBuiltIn) {
-  const Json yarn = {{"rope_type", "yarn"}, {"rope_theta", 1e4}, {"factor", 2.0}};
+  const Json axial = {{"rope_type", "axial"}, {"rope_theta", 1e4}, {"factor", 2.0}};
   for (const char* name : {"gpt_neox_parallel", "mistral_plain", "qwen2_plain", "qwen3_plain", "gemma_tied",
                            "gemma2_capped", "olmo_plain", "olmo2_plain"}) {
-    EXPECT_THAT(refused(name, "rope_parameters", yarn),
-                HasSubstr("rope_type 'yarn' is not supported; known: default, linear, llama3"))
+    EXPECT_THAT(
+        refused(name, "rope_parameters", axial),
+        HasSubstr("rope_type 'axial' is not supported; known: default, linear, dynamic, yarn, longrope, llama3, "
+                  "proportional"))
         << name;
   }
   EXPECT_THAT(refused("qwen2_plain", "rope_parameters", {{"partial_rotary_factor", 0.5}}),

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "helpers.h"
+#include "vene/models/decoder.h"
 #include "vene/models/load.h"
 
 namespace {
@@ -181,8 +182,18 @@ TEST_P(LanguageModel, RefusesBatchesThatItCannotReadAndNamesTheOffender) {
   batch.input_ids[1][2] = -1;
   EXPECT_THAT(refused(batch), HasSubstr("token id -1"));
   const std::int64_t many = model->context_length() + 1;
-  EXPECT_THAT(refused(row_of(std::vector<std::int64_t>(static_cast<std::size_t>(many), 1))),
-              HasSubstr(std::to_string(many) + " positions do not fit the model's " + context));
+  const Batch long_row = row_of(std::vector<std::int64_t>(static_cast<std::size_t>(many), 1));
+  if (vene::models::bound_to_context(*model)) {
+    EXPECT_THAT(refused(long_row), HasSubstr(std::to_string(many) + " positions do not fit the model's " + context));
+  } else {
+    std::vector<std::string> warnings;
+    dynamic_cast<vene::models::Decoder&>(*model).on_warning(
+        [&](const std::string& warning) { warnings.push_back(warning); });
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(model->forward(long_row).primary().size(1), many);
+    EXPECT_THAT(warnings,
+                testing::ElementsAre(HasSubstr(std::to_string(many) + " positions are more than the model's " +
+                                               context + " (max_position_embeddings)")));
+  }
   batch = padded(rows, false);
   batch.attention_mask = torch::ones({3, 7});
   EXPECT_THAT(refused(batch), HasSubstr("attention_mask: expected [3, 6] as input_ids, got [3, 7]"));

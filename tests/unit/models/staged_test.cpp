@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "helpers.h"
+#include "vene/models/decoder.h"
 
 namespace {
 
@@ -248,11 +249,13 @@ TEST_P(Cached, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {
   KeyValueCache cache;
   const std::int64_t context = model->context_length();
   model->forward(row_of(std::vector<std::int64_t>(static_cast<std::size_t>(context - 2), 1)), {.cache = &cache});
-  EXPECT_THAT(model_error([&] {
-                model->forward(row_of({1, 2, 3}), {.cache = &cache});
-              }),
-              HasSubstr("3 positions after " + std::to_string(context - 2) + " in the cache do not fit the model's " +
-                        std::to_string(context)));
+  if (vene::models::bound_to_context(*model)) {
+    EXPECT_THAT(model_error([&] {
+                  model->forward(row_of({1, 2, 3}), {.cache = &cache});
+                }),
+                HasSubstr("3 positions after " + std::to_string(context - 2) + " in the cache do not fit the model's " +
+                          std::to_string(context)));
+  }
   cache = {};
   model->forward(padded(rows, true), {.cache = &cache});
   EXPECT_THAT(model_error([&] { model->forward(row_of({1}), {.cache = &cache}); }),
