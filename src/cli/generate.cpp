@@ -56,8 +56,8 @@ FromFile read_config(const std::string& path, const std::vector<std::string>& pr
   }
   if (!prompts.empty()) json["base"] = {{"text", prompts}};
   if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
-  const bool limited =
-      json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
+  const bool limited = json.contains("generate") && json["generate"].is_object() &&
+                       (json["generate"].contains("max_new_tokens") || json["generate"].contains("max_length"));
   return detail::at_place(path, [&] {
     return FromFile{detail::parse_experiment(json, lm, folder.empty() ? "." : folder), limited};
   });

@@ -22,7 +22,6 @@ namespace {
 using detail::Json;
 using detail::JsonReader;
 using detail::read_batch;
-using detail::tensor_from_json;
 
 // A representation by its key or its index.
 std::size_t representation_index(const std::string& name, const std::vector<std::string>& keys,
@@ -39,8 +38,8 @@ std::size_t representation_index(const std::string& name, const std::vector<std:
 }
 
 std::vector<torch::Tensor> read_source_representations(JsonReader json, const IntervenableConfig& config,
-                                                       const std::string& folder) {
-  if (!json.json().is_object()) return {tensor_from_json(json)};
+                                                       const models::LanguageModel& model, const std::string& folder) {
+  if (!json.json().is_object() || json.has("embedding_of")) return {detail::read_constant(json, model)};
   const std::vector<std::string> keys = representation_keys(config);
   std::vector<torch::Tensor> values(keys.size());
   if (json.has("file")) {
@@ -50,7 +49,7 @@ std::vector<torch::Tensor> read_source_representations(JsonReader json, const In
       values[representation_index(name, keys, json.path() + " (" + file.string() + ")")] = tensor;
   } else {
     for (const auto& [name, value] : json.json().items())
-      values[representation_index(name, keys, json.path())] = tensor_from_json(json.at(name));
+      values[representation_index(name, keys, json.path())] = detail::read_constant(json.at(name), model);
   }
   // A lone representation keeps its place: one entry would mean "for all".
   return values;
@@ -59,7 +58,7 @@ std::vector<torch::Tensor> read_source_representations(JsonReader json, const In
 void read_generation(const JsonReader& json, const models::LanguageModel& model, Experiment& experiment) {
   RunRequest& request = experiment.request;
   request.generation.emplace();
-  experiment.generate = detail::read_generate(json, *request.generation);
+  experiment.generate = detail::read_generate(json, request.base.positions(), *request.generation);
   detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
   if (request.generation->source_steps == SourceSteps::kSame &&
       std::none_of(request.sources.begin(), request.sources.end(),
@@ -78,17 +77,17 @@ Experiment detail::parse_experiment(const Json& json, const models::LanguageMode
                       "output_original_output", "collect_only", "generate", "description"});
   const JsonReader config = root.at("config"), base = root.at("base");
   Experiment experiment;
-  experiment.config = read_config(config, registry, folder, experiment.config_folder);
+  experiment.config = read_config(config, model, registry, folder, experiment.config_folder);
   RunRequest& request = experiment.request;
   request.base = read_batch(base, model);
   if (const auto sources = root.find("sources")) {
-    for (const JsonReader& source : sources->each("a list of inputs or nulls"))
-      request.sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read_batch(source, model)));
+    request.sources =
+        detail::read_sources(*sources, [&](const JsonReader& source) { return read_batch(source, model); });
   }
   if (const auto locations = root.find("unit_locations")) request.locations = parse_locations(locations->json());
   if (const auto subspaces = root.find("subspaces")) request.subspaces = read_subspaces(*subspaces);
   if (const auto values = root.find("source_representations"))
-    request.source_representations = read_source_representations(*values, experiment.config, folder);
+    request.source_representations = read_source_representations(*values, experiment.config, model, folder);
   request.original = true;
   root.read("output_original_output", request.original);
   root.read("collect_only", request.collect_only);

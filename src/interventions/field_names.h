@@ -8,7 +8,7 @@ namespace vene::detail {
 
 /// The keys of a representation in JSON, in the order of pyvene's positional lists, then those that are not pyvene's.
 /// No option of an intervention may be named like one; the table of the parser (src/config/fields.cpp) has these names.
-inline constexpr std::array<std::string_view, 15> kFieldNames{"layer",
+inline constexpr std::array<std::string_view, 16> kFieldNames{"layer",
                                                               "component",
                                                               "unit",
                                                               "max_number_of_units",
@@ -22,7 +22,8 @@ inline constexpr std::array<std::string_view, 15> kFieldNames{"layer",
                                                               "source_representation",
                                                               "hidden_source_representation",
                                                               "latent_dim",
-                                                              "when"};
+                                                              "when",
+                                                              "keep_last_dim"};
 
 constexpr bool is_field_name(std::string_view name) {
   return std::find(kFieldNames.begin(), kFieldNames.end(), name) != kFieldNames.end();
