@@ -20,11 +20,12 @@ struct Options {
   ModelChoice model;
   CausalTraceOptions trace;
   std::string prompt;
+  std::string ids;
   std::string target;
   std::string noise = "auto";
   std::string out;
   std::string scale = "own";
-  std::int64_t occurrence = 0;
+  std::int64_t occurrence = 0, target_id = 0;
   PictureChoice picture;
   bool json = false;
 };
@@ -71,6 +72,19 @@ void trace(Options options, const CLI::App& command) {
   if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
   if (given("--target")) options.trace.target = options.target;
   if (given("--occurrence")) options.trace.occurrence = options.occurrence;
+  const bool by_ids = given("--ids");
+  if (by_ids == given("--prompt"))
+    throw UsageError(by_ids ? "--ids and --prompt are two ways to give a prompt; give one"
+                            : "give a prompt: --prompt TEXT or --ids 3,14,15");
+  for (const char* text : {"--subject", "--target", "--occurrence"}) {
+    if (by_ids && given(text))
+      throw UsageError(std::string(text) + " goes with --prompt; --ids takes --subject-positions and --target-id");
+  }
+  for (const char* number : {"--subject-positions", "--target-id"}) {
+    if (!by_ids && given(number)) throw UsageError(std::string(number) + " goes with --ids");
+  }
+  if (given("--target-id")) options.trace.target_id = options.target_id;
+  const std::vector<std::int64_t> ids = by_ids ? token_ids("--ids", options.ids) : std::vector<std::int64_t>();
   const Interruptible stops;
   // First, because a folder that cannot be written to should not cost a calculation.
   OutputFolder out(options.out);
@@ -79,7 +93,7 @@ void trace(Options options, const CLI::App& command) {
   CausalTrace result = Interruptible::run([&] {
     Progress progress("tracing");
     options.trace.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
-    return causal_trace(lm, options.prompt, options.trace);
+    return by_ids ? causal_trace(lm, ids, options.trace) : causal_trace(lm, options.prompt, options.trace);
   });
   tracing.done();
   result.model = options.model.folder;
@@ -111,7 +125,18 @@ void add_trace(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("trace", "Causal tracing: where does the model keep the fact that completes a prompt?");
   options->model.add_to(*command);
-  command->add_option("-p,--prompt", options->prompt, "The prompt")->required()->type_name("TEXT");
+  command->add_option("-p,--prompt", options->prompt, "The prompt; this or --ids")->type_name("TEXT");
+  command->add_option("--ids", options->ids, "The prompt as token ids, for which no tokenizer is needed: 3,14,15")
+      ->type_name("IDS");
+  command
+      ->add_option("--subject-positions", options->trace.subject_positions,
+                   "With --ids: positions of the tokens that are noised, joined by commas; -1 is the last")
+      ->delimiter(',')
+      ->type_name("N,N");
+  command
+      ->add_option("--target-id", options->target_id, "With --ids: the answer (default: the most probable next token)")
+      ->check(not_a_count)
+      ->type_name("ID");
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")
       ->type_name("TEXT");
   command
