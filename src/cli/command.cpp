@@ -207,6 +207,26 @@ std::string read_input(const std::string& path) {
   return path == "-" ? read_standard_input() : io::read_file(path);
 }
 
+std::vector<std::int64_t> token_ids(const std::string& option, const std::string& text) {
+  std::vector<std::int64_t> ids;
+  const auto refuse = [&] { throw UsageError(option + ": expected token ids, such as 3,14,15, got '" + text + "'"); };
+  std::string digits;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    const char c = i < text.size() ? text[i] : ' ';
+    if (std::isdigit(static_cast<unsigned char>(c)) != 0) {
+      digits += c;
+    } else if (c != ',' && c != ' ') {
+      refuse();
+    } else if (!digits.empty()) {
+      if (digits.size() > 18) refuse();
+      ids.push_back(std::stoll(digits));
+      digits.clear();
+    }
+  }
+  if (ids.empty()) refuse();
+  return ids;
+}
+
 std::string not_positive(const std::string& text) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);

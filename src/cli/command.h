@@ -2,11 +2,13 @@
 // What the subcommands of `vene` share.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vene/models/load.h"
 
@@ -70,6 +72,9 @@ std::string read_input(const std::string& path);
 /// CLI::Option::check.
 std::string not_positive(const std::string& text);
 std::string not_a_count(const std::string& text);
+
+/// Token ids of an option: "3, 14, 15" or "3 14 15". UsageError, beginning with the option, for anything else.
+std::vector<std::int64_t> token_ids(const std::string& option, const std::string& text);
 
 // Each adds one subcommand; its work runs in the callback.
 void add_info(CLI::App& app);

@@ -10,6 +10,7 @@
 #include "src/cli/steer.h"
 #include "src/cli/stop.h"
 #include "src/cli/terminal.h"
+#include "src/core/experiment_json.h"
 #include "src/core/parse_experiment.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   ModelChoice model;
-  std::vector<std::string> prompts, steer, steer_tokens, stop_texts;
+  std::vector<std::string> prompts, ids, steer, steer_tokens, stop_texts;
   std::string file, config, component = "block_output", when;
   GenerateOptions generate;
   bool compare = false, json = false, no_prompt = false, use_generation_config = false;
@@ -43,9 +44,8 @@ struct FromFile {
   bool limited = false;  // it says how many tokens to make
 };
 
-// An experiment, a config, or the folder of a saved one; `prompts` take the place of its base.
-FromFile read_config(const std::string& path, const std::vector<std::string>& prompts,
-                     const models::LanguageModel& lm) {
+// An experiment, a config, or the folder of a saved one; `base` takes the place of its own, where it is not null.
+FromFile read_config(const std::string& path, const detail::Json& base, const models::LanguageModel& lm) {
   detail::Json json;
   std::string folder = fs::path(path).parent_path().string();
   std::error_code ignored;
@@ -55,10 +55,10 @@ FromFile read_config(const std::string& path, const std::vector<std::string>& pr
     json = detail::read_json<ConfigError>(io::read_file(path), path);
     if (!json.is_object() || !json.contains("config")) json = {{"config", std::move(json)}};
   }
-  if (!prompts.empty()) json["base"] = {{"text", prompts}};
-  if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p or -f)");
-  const bool limited =
-      json.contains("generate") && json["generate"].is_object() && json["generate"].contains("max_new_tokens");
+  if (!base.is_null()) json["base"] = base;
+  if (!json.contains("base")) throw ConfigError(path + ": it has no \"base\"; give a prompt (-p, -f or --ids)");
+  const bool limited = json.contains("generate") && json["generate"].is_object() &&
+                       (json["generate"].contains("max_new_tokens") || json["generate"].contains("max_length"));
   return detail::at_place(path, [&] {
     return FromFile{detail::parse_experiment(json, lm, folder.empty() ? "." : folder), limited};
   });
@@ -111,28 +111,11 @@ std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
   return lines;
 }
 
-void print_side_by_side(const GenerateResult& result, const models::LanguageModel& lm) {
-  const std::size_t width = (terminal_width(100) - 3) / 2;
-  for (std::size_t row = 0; row < result.intervened.rows.size(); ++row) {
-    const GeneratedRow& changed = result.intervened.rows[row];
-    if (row > 0) std::printf("\n");
-    std::printf("%s\n\n",
-                lm.tokenizer->decode({changed.ids.begin(), changed.ids.begin() + changed.prompt_length}).c_str());
-    std::vector<std::string> left = wrapped(result.original->rows[row].text, width),
-                             right = wrapped(changed.text, width);
-    left.insert(left.begin(), {"base", std::string(width, '-')});
-    right.insert(right.begin(), {"intervened", std::string(width, '-')});
-    for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
-      const std::string first = i < left.size() ? left[i] : "", second = i < right.size() ? right[i] : "";
-      std::printf("%s%s | %s\n", first.c_str(), std::string(width - std::min(width, characters(first)), ' ').c_str(),
-                  second.c_str());
-    }
-  }
-}
-
 // Options that would change nothing are mistakes.
 void refuse_idle_options(const Options& options, const CLI::App& command) {
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
+  if (given("--ids") && (given("--prompt") || given("--file")))
+    throw UsageError("--ids is another way to give prompts; leave --prompt and --file out");
   const bool steers = !options.steer.empty() || !options.steer_tokens.empty();
   if (given("--component") && !steers)
     throw ConfigError("--component: there is nothing to add to it; give --steer or --steer-token");
@@ -180,28 +163,90 @@ void apply_options(const Options& options, const CLI::App& command, GenerateOpti
   }
 }
 
-FromFile read_experiment(const Options& options, const models::LanguageModel& lm) {
+// The prompts of the command line as the base of an experiment; null: there are none.
+detail::Json base_of(const Options& options) {
   std::vector<std::string> prompts = options.prompts;
   if (!options.file.empty()) prompts.push_back(prompt_of(options.file));
-  if (!options.config.empty()) return read_config(options.config, prompts, lm);
-  if (prompts.empty()) throw ConfigError("give a prompt: -p TEXT or -f FILE");
+  if (!prompts.empty()) return {{"text", prompts}};
+  if (options.ids.empty()) return nullptr;
+  detail::Json rows = detail::Json::array();
+  for (const std::string& ids : options.ids) rows.push_back(token_ids("--ids", ids));
+  return {{"input_ids", rows}};
+}
+
+FromFile read_experiment(const Options& options, const models::LanguageModel& lm) {
+  const detail::Json base = base_of(options);
+  if (!lm.tokenizer && base.contains("text")) {
+    throw ModelError(options.model.folder +
+                     ": this model has no tokenizer, so prompts cannot be read; give token ids (--ids)");
+  }
+  if (!options.config.empty()) return read_config(options.config, base, lm);
+  if (base.is_null()) throw ConfigError("give a prompt: -p TEXT, -f FILE or --ids IDS");
   FromFile read;
-  read.experiment.request.base = lm.encode(prompts);
+  read.experiment.request.base = detail::read_batch(detail::JsonReader(base, "--ids"), lm).to(lm.model->device());
   read.experiment.request.tokenizer = lm.tokenizer.get();
   return read;
 }
 
+// Tokens as text, or as ids where there is no tokenizer.
+std::string shown(const models::LanguageModel& lm, const std::vector<std::int64_t>& ids) {
+  if (lm.tokenizer) return lm.tokenizer->decode(ids);
+  std::string text;
+  for (const std::int64_t id : ids) text += std::to_string(id) + " ";
+  return text;
+}
+
+std::string prompt_text(const models::LanguageModel& lm, const GeneratedRow& row) {
+  return shown(lm, {row.ids.begin(), row.ids.begin() + row.prompt_length});
+}
+
+std::string new_text(const models::LanguageModel& lm, const GeneratedRow& row) {
+  return lm.tokenizer ? row.text : shown(lm, {row.ids.begin() + row.prompt_length, row.ids.end()});
+}
+
+// The texts as `vene run` writes them, or without a tokenizer the ids, prompt included.
+std::string generated_json(const GenerateResult& result, const models::LanguageModel& lm) {
+  if (lm.tokenizer) return result_texts(result, lm);
+  detail::OrderedJson json;
+  const auto add = [&](const char* name, const Generated& generated) {
+    for (const GeneratedRow& row : generated.rows) json[name].push_back(row.ids);
+  };
+  if (result.original) add("original_ids", *result.original);
+  add("intervened_ids", result.intervened);
+  return detail::written_json(json);
+}
+
+void print_side_by_side(const GenerateResult& result, const models::LanguageModel& lm) {
+  const std::size_t width = (terminal_width(100) - 3) / 2;
+  for (std::size_t row = 0; row < result.intervened.rows.size(); ++row) {
+    const GeneratedRow& changed = result.intervened.rows[row];
+    if (row > 0) std::printf("\n");
+    std::printf("%s\n\n", prompt_text(lm, changed).c_str());
+    std::vector<std::string> left = wrapped(new_text(lm, result.original->rows[row]), width),
+                             right = wrapped(new_text(lm, changed), width);
+    left.insert(left.begin(), {"base", std::string(width, '-')});
+    right.insert(right.begin(), {"intervened", std::string(width, '-')});
+    for (std::size_t i = 0; i < std::max(left.size(), right.size()); ++i) {
+      const std::string first = i < left.size() ? left[i] : "", second = i < right.size() ? right[i] : "";
+      std::printf("%s%s | %s\n", first.c_str(), std::string(width - std::min(width, characters(first)), ' ').c_str(),
+                  second.c_str());
+    }
+  }
+}
+
 std::string first_prompt(const Experiment& experiment, const models::LanguageModel& lm) {
   const torch::Tensor ids = experiment.request.base.input_ids.to(torch::kCPU).contiguous();
-  return lm.tokenizer->decode({ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()});
+  return shown(lm, {ids.data_ptr<std::int64_t>(), ids.data_ptr<std::int64_t>() + ids.numel()});
 }
 
 void generate_text(const Options& options, const CLI::App& command) {
   refuse_idle_options(options, command);
   const Interruptible stops;
   const models::LanguageModel lm = options.model.load();
-  if (!lm.tokenizer)
-    throw ModelError(options.model.folder + ": this model has no tokenizer, so prompts cannot be read");
+  if (!lm.tokenizer && !options.steer_tokens.empty()) {
+    throw ModelError(options.model.folder +
+                     ": this model has no tokenizer, so the text of --steer-token cannot be read; give --steer FILE");
+  }
   auto [experiment, limited] = read_experiment(options, lm);
   IntervenableConfig steering;
   for (const std::string& spec : options.steer) add_file_steering(steering, lm, spec, options.component);
@@ -228,9 +273,9 @@ void generate_text(const Options& options, const CLI::App& command) {
   if (stream) {
     // With the first token, so that nothing is printed where the generation is refused.
     const std::string prompt = options.no_prompt ? "" : first_prompt(experiment, lm);
-    generation.on_token = [prompt](const GeneratedToken& token) {
+    generation.on_token = [prompt, texts = lm.tokenizer != nullptr](const GeneratedToken& token) {
       if (token.step == 0) std::fputs(prompt.c_str(), stdout);
-      std::fputs(token.text.c_str(), stdout);
+      std::fputs(texts ? token.text.c_str() : (std::to_string(token.id) + " ").c_str(), stdout);
       return std::fflush(stdout) == 0 && !Interruptible::asked();
     };
   }
@@ -245,16 +290,15 @@ void generate_text(const Options& options, const CLI::App& command) {
   if (stream && Interruptible::asked()) std::printf("\n");
   Interruptible::check(stream ? "the text ends here" : "the texts are not printed");
   if (options.json) {
-    std::printf("%s\n", result_texts(result, lm).c_str());
+    std::printf("%s\n", generated_json(result, lm).c_str());
   } else if (options.compare) {
     print_side_by_side(result, lm);
   } else if (stream) {
     std::printf("\n");
   } else {
     for (const GeneratedRow& row : result.intervened.rows) {
-      const std::string prompt =
-          options.no_prompt ? "" : lm.tokenizer->decode({row.ids.begin(), row.ids.begin() + row.prompt_length});
-      std::printf("%s%s\n", prompt.c_str(), row.text.c_str());
+      const std::string prompt = options.no_prompt ? "" : prompt_text(lm, row);
+      std::printf("%s%s\n", prompt.c_str(), new_text(lm, row).c_str());
     }
   }
 }
@@ -272,6 +316,11 @@ void add_generate(CLI::App& app) {
       ->add_option("-f,--file", options->file,
                    "Read a prompt from a file (- for standard input); a newline at its end is dropped, CRLF is one")
       ->type_name("FILE");
+  command
+      ->add_option("--ids", options->ids,
+                   "A prompt as token ids, for which no tokenizer is needed: 3,14,15; several make a batch")
+      ->type_name("IDS")
+      ->allow_extra_args(false);
   command
       ->add_option("-n,--predict", options->generate.max_new_tokens,
                    "New tokens at most (default: 64, or what the context has room for)")

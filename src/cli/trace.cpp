@@ -23,11 +23,12 @@ struct Options {
   std::string prompt;
   std::string prompts;  // a file of many
   std::int64_t bootstrap = 1000;
+  std::string ids;
   std::string target;
   std::string noise = "auto";
   std::string out;
   std::string scale = "own";
-  std::int64_t occurrence = 0;
+  std::int64_t occurrence = 0, target_id = 0;
   PictureChoice picture;
   bool json = false;
 };
@@ -80,7 +81,7 @@ std::string window_line(const Options& options, const std::vector<std::string>& 
 }
 
 void trace_many(Options options, const CLI::App& command) {
-  for (const char* name : {"--subject", "--occurrence", "--target"}) {
+  for (const char* name : {"--ids", "--subject", "--occurrence", "--target", "--subject-positions", "--target-id"}) {
     if (command.get_option(name)->count() > 0)
       throw ConfigError(std::string(name) + ": is of one prompt; in the file of --prompts each line has its own");
   }
@@ -118,14 +119,25 @@ void trace_many(Options options, const CLI::App& command) {
 
 void trace(Options options, const CLI::App& command) {
   if (!options.prompts.empty()) return trace_many(std::move(options), command);
-  if (options.prompt.empty() && command.get_option("--prompt")->count() == 0)
-    throw UsageError("expected a --prompt, or a file of them for --prompts");
   if (command.get_option("--bootstrap")->count() > 0)
     throw UsageError("--bootstrap draws prompts, and there is one; give --prompts");
   const auto given = [&](const char* name) { return command.get_option(name)->count() > 0; };
   if (options.noise != "auto") options.trace.noise = std::strtod(options.noise.c_str(), nullptr);
   if (given("--target")) options.trace.target = options.target;
   if (given("--occurrence")) options.trace.occurrence = options.occurrence;
+  const bool by_ids = given("--ids");
+  if (by_ids == given("--prompt"))
+    throw UsageError(by_ids ? "--ids and --prompt are two ways to give a prompt; give one"
+                            : "give a prompt: --prompt TEXT, --ids 3,14,15 or a file of prompts, --prompts FILE");
+  for (const char* text : {"--subject", "--target", "--occurrence"}) {
+    if (by_ids && given(text))
+      throw UsageError(std::string(text) + " goes with --prompt; --ids takes --subject-positions and --target-id");
+  }
+  for (const char* number : {"--subject-positions", "--target-id"}) {
+    if (!by_ids && given(number)) throw UsageError(std::string(number) + " goes with --ids");
+  }
+  if (given("--target-id")) options.trace.target_id = options.target_id;
+  const std::vector<std::int64_t> ids = by_ids ? token_ids("--ids", options.ids) : std::vector<std::int64_t>();
   const Interruptible stops;
   // First, because a folder that cannot be written to should not cost a calculation.
   OutputFolder out(options.out);
@@ -134,7 +146,7 @@ void trace(Options options, const CLI::App& command) {
   CausalTrace result = Interruptible::run([&] {
     Progress progress("tracing");
     options.trace.progress = [&](std::size_t done, std::size_t all) { return progress(done, all); };
-    return causal_trace(lm, options.prompt, options.trace);
+    return by_ids ? causal_trace(lm, ids, options.trace) : causal_trace(lm, options.prompt, options.trace);
   });
   tracing.done();
   result.model = options.model.folder;
@@ -162,7 +174,7 @@ void add_trace(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("trace", "Causal tracing: where does the model keep the fact that completes a prompt?");
   options->model.add_to(*command);
-  command->add_option("-p,--prompt", options->prompt, "The prompt")->type_name("TEXT");
+  command->add_option("-p,--prompt", options->prompt, "The prompt; this, --ids or --prompts")->type_name("TEXT");
   command
       ->add_option("--prompts", options->prompts,
                    "Many prompts in its stead: a .jsonl file, an object a line with \"prompt\", \"subject\" and, if "
@@ -172,6 +184,17 @@ void add_trace(CLI::App& app) {
   command->add_option("--bootstrap", options->bootstrap, "With --prompts: draws of the prompts, for the intervals")
       ->check(CLI::Range(1, 1000000))
       ->option_text("N=1000");
+  command->add_option("--ids", options->ids, "The prompt as token ids, for which no tokenizer is needed: 3,14,15")
+      ->type_name("IDS");
+  command
+      ->add_option("--subject-positions", options->trace.subject_positions,
+                   "With --ids: positions of the tokens that are noised, joined by commas; -1 is the last")
+      ->delimiter(',')
+      ->type_name("N,N");
+  command
+      ->add_option("--target-id", options->target_id, "With --ids: the answer (default: the most probable next token)")
+      ->check(not_a_count)
+      ->type_name("ID");
   command->add_option("--subject", options->trace.subject, "The words of the prompt that are noised")
       ->type_name("TEXT");
   command

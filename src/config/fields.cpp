@@ -201,15 +201,19 @@ std::vector<FieldInfo> make_fields() {
                     "Representations with the same key share one intervention and its parameters.",
                     [](const JsonReader& v, RepresentationConfig& r) { r.intervention_link_key = key(v); },
                     [](const RepresentationConfig& r) { return key_json(r.intervention_link_key); }});
-  fields.push_back({"moe_key", key_schema, "null", "Kept for pyvene's files.",
-                    [](const JsonReader& v, RepresentationConfig& r) { r.moe_key = key(v); },
-                    [](const RepresentationConfig& r) { return key_json(r.moe_key); }});
+  fields.push_back(
+      {"moe_key", key_schema, "null",
+       "Which expert; kept for pyvene's files, as no model here has experts: it is refused where it is set.",
+       [](const JsonReader& v, RepresentationConfig& r) { r.moe_key = key(v); },
+       [](const RepresentationConfig& r) { return key_json(r.moe_key); }});
   fields.push_back(
       {"source_representation",
-       {{"type", {"array", "number", "null"}}},
+       {{"type", {"array", "number", "string", "object", "null"}}},
        "null",
-       "A constant source: a nested list of numbers, `[width]`, `[units, width]` or `[batch, units, width]`.",
-       [](const JsonReader& v, RepresentationConfig& r) { r.source_representation = tensor_from_json(v); },
+       "A constant source: a nested list of numbers, `[width]`, `[units, width]` or `[batch, units, width]`; one "
+       "number "
+       "for all of them, `\"zeros\"`, or, beside a model, `{\"embedding_of\": \" happy\", \"scale\": 0.3}`.",
+       [](const JsonReader& v, RepresentationConfig& r) { r.source_representation = constant_from_json(v); },
        [](const RepresentationConfig& r) {
          return r.source_representation.defined() ? tensor_to_json(r.source_representation) : Json();
        }});
@@ -241,6 +245,14 @@ std::vector<FieldInfo> make_fields() {
                     "Of one that collects: also what the model holds there without interventions.",
                     [](const JsonReader& v, RepresentationConfig& r) { r.also_original = v.boolean(); },
                     [](const RepresentationConfig& r) { return r.also_original ? Json(true) : Json(); }});
+  // What an intervention of pyvene is told by keyword. Read behind max_number_of_units, which it overrules.
+  fields.push_back(
+      {"keep_last_dim", type("boolean"), "false",
+       "pyvene's word for units that are not joined into one wide value: `true` is `max_number_of_units` 1.",
+       [](const JsonReader& v, RepresentationConfig& r) {
+         if (v.boolean()) r.max_number_of_units = 1;
+       },
+       [](const RepresentationConfig&) { return Json(); }});
   return fields;
 }
 

@@ -45,4 +45,15 @@ torch::Tensor tensor_from_json(const JsonReader& value) {
   return torch::tensor(numbers, torch::kFloat64).to(torch::kFloat32).view(shape);
 }
 
+torch::Tensor constant_from_json(const JsonReader& value) {
+  if (value.json() == "zeros") return torch::zeros({});
+  if (value.json().is_string()) value.expected("numbers or \"zeros\"");
+  if (value.json().is_object()) {
+    value.fail(
+        "an object such as {\"embedding_of\": \" happy\", \"scale\": 0.3} stands for numbers in an experiment or a "
+        "training spec, where there is a model to look it up in");
+  }
+  return tensor_from_json(value);
+}
+
 }  // namespace vene::detail

@@ -38,7 +38,8 @@ const std::vector<std::pair<std::string, std::string>> kOldestKeys{
     {"intervenable_interventions_type", "intervention_types"},
     {"intervenable_model_type", "model_type"}};
 
-// pyvene's tuples had eight entries up to 0.0.6, later thirteen, and fourteen now.
+// pyvene's tuples had eight entries up to 0.0.6, later thirteen, and fourteen now; a shorter list leaves the rest to
+// the defaults.
 constexpr std::size_t kPositionalFields = 14;
 const std::vector<std::string> kOldestFields{"layer",
                                              "component",
@@ -71,10 +72,12 @@ OptionValue read_option(const OptionInfo& option, const JsonReader& value) {
 Json named_fields(const JsonReader& list, Problems& problems) {
   std::vector<std::string> names(detail::kFieldNames.begin(), detail::kFieldNames.begin() + kPositionalFields);
   const std::size_t count = list.json().size();
-  if (count == kOldestFields.size()) {
+  const bool names_type = count == kOldestFields.size() && list.json()[5].is_string();  // which is newer than they are
+  if (count == kOldestFields.size() && !names_type) {
     names = kOldestFields;
-  } else if (count != names.size() && count != names.size() - 1) {
-    problems.add(list.path(), "a positional representation has 8, 13 or 14 entries, got " + std::to_string(count));
+  } else if (count == 0 || count > names.size()) {
+    problems.add(list.path(), "a positional representation has 1 to 14 entries, layer and component first, got " +
+                                  std::to_string(count));
     return nullptr;
   }
   Json object = Json::object();
@@ -355,8 +358,9 @@ IntervenableConfig detail::parse_config(const Json& json, const InterventionRegi
     if (!given) root.fail("'representations' is missing");
     check_keys(root, problems);
     check_version(root, problems);
-    if (given->json().is_array()) list = given->each("a list");
-    if (given->json().is_object()) list.emplace_back(given->json(), item(path, 0));
+    const bool positional = given->json().is_array() && !given->json().empty() && given->json().front().is_number();
+    if (given->json().is_array() && !positional) list = given->each("a list");
+    if (given->json().is_object() || positional) list.emplace_back(given->json(), item(path, 0));
     if (list.empty()) JsonReader(given->json(), path).expected("at least one representation");
     for (std::size_t i = 0; i < list.size(); ++i) list[i] = JsonReader(list[i].json(), item(path, i));
     if (const auto types = member(root, "intervention_types"))

@@ -107,7 +107,8 @@ std::string config_reference(const InterventionRegistry& registry) {
           "writes: `model_type`, `sorted_keys`, `intervention_dimensions`, `intervention_constant_sources`, "
           "`model_fingerprint`, `vene_version`,\n"
           "`format_version`, `saved`, and `transformers_version` in pyvene's files.\n"
-          "pyvene's saved configs are read: positional representations of 8, 13 or 14 entries, and type strings such "
+          "pyvene's saved configs are read: positional representations (`[2, \"mlp_output\"]` to all 14 entries, 8 as "
+          "up to 0.0.6), and type strings such "
           "as\n"
           "`<class 'pyvene.models.interventions.VanillaIntervention'>`.\n\n"
           "## Fields of a representation\n\n| field | default | meaning |\n|---|---|---|\n";

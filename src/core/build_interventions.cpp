@@ -60,6 +60,11 @@ std::string differing_field(const IntervenableConfig& config, std::size_t first,
   return "";
 }
 
+// A lone number stands for the whole width.
+torch::Tensor constant_of(const RepresentationConfig& representation, const Site& site, const std::string& where) {
+  return detail::spread_constant(representation.source_representation, site, where + ".source_representation");
+}
+
 std::int64_t width_of(const Site& site, const RepresentationConfig& representation, const std::string& where) {
   std::uint64_t width = 0;
   const bool too_large = c10::mul_overflows(static_cast<std::uint64_t>(site.width),
@@ -117,6 +122,14 @@ void check_dimension(const Intervention& intervention, std::int64_t width, std::
 
 }  // namespace
 
+torch::Tensor detail::spread_constant(const torch::Tensor& constant, const Site& site, const std::string& where) {
+  if (!constant.defined() || constant.dim() > 0) return constant;
+  if (site.width <= 0)
+    throw ConfigError(where + ": a lone number stands for the whole width, and that of " + site_text(site) +
+                      " is not known before the run; give a list of numbers");
+  return constant.expand({site.width}).contiguous();
+}
+
 bool detail::same_value(const OptionValue& a, const OptionValue& b) {
   RepresentationConfig left, right;
   left.options["value"] = a;
@@ -133,6 +146,7 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
     const RepresentationConfig& representation = config.representations[i];
     const Site& site = detail::site_of(config, i, model);
     const std::int64_t width = width_of(site, representation, name_of(i));
+    if (representation.moe_key) throw ConfigError(name_of(i) + ".moe_key: this model has no experts; leave it out");
     if (representation.intervention_link_key) {
       const auto found = linked.find(*representation.intervention_link_key);
       if (found != linked.end()) {
@@ -155,7 +169,7 @@ std::vector<std::shared_ptr<Intervention>> build_interventions(const Intervenabl
       settings.low_rank_dimension = representation.low_rank_dimension;
       settings.latent_dim = representation.latent_dim;
       settings.subspace_partition = representation.subspace_partition;
-      settings.source_representation = representation.source_representation;
+      settings.source_representation = constant_of(representation, site, name_of(i));
       const InterventionInfo& info = registry.at(config.type_of(i));
       settings.options = with_defaults(representation, info);
       built = build(info, settings, name_of(i));

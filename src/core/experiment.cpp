@@ -23,7 +23,6 @@ namespace {
 using detail::Json;
 using detail::JsonReader;
 using detail::read_batch;
-using detail::tensor_from_json;
 
 // A list with one entry a representation as it was written: one a representation that those stand for.
 template <class Entry>
@@ -74,8 +73,8 @@ std::size_t representation_index(const std::string& name, const std::vector<std:
 }
 
 std::vector<torch::Tensor> read_source_representations(JsonReader json, const IntervenableConfig& config,
-                                                       const std::string& folder) {
-  if (!json.json().is_object()) return {tensor_from_json(json)};
+                                                       const models::LanguageModel& model, const std::string& folder) {
+  if (!json.json().is_object() || json.has("embedding_of")) return {detail::read_constant(json, model)};
   const std::vector<std::string> keys = representation_keys(config);
   std::vector<torch::Tensor> values(keys.size());
   if (json.has("file")) {
@@ -85,7 +84,7 @@ std::vector<torch::Tensor> read_source_representations(JsonReader json, const In
       values[representation_index(name, keys, json.path() + " (" + file.string() + ")")] = tensor;
   } else {
     for (const auto& [name, value] : json.json().items())
-      values[representation_index(name, keys, json.path())] = tensor_from_json(json.at(name));
+      values[representation_index(name, keys, json.path())] = detail::read_constant(json.at(name), model);
   }
   // A lone representation keeps its place: one entry would mean "for all".
   return values;
@@ -94,7 +93,7 @@ std::vector<torch::Tensor> read_source_representations(JsonReader json, const In
 void read_generation(const JsonReader& json, const models::LanguageModel& model, Experiment& experiment) {
   RunRequest& request = experiment.request;
   request.generation.emplace();
-  experiment.generate = detail::read_generate(json, *request.generation);
+  experiment.generate = detail::read_generate(json, request.base.positions(), *request.generation);
   detail::check_stop_tokens(*experiment.generate, model.model->vocabulary_size());
   if (request.generation->source_steps == SourceSteps::kSame &&
       std::none_of(request.sources.begin(), request.sources.end(),
@@ -113,19 +112,19 @@ Experiment detail::parse_experiment(const Json& json, const models::LanguageMode
                       "output_original_output", "collect_only", "generate", "description"});
   const JsonReader config = root.at("config"), base = root.at("base");
   Experiment experiment;
-  const IntervenableConfig written = read_config(config, registry, folder, experiment.config_folder);
+  const IntervenableConfig written = read_config(config, model, registry, folder, experiment.config_folder);
   std::vector<std::size_t> origins;
   experiment.config = expanded(written, *model.model, &origins);
   RunRequest& request = experiment.request;
   request.base = read_batch(base, model);
   if (const auto sources = root.find("sources")) {
-    for (const JsonReader& source : sources->each("a list of inputs or nulls"))
-      request.sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read_batch(source, model)));
+    request.sources =
+        detail::read_sources(*sources, [&](const JsonReader& source) { return read_batch(source, model); });
   }
   if (const auto locations = root.find("unit_locations")) request.locations = parse_locations(locations->json());
   if (const auto subspaces = root.find("subspaces")) request.subspaces = read_subspaces(*subspaces);
   if (const auto values = root.find("source_representations"))
-    request.source_representations = read_source_representations(*values, experiment.config, folder);
+    request.source_representations = read_source_representations(*values, experiment.config, model, folder);
   spread_locations(request.locations, written, origins);
   spread(request.subspaces, origins, written.representations.size());
   request.original = true;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "src/config/fields.h"
 #include "src/config/json_value.h"
 #include "src/config/parse.h"
 #include "vene/base/error.h"
@@ -55,8 +56,7 @@ void read_mask(const JsonReader& json, models::Batch& batch) {
   batch.attention_mask = batch.attention_mask.to(torch::kInt64);
 }
 
-models::Batch read_texts(JsonReader& json, const models::LanguageModel& model) {
-  const JsonReader text = json.at("text");
+models::Batch read_texts(const JsonReader& text, const models::LanguageModel& model) {
   std::vector<std::string> texts;
   if (text.json().is_array()) {
     for (const JsonReader& entry : text.each("texts")) texts.push_back(entry.text());
@@ -64,9 +64,33 @@ models::Batch read_texts(JsonReader& json, const models::LanguageModel& model) {
     texts.push_back(text.text());
   }
   if (texts.empty()) text.expected("a text or a list of texts");
-  if (json.has("attention_mask")) json.at("attention_mask").fail("texts make their own mask; leave it out");
   if (!model.tokenizer) text.fail("this model has no tokenizer; give \"input_ids\"");
   return model.encode(texts);
+}
+
+// Which segment each token is of. A model without a table of them takes those that say nothing, as tokenizers give
+// them.
+void read_types(const JsonReader& json, const models::LanguageModel& model, models::Batch& batch) {
+  models::Batch read;
+  read_ids(json, false, read);
+  const torch::Tensor& types = read.input_ids;
+  const std::vector<std::int64_t> expected{batch.rows(), batch.positions()};
+  if (types.sizes() != c10::IntArrayRef(expected)) {
+    json.fail("expected shape " + shape_text(expected) + " as the inputs have, got " + shape_text(types.sizes()));
+  }
+  const auto parameters = model.model->named_parameters();
+  const bool has_types = std::any_of(parameters.begin(), parameters.end(), [](const auto& parameter) {
+    return parameter.key().ends_with("token_type_embeddings.weight");
+  });
+  if (has_types) {
+    batch.extra = {types};
+  } else if (types.ne(0).any().item<bool>()) {
+    json.fail("this model has no token types, so that they can be 0 only");
+  }
+}
+
+bool is_texts(const Json& json) {
+  return json.is_string() || (json.is_array() && !json.empty() && json.front().is_string());
 }
 
 bool all_ints(const Json& json) {
@@ -91,14 +115,20 @@ SubspaceIds read_rows(const JsonReader& json) {
 
 }  // namespace
 
-models::Batch read_batch(JsonReader json, const models::LanguageModel& model) {
-  json.expect_object("");
-  json.refuse_others({"text", "input_ids", "attention_mask", "inputs_embeds"});
-  const int given = static_cast<int>(json.has("text")) + static_cast<int>(json.has("input_ids")) +
-                    static_cast<int>(json.has("inputs_embeds"));
-  if (given != 1)
-    json.fail("expected exactly one of \"text\", \"input_ids\" and \"inputs_embeds\", got " + std::to_string(given));
-  if (json.has("text")) return read_texts(json, model);
+models::Batch read_batch(const JsonReader& given, const models::LanguageModel& model) {
+  if (is_texts(given.json())) return read_texts(given, model);
+  JsonReader json = given;
+  json.expect_object(R"({"text": "..."}, or a text)");
+  json.refuse_others({"text", "input_ids", "attention_mask", "token_type_ids", "inputs_embeds"});
+  const int inputs = static_cast<int>(json.has("text")) + static_cast<int>(json.has("input_ids")) +
+                     static_cast<int>(json.has("inputs_embeds"));
+  if (inputs != 1)
+    json.fail("expected exactly one of \"text\", \"input_ids\" and \"inputs_embeds\", got " + std::to_string(inputs));
+  if (json.has("text")) {
+    if (json.has("attention_mask")) json.at("attention_mask").fail("texts make their own mask; leave it out");
+    if (json.has("token_type_ids")) json.at("token_type_ids").fail("stand beside \"input_ids\"; leave them out");
+    return read_texts(json.at("text"), model);
+  }
   models::Batch batch;
   if (json.has("input_ids")) {
     read_ids(json.at("input_ids"), json.has("attention_mask"), batch);
@@ -109,7 +139,33 @@ models::Batch read_batch(JsonReader json, const models::LanguageModel& model) {
       embeds.fail("expected [batch, pos, width], got shape " + shape_text(batch.inputs_embeds.sizes()));
   }
   if (json.has("attention_mask")) read_mask(json.at("attention_mask"), batch);
+  if (const auto types = json.find("token_type_ids")) read_types(*types, model, batch);
   return batch;
+}
+
+std::vector<std::optional<models::Batch>> read_sources(const JsonReader& json,
+                                                       const std::function<models::Batch(const JsonReader&)>& read) {
+  if (json.json().is_object() || json.json().is_string()) return {read(json)};
+  std::vector<std::optional<models::Batch>> sources;
+  for (const JsonReader& source : json.each("an input, or a list of inputs and nulls"))
+    sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read(source)));
+  return sources;
+}
+
+torch::Tensor read_constant(const JsonReader& given, const models::LanguageModel& model) {
+  if (!given.json().is_object()) return constant_from_json(given);
+  JsonReader json = given;
+  json.refuse_others({"embedding_of", "scale"});
+  const JsonReader text = json.at("embedding_of");
+  double scale = 1;
+  json.read("scale", scale);
+  const torch::Tensor table = model.model->token_embedding();
+  if (!model.tokenizer) text.fail("this model has no tokenizer; give the numbers");
+  const std::vector<std::int64_t> ids = model.tokenizer->encode(text.some_text(), /*special=*/false);
+  if (!table.defined() || ids.empty()) text.fail("the text has no embedding in this model");
+  const torch::Tensor rows =
+      table.detach().index_select(0, torch::tensor(ids, torch::kInt64).to(table.device())).to(torch::kFloat32);
+  return (rows.mean(0) * scale).to(torch::kCPU);
 }
 
 std::vector<std::optional<SubspaceIds>> read_subspaces(const JsonReader& json) {
@@ -132,9 +188,34 @@ std::vector<std::optional<SubspaceIds>> read_subspaces(const JsonReader& json) {
   return subspaces;
 }
 
-IntervenableConfig read_config(const JsonReader& json, const InterventionRegistry& registry, const std::string& folder,
-                               std::string& from) {
-  if (!json.json().is_string()) return parse_config(json.json(), registry, folder);
+namespace {
+
+bool holds_embeddings(const Json& json) {
+  if (json.is_object() && json.contains("embedding_of")) return true;
+  return json.is_structured() && std::any_of(json.begin(), json.end(), holds_embeddings);
+}
+
+// The same config with the numbers that its texts stand for.
+Json with_embeddings(const JsonReader& json, const models::LanguageModel& model) {
+  if (json.has("embedding_of")) return tensor_to_json(read_constant(json, model));
+  Json filled = json.json();
+  if (filled.is_object()) {
+    JsonReader object = json;
+    for (auto& [name, value] : filled.items()) value = with_embeddings(object.at(name), model);
+  } else if (filled.is_array()) {
+    const std::vector<JsonReader> entries = json.each("a list");
+    for (std::size_t i = 0; i < entries.size(); ++i) filled[i] = with_embeddings(entries[i], model);
+  }
+  return filled;
+}
+
+}  // namespace
+
+IntervenableConfig read_config(const JsonReader& json, const models::LanguageModel& model,
+                               const InterventionRegistry& registry, const std::string& folder, std::string& from) {
+  if (!json.json().is_string()) {
+    return parse_config(holds_embeddings(json.json()) ? with_embeddings(json, model) : json.json(), registry, folder);
+  }
   from = (std::filesystem::path(folder) / json.text()).string();
   return IntervenableConfig::load(from, registry);
 }

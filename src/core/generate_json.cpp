@@ -10,10 +10,25 @@
 
 namespace vene {
 
-GenerateOptions detail::read_generate(JsonReader json, Generation& into) {
+GenerateOptions detail::read_generate(JsonReader json, std::int64_t prompt, Generation& into) {
   json.expect_object("{\"max_new_tokens\": 20}");
   GenerateOptions options;
   visit(options, ReadOptions(json));
+  // transformers' spellings: the length with the prompt, and whether tokens are drawn, from the 50 most probable ones
+  // where nothing else is said.
+  if (const auto length = json.find("max_length")) {
+    if (json.has("max_new_tokens"))
+      json.fail("'max_new_tokens' and 'max_length' are two ways to say one thing; give one");
+    options.max_new_tokens =
+        length->integer("an integer of more than the prompt's positions, " + std::to_string(prompt), prompt + 1) -
+        prompt;
+  }
+  if (const auto draws = json.find("do_sample")) {
+    const bool sample = draws->boolean();
+    if (!sample) options.temperature = 0;
+    if (sample && !json.find("temperature")) options.temperature = 1;
+    if (sample && !json.find("top_k")) options.top_k = 50;
+  }
   if (const auto when = json.find("when")) into.when = when_from_json(*when);
   if (const auto steps = json.find("source_steps")) {
     if (steps->json() == "same") {

@@ -7,6 +7,7 @@
 namespace vene::detail {
 
 /// Throws ConfigError with the path of what is wrong. `into` takes what the plan must know: when, source_steps.
-GenerateOptions read_generate(JsonReader json, Generation& into);
+/// @param prompt  positions of the longest prompt, which max_length counts
+GenerateOptions read_generate(JsonReader json, std::int64_t prompt, Generation& into);
 
 }  // namespace vene::detail

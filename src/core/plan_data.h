@@ -141,6 +141,9 @@ const Site& site_of(const IntervenableConfig& config, std::size_t representation
 /// The group of each representation, in order of first appearance; without group keys each is its own. Sets how many
 /// there are.
 std::vector<std::size_t> group_of_representations(const IntervenableConfig& config, std::size_t& groups);
+/// A constant source that is a lone number as the site's whole width of it; others as they are. ConfigError, beginning
+/// with `where`, for a site whose width is not known.
+torch::Tensor spread_constant(const torch::Tensor& constant, const Site& site, const std::string& where);
 /// Whether two values of an option are the same, tensors number by number.
 bool same_value(const OptionValue& a, const OptionValue& b);
 

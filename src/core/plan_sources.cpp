@@ -52,7 +52,7 @@ void set_sources(PlanData& plan, const RunRequest& request) {
           throw PlanError(name_of(placement) +
                           ": has a constant source of its own, and another is given in source_representations");
         }
-        placement.constant = constant;
+        placement.constant = spread_constant(constant, placement.site, "source_representations");
       }
     }
     if (placement.constant.defined()) {

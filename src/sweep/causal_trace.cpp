@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "src/base/csv.h"
+#include "src/core/needed_logits.h"
 #include "src/sweep/trace_options.h"
 #include "src/sweep/trace_parts.h"
 #include "src/text/unicode.h"
@@ -79,36 +80,39 @@ std::int64_t target_token(const text::Tokenizer& tokenizer, const std::string& p
   return whole[ids.size()];
 }
 
-// What can be said of a trace before the model runs.
-CausalTrace begun(const models::LanguageModel& lm, const std::string& prompt, const CausalTraceOptions& options) {
-  if (!lm.tokenizer) throw ConfigError("causal tracing reads a text, and this model has no tokenizer");
+void check(const models::LanguageModel& lm, const CausalTraceOptions& options) {
   visit(options, detail::CheckOptions([](const detail::OptionText& option, double came) {
           std::ostringstream message;
           message << option.name << ": expected " << option.range.expected(came) << ", got " << came;
           throw ConfigError(message.str());
         }));
   if (options.streams.empty()) throw ConfigError("streams: expected at least one component name");
-  models::Model& model = *lm.model;
-  const auto& sites = model.sites().all();
+  const auto& sites = lm.model->sites().all();
   if (std::none_of(sites.begin(), sites.end(),
                    [](const Site& site) { return site.layer >= 0 && site.axes.size() == 3; })) {
     throw ModelError(
-        "causal tracing restores values [batch, pos, feature] of layers, and " + model.architecture() +
+        "causal tracing restores values [batch, pos, feature] of layers, and " + lm.model->architecture() +
         " has steps in time instead; an experiment with locations of unit \"t\" (vene run) exchanges those");
   }
-  const std::vector<text::Token> tokens = lm.tokenizer->tokens(prompt);
-  if (tokens.empty()) throw ConfigError("prompt: expected a text of at least one token");
-
-  CausalTrace trace;
-  trace.prompt = prompt;
-  trace.subject = options.subject;
-  trace.dtype = c10::getDtypeNames(model.dtype()).first;
-  for (const text::Token& token : tokens) {
-    trace.token_ids.push_back(token.id);
-    trace.tokens.push_back(text::valid_utf8(lm.tokenizer->token_text(token.id)));
+  for (const std::string& stream : options.streams) {
+    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
+      throw ConfigError("streams: '" + stream + "' is given twice");
+    for (std::int64_t layer = 0; layer < lm.model->layer_count(); ++layer) {
+      const Site& site = lm.model->sites().find(stream, layer);
+      if (site.layer != layer || site.axes.size() != 3)
+        throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
+    }
   }
-  trace.subject_positions = subject_positions(
-      tokens, subject_begin(prompt, options.subject, options.occurrence, trace.tokens), options.subject, trace.tokens);
+}
+
+std::string shown(const models::LanguageModel& lm, std::int64_t id) {
+  return lm.tokenizer ? text::valid_utf8(lm.tokenizer->token_text(id)) : std::to_string(id);
+}
+
+// What the model and the options say of a trace.
+void describe(CausalTrace& trace, const models::LanguageModel& lm, const CausalTraceOptions& options) {
+  const models::Model& model = *lm.model;
+  trace.dtype = c10::getDtypeNames(model.dtype()).first;
   trace.seed = options.seed;
   trace.samples = options.samples;
   const torch::Tensor embedding = model.token_embedding();
@@ -118,15 +122,70 @@ CausalTrace begun(const models::LanguageModel& lm, const std::string& prompt, co
   if (!std::isfinite(trace.noise) || trace.noise <= 0)
     throw ConfigError("noise: expected a positive number, got " + std::to_string(trace.noise));
   model.check({torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0), {}, {}, {}});
+}
+
+// What can be said of a trace before the model runs; `target_id` counts where `options` has a target.
+CausalTrace begun(const models::LanguageModel& lm, const std::string& prompt, const CausalTraceOptions& options) {
+  if (!lm.tokenizer)
+    throw ConfigError("causal tracing of a text needs a tokenizer, which this model has not; give token ids (--ids)");
+  check(lm, options);
+  if (!options.subject_positions.empty() || options.target_id)
+    throw ConfigError(
+        "subject_positions and target_id go with a prompt of token ids; a text has a subject and a target");
+  const std::vector<text::Token> tokens = lm.tokenizer->tokens(prompt);
+  if (tokens.empty()) throw ConfigError("prompt: expected a text of at least one token");
+  CausalTrace trace;
+  trace.prompt = prompt;
+  trace.subject = options.subject;
+  for (const text::Token& token : tokens) {
+    trace.token_ids.push_back(token.id);
+    trace.tokens.push_back(shown(lm, token.id));
+  }
+  trace.subject_positions = subject_positions(
+      tokens, subject_begin(prompt, options.subject, options.occurrence, trace.tokens), options.subject, trace.tokens);
+  describe(trace, lm, options);
   if (options.target) trace.target_id = target_token(*lm.tokenizer, prompt, trace.token_ids, *options.target);
-  for (const std::string& stream : options.streams) {
-    if (std::count(options.streams.begin(), options.streams.end(), stream) > 1)
-      throw ConfigError("streams: '" + stream + "' is given twice");
-    for (std::int64_t layer = 0; layer < model.layer_count(); ++layer) {
-      const Site& site = model.sites().find(stream, layer);
-      if (site.layer != layer || site.axes.size() != 3)
-        throw ConfigError("streams: '" + stream + "' is not a value [batch, pos, feature] of every layer");
+  return trace;
+}
+
+// The same of a prompt of token ids.
+CausalTrace begun(const models::LanguageModel& lm, const std::vector<std::int64_t>& prompt,
+                  const CausalTraceOptions& options) {
+  check(lm, options);
+  if (!options.subject.empty() || options.target)
+    throw ConfigError("subject and target are texts; a prompt of token ids has subject_positions and a target_id");
+  const auto count = static_cast<std::int64_t>(prompt.size());
+  if (options.subject_positions.empty())
+    throw ConfigError("subject_positions: which of the " + std::to_string(count) + " tokens are noised must be said");
+  CausalTrace trace;
+  trace.token_ids = prompt;
+  for (std::int64_t position : options.subject_positions) {
+    if (position < -count || position >= count) {
+      throw ConfigError("subject_positions: there is no position " + std::to_string(position) + " in a prompt of " +
+                        std::to_string(count) + " tokens");
     }
+    trace.subject_positions.push_back(position < 0 ? position + count : position);
+  }
+  std::sort(trace.subject_positions.begin(), trace.subject_positions.end());
+  if (std::adjacent_find(trace.subject_positions.begin(), trace.subject_positions.end()) !=
+      trace.subject_positions.end())
+    throw ConfigError("subject_positions: a position is given twice");
+  if (static_cast<std::int64_t>(trace.subject_positions.size()) == count)
+    throw ConfigError("subject_positions: they are the whole prompt, so nothing is left to restore");
+  const std::int64_t vocabulary = lm.model->vocabulary_size();
+  if (options.target_id && (*options.target_id < 0 || *options.target_id >= vocabulary)) {
+    throw ConfigError("target_id: " + std::to_string(*options.target_id) + " is outside the vocabulary of " +
+                      std::to_string(vocabulary));
+  }
+  describe(trace, lm, options);
+  if (options.target_id) trace.target_id = *options.target_id;
+  for (const std::int64_t id : prompt) {
+    trace.tokens.push_back(shown(lm, id));
+    trace.prompt += (lm.tokenizer || trace.prompt.empty() ? "" : " ") + trace.tokens.back();
+  }
+  for (const std::int64_t position : trace.subject_positions) {
+    trace.subject +=
+        (lm.tokenizer || trace.subject.empty() ? "" : " ") + trace.tokens[static_cast<std::size_t>(position)];
   }
   return trace;
 }
@@ -145,21 +204,24 @@ std::pair<std::int64_t, std::int64_t> restored_layers(std::int64_t layer, std::i
   return {std::max<std::int64_t>(0, layer - window / 2), std::min(layers, layer + (window + 1) / 2)};
 }
 
-CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
-                         const CausalTraceOptions& options) {
-  CausalTrace trace = begun(lm, prompt, options);
+namespace {
+
+CausalTrace traced(CausalTrace trace, bool has_target, const models::LanguageModel& lm,
+                   const CausalTraceOptions& options) {
   models::Model& model = *lm.model;
-  const auto positions = static_cast<std::int64_t>(trace.tokens.size());
+  const auto positions = static_cast<std::int64_t>(trace.token_ids.size());
   const auto subject_tokens = static_cast<std::int64_t>(trace.subject_positions.size());
   const std::int64_t layers = model.layer_count();
   const std::int64_t wide = options.window > 0 ? options.window : usual_window(layers);
   const torch::Tensor ids = torch::tensor(trace.token_ids, torch::kInt64).to(model.device()).unsqueeze(0);
-  if (!options.target) {
-    models::ForwardOptions last;
-    last.last_logits = 1;
-    trace.target_id = model.forward({ids, {}, {}, {}}, last).logits.flatten().argmax().item<std::int64_t>();
-  }
-  trace.target = text::valid_utf8(lm.tokenizer->token_text(trace.target_id));
+  const torch::NoGradGuard no_grad;
+  models::ForwardOptions last;
+  last.last_logits = 1;
+  // Also where the target is given: a model without a head is told so here.
+  const torch::Tensor clean =
+      detail::needed_logits(model.forward({ids, {}, {}, {}}, last).logits, model, "causal tracing");
+  if (!has_target) trace.target_id = clean.flatten().argmax().item<std::int64_t>();
+  trace.target = shown(lm, trace.target_id);
 
   Sweep sweep;
   sweep.source = models::Batch{ids, {}, {}, {}};
@@ -202,7 +264,6 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
   SweepOptions sweep_options;
   sweep_options.progress = options.progress;
   sweep_options.rows_per_batch = options.rows_per_batch;
-  const torch::NoGradGuard no_grad;
   const SweepResult result = run_sweep(sweep, lm.model, probability, sweep_options);
   trace.clean = mean_of(result.source);
   trace.corrupted = mean_of(result.background);
@@ -214,6 +275,18 @@ CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& pro
     trace.streams.push_back({options.streams[s], window, values[static_cast<std::int64_t>(s)].contiguous()});
   }
   return trace;
+}
+
+}  // namespace
+
+CausalTrace causal_trace(const models::LanguageModel& lm, const std::string& prompt,
+                         const CausalTraceOptions& options) {
+  return traced(begun(lm, prompt, options), options.target.has_value(), lm, options);
+}
+
+CausalTrace causal_trace(const models::LanguageModel& lm, const std::vector<std::int64_t>& prompt,
+                         const CausalTraceOptions& options) {
+  return traced(begun(lm, prompt, options), options.target_id.has_value(), lm, options);
 }
 
 std::string trace_csv(const CausalTrace& trace) {

@@ -31,8 +31,7 @@ struct Common {
 };
 
 models::Batch read_row(const JsonReader& json, const models::LanguageModel& model) {
-  const Json text = json.json().is_string() ? Json{{"text", json.json()}} : Json();
-  const models::Batch batch = detail::read_batch(text.is_null() ? json : JsonReader(text, json.path()), model);
+  const models::Batch batch = detail::read_batch(json, model);
   if (batch.rows() != 1) json.fail("expected one text or one row, got " + std::to_string(batch.rows()));
   return batch.to(model.model->device());
 }
@@ -92,8 +91,7 @@ Example read_example(JsonReader json, const Common& common, const models::Langua
   if (!base) json.fail("'base' is missing");
   example.base = read_row(*base, model);
   if (const auto sources = json.find("sources")) {
-    for (const JsonReader& source : sources->each("a list of inputs or nulls"))
-      example.sources.push_back(source.json().is_null() ? std::nullopt : std::optional(read_row(source, model)));
+    example.sources = detail::read_sources(*sources, [&](const JsonReader& source) { return read_row(source, model); });
   }
   const auto locations = json.find("unit_locations");
   if (!locations && !common.locations) json.fail("'unit_locations' is missing, here and in the spec");
@@ -184,7 +182,7 @@ TrainSpec parse_train_spec(std::string_view text, const models::LanguageModel& m
                       "train_model", "description"});
   const JsonReader config = root.at("config"), examples = root.at("examples");
   TrainSpec spec;
-  spec.config = detail::read_config(config, registry, folder, spec.config_folder);
+  spec.config = detail::read_config(config, model, registry, folder, spec.config_folder);
   if (const auto training = root.given("training")) read_options(*training, spec.options);
   Common common;
   if (const auto locations = root.given("unit_locations"))

@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "src/base/memory.h"
+#include "src/core/needed_logits.h"
 #include "src/train/checkpoint.h"
 #include "src/train/example_set.h"
 #include "src/train/frozen.h"
@@ -33,9 +34,13 @@ Tensor at_columns(const Tensor& logits, const Tensor& positions) {
   return logits.gather(1, columns);
 }
 
+const Tensor& needed(const Tensor& logits, const models::Model& model) {
+  return vene::detail::needed_logits(logits, model, "training");
+}
+
 // Cross entropy of the model's own run at the task labels, a mean over the batch.
 Tensor task_loss(models::Model& model, const ExampleBatch& batch) {
-  const Tensor logits = at_columns(model.forward(batch.request.base).logits, batch.task_positions);
+  const Tensor logits = at_columns(needed(model.forward(batch.request.base).logits, model), batch.task_positions);
   return cross_entropy(logits, batch.task_tokens.to(logits.device())).mean();
 }
 
@@ -214,10 +219,12 @@ struct Trainer::Run {
     if (validation.size() > 0) io::write_file((folder / "validation.csv").string(), validation_csv(now.report.epochs));
   }
 
-  Tensor logits(const ExampleBatch& batch) { return frozen ? at_all(frozen->run(batch)) : trainer.logits(batch); }
+  Tensor logits(const ExampleBatch& batch) {
+    return frozen ? at_all(frozen->run(batch), *trainer.model_->model()) : trainer.logits(batch);
+  }
   // The frozen run computed nothing but the labels' logits.
-  static Tensor at_all(const Result& result) {
-    const Tensor& logits = result.intervened.logits;
+  static Tensor at_all(const Result& result, const models::Model& model) {
+    const Tensor& logits = needed(result.intervened.logits, model);
     return logits.dim() == 2 ? logits.unsqueeze(1) : logits;
   }
 
@@ -397,12 +404,14 @@ TrainReport Trainer::fit(const std::vector<Example>& examples, const std::vector
 
 Tensor Trainer::logits(const ExampleBatch& batch) {
   const bool staged = dynamic_cast<models::StagedModel*>(model_->model().get()) != nullptr;
-  if (!staged) return at_columns(model_->forward(batch.request).intervened.logits, batch.positions);
+  if (!staged)
+    return at_columns(needed(model_->forward(batch.request).intervened.logits, *model_->model()), batch.positions);
   RunOptions options;
   options.logit_positions = batch.positions;
-  const Tensor logits =
+  const Tensor logits = needed(
       vene::run(model_->compile(ExampleSet::for_compiling(batch)), batch.request.base, batch.request.sources, options)
-          .intervened.logits;
+          .intervened.logits,
+      *model_->model());
   return logits.dim() == 2 ? logits.unsqueeze(1) : logits;
 }
 

@@ -28,6 +28,9 @@ struct CausalTraceOptions {
   std::int64_t window = 0;
   std::function<bool(std::size_t done, std::size_t all)> progress{};  ///< false stops
   std::int64_t rows_per_batch = 0;                                    ///< 0: chosen by memory
+  // Of a prompt that is given as token ids:
+  std::vector<std::int64_t> subject_positions{};  ///< of the tokens that are noised, in place of `subject`
+  std::optional<std::int64_t> target_id{};        ///< in place of `target`
 };
 
 struct CausalTrace {
@@ -53,6 +56,12 @@ struct CausalTrace {
 };
 
 VENE_API CausalTrace causal_trace(const models::LanguageModel& model, const std::string& prompt,
+                                  const CausalTraceOptions& options);
+
+/// The same of a prompt that is given as token ids, for which no tokenizer is needed: `subject_positions` and
+/// `target_id` take the places of `subject` and `target`. ConfigError for positions that are not in the prompt, or all
+/// of them.
+VENE_API CausalTrace causal_trace(const models::LanguageModel& model, const std::vector<std::int64_t>& prompt,
                                   const CausalTraceOptions& options);
 
 /// A fifth of the layers, at least one, as the 10 of 48 in the study.

@@ -189,8 +189,10 @@ TEST(ConfigTest, WrongThingsAreNamed) {
   expect_error(R"([{"intervention": {}}])", "a ready instance cannot be given in JSON");
   expect_error(R"([{"hidden_source_representation": 1}])",
                "representations[0].hidden_source_representation: expected true or false");
-  expect_error(R"([[1, "mlp_output", "pos"]])",
-               "representations[0]: a positional representation has 8, 13 or 14 entries, got 3");
+  expect_error(
+      R"([[1, "a", "pos", 1, null, null, null, null, null, null, null, null, null, null, 15]])",
+      "representations[0]: a positional representation has 1 to 14 entries, layer and component first, got 15");
+  expect_error(R"([[]])", "a positional representation has 1 to 14 entries, layer and component first, got 0");
   expect_error(R"({"representations": [{}], "intervention_types": ["zero", "zero"]})",
                "intervention_types: expected one for all, or one a representation (1), got 2");
   expect_error(R"({"representations": [{}], "intervention_types": "zeroo"})",
