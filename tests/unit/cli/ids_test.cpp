@@ -105,7 +105,7 @@ TEST(Ids, WrongOnesAreRefusedInASentence) {
            {{"generate", "-m", kBare, "-p", "a"}, 1, "so prompts cannot be read; give token ids (--ids)"},
            {{"generate", "-m", kBare}, 1, "give a prompt: -p TEXT, -f FILE or --ids IDS"},
            {{"trace", "-m", kBare, "-p", "a", "--subject", "a", "-o", out}, 1, "give token ids (--ids)"},
-           {{"trace", "-m", kBare, "-o", out}, 2, "give a prompt: --prompt TEXT or --ids 3,14,15"},
+           {{"trace", "-m", kBare, "-o", out}, 2, "give a prompt: --prompt TEXT, --ids 3,14,15 or a file of prompts, --prompts FILE"},
            {{"trace", "-m", kBare, "-p", "a", "--ids", "3", "-o", out}, 2, "--ids and --prompt are two ways"},
            {{"trace", "-m", kBare, "--ids", "3", "--subject", "a", "-o", out},
             2,

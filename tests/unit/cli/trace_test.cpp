@@ -480,7 +480,7 @@ TEST(TraceCommand, ManyPromptsAreAveraged) {
     EXPECT_THAT(failed.err, testing::HasSubstr(why));
   };
   const std::string file = vene_test::source_path("examples/prompts/landmarks.jsonl");
-  fails({}, 2, "expected a --prompt, or a file of them for --prompts");
+  fails({}, 2, "give a prompt: --prompt TEXT, --ids 3,14,15 or a file of prompts, --prompts FILE");
   fails({"-p", "The Space Needle", "--prompts", file}, 2, "excludes");
   fails({"-p", "The Space Needle is", "--subject", "Space", "--bootstrap", "5"}, 2, "--bootstrap draws prompts");
   fails({"--prompts", file, "--target", " Rome"}, 1, "--target: is of one prompt; in the file of --prompts each line");
