@@ -83,6 +83,8 @@ void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_patch(CLI::App& app);
+void add_ablate(CLI::App& app);
 void add_train(CLI::App& app);
 void add_locate(CLI::App& app);
 void add_collect(CLI::App& app);

@@ -37,6 +37,15 @@ torch::Tensor in_columns(const torch::Tensor& value, const models::Batch& batch)
   return torch::where(real.unsqueeze(-1), value.gather(1, place), torch::zeros({}, value.options()));
 }
 
+// How many positions a value with its heads apart has; 0 without that axis.
+std::int64_t positions_of(const torch::Tensor& value, const Site& site) {
+  const std::vector<Axis> axes = value_axes(site, value.dim());
+  const auto found = std::find(axes.begin(), axes.end(), Axis::kPos);
+  return found == axes.end() || value.dim() != static_cast<std::int64_t>(axes.size())
+             ? 0
+             : value.size(found - axes.begin());
+}
+
 // Each row's own text as columns of the batch; empty: no row is padded.
 RowSpans own_columns(const RowTexts& texts) {
   return texts.padded() ? RowSpans{texts.begin, texts.end} : RowSpans{};
@@ -144,21 +153,23 @@ class Executor {
 
   // What stands in for the source's run.
   void take_source_values() {
-    const std::size_t given = sweep_.source_values.size();
-    if (given != 0 && given != placements_.size())
-      throw PlanError("source_values: " + std::to_string(given) + " entries, expected one a representation (" +
+    const std::size_t count = sweep_.source_values.size();
+    if (count != 0 && count != placements_.size())
+      throw PlanError("source_values: " + std::to_string(count) + " entries, expected one a representation (" +
                       std::to_string(placements_.size()) + ")");
-    for (std::size_t i = 0; i < given; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       const torch::Tensor& value = sweep_.source_values[i];
       if (!value.defined()) continue;
       engine::Placement& placement = placements_[i];
       if (!placement.intervention->traits().needs_source)
         throw PlanError("source_values[" + std::to_string(i) + "]: " + placement.where + " takes no source");
-      if (value.dim() < 2 || (value.size(0) != 1 && value.size(0) != sweep_.base.rows()) || value.size(1) == 0)
+      const torch::Tensor given = split_heads(value.to(model_->device()), placement.site);
+      if (value.dim() < 2 || (value.size(0) != 1 && value.size(0) != sweep_.base.rows()) ||
+          positions_of(given, placement.site) == 0)
         throw PlanError("source_values[" + std::to_string(i) + "]: expected a value [1 or " +
                         std::to_string(sweep_.base.rows()) + ", positions, ...], got shape " +
                         shape_text(value.sizes()));
-      placement.source = split_heads(value.to(model_->device()), placement.site);
+      placement.source = given;
     }
   }
 
@@ -229,7 +240,7 @@ class Executor {
     if (sweep_.source_values.empty() || !sweep_.source_values[representation].defined())
       return columns(positions, source_texts_[source_texts_.size() == 1 ? 0 : static_cast<std::size_t>(base_row)],
                      where);
-    const std::int64_t has = placement.source.size(1);
+    const std::int64_t has = positions_of(placement.source, placement.site);
     if (has == 1) return {0};
     for (const std::int64_t position : positions) {
       if (position < 0 || position >= has)

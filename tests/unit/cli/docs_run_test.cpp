@@ -119,6 +119,8 @@ class Page : public testing::TestWithParam<std::string> {
       arguments = {"train", "-m", model_of(GetParam()), name + ".json", "--no-picture"};
     } else if (json.contains("template")) {
       arguments = {"locate", "-m", model_of(GetParam()), "--task", name + ".json", "--steps", "5", "--no-picture"};
+    } else if (json.contains("clean")) {
+      arguments = {"patch", "-m", model_of(GetParam()), "--pairs", name + ".json", "--no-picture"};
     } else {
       ASSERT_TRUE(json.contains("base")) << GetParam() << ":" << block.line << ": what is this JSON for?";
       arguments = {"run", "-m", model_of(GetParam()), name + ".json"};

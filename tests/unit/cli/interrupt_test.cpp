@@ -96,6 +96,39 @@ TEST_F(Interrupted, TracingWritesNothing) {
   }
 }
 
+TEST_F(Interrupted, AblatingWritesNothing) {
+  for (const auto& [name, signal] : kSignals) {
+    SCOPED_TRACE(name);
+    TerminalChild child({"ablate", "-m", bundled_model(), "--pairs", "examples/pairs/landmarks.jsonl", "--units",
+                         "neuron", "--layers", "0,1,2,3,4,5", "--greedy", "100", "-o", folder_ / "out"},
+                        surroundings());
+    ASSERT_TRUE(child.saw("ablating [")) << child.shown();
+    interrupt(child, signal);
+    EXPECT_EQ(child.status(), 1) << child.shown();
+    EXPECT_THAT(child.shown(), HasSubstr("stopped by " + name + "; nothing was written"));
+    expect_nothing_left();
+  }
+}
+
+TEST_F(Interrupted, PatchingWritesNothing) {
+  // Minutes of work: the same pair a thousand times.
+  const std::string pair = lines_of(read_text(source_path("examples/pairs/landmarks.jsonl"))).front() + "\n";
+  std::string pairs;
+  for (int i = 0; i < 1000; ++i) pairs += pair;
+  write_text(folder_ / "pairs.jsonl", pairs);
+  for (const auto& [name, signal] : kSignals) {
+    SCOPED_TRACE(name);
+    TerminalChild child({"patch", "-m", bundled_model(), "--pairs", folder_ / "pairs.jsonl", "--over",
+                         "layer,head,position", "-o", folder_ / "out"},
+                        surroundings());
+    ASSERT_TRUE(child.saw("patching [")) << child.shown();
+    interrupt(child, signal);
+    EXPECT_EQ(child.status(), 1) << child.shown();
+    EXPECT_THAT(child.shown(), HasSubstr("stopped by " + name + "; nothing was written"));
+    expect_nothing_left();
+  }
+}
+
 TEST_F(Interrupted, LocatingWritesNothing) {
   for (const auto& [name, signal] : kSignals) {
     SCOPED_TRACE(name);

@@ -23,9 +23,9 @@ using vene_test::TestFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kCommands{"info",  "sites",  "schema",     "tokenize",     "run",    "trace",
-                                         "train", "locate", "generate",   "steer-vector", "verify", "inspect",
-                                         "push",  "pull",   "completion", "man",          "help",   "version"};
+const std::vector<std::string> kCommands{
+    "info",     "sites",        "schema", "tokenize", "run",  "trace", "patch",      "ablate", "train", "locate",
+    "generate", "steer-vector", "verify", "inspect",  "push", "pull",  "completion", "man",    "help",  "version"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
@@ -310,6 +310,27 @@ TEST(Usage, AReaderThatLeavesIsNone) {
   const Outcome outcome =
       vene_test::shell("{ sleep 0.5; vene sites " + bundled_model() + "; echo status $? >&2; } | true");
   EXPECT_EQ(outcome.err, "status 0\n");
+}
+
+TEST(Usage, PromptsOfPatchAndAblateAreAFileOrOnePairAndHaveWhatTheirKindTakes) {
+  const TestFolder folder;
+  const auto refused = [&](const std::string& command, std::vector<std::string> options, const std::string& what) {
+    options.insert(options.begin(), {command, "-m", bundled_model(), "-o", folder / "out"});
+    expect_refused(vene_command(options), 2, what);
+    EXPECT_FALSE(fs::exists(folder / "out"));
+  };
+  refused("patch", {}, "prompts: expected --pairs FILE, or --prompt TEXT");
+  refused("patch", {"-p", "a"}, "--corrupt: --prompt needs the prompt that it is compared with");
+  refused("ablate", {"-p", "a", "--kind", "resample"}, "--corrupt: --prompt needs the prompt");
+  refused("patch", {"--pairs", "x.jsonl", "-p", "a"},
+          "--pairs has the prompts and their answers, so --prompt, --corrupt and --answers do not go with it");
+  refused("ablate", {"-p", "a", "--kind", "mean"}, "--data: --kind mean needs a file of texts");
+  refused("ablate", {"-p", "a", "--kind", "resample", "--resample", "data"},
+          "--data: --kind resample --resample data needs a file of texts");
+  refused("ablate", {"-p", "a", "--data", "x"}, "--data: only means and --resample data take texts");
+  refused("ablate", {"-p", "a", "--resample", "data"},
+          "--resample: it says where --kind resample takes its values from");
+  refused("patch", {"--pairs", "x.jsonl", "--over", "layer,pos"}, "--over");
 }
 
 }  // namespace

@@ -81,8 +81,8 @@ TEST_P(Examples, PrintWhatIsCommitted) {
 
 INSTANTIATE_TEST_SUITE_P(Each, Examples,
                          testing::Values("interchange", "causal_tracing", "collect_and_fit", "custom_intervention",
-                                         "first_steps", "locate_gender", "small_resnet", "steer_generation",
-                                         "steer_prompts"),
+                                         "first_steps", "locate_gender", "patch_landmarks", "ablate_landmarks",
+                                         "small_resnet", "steer_generation", "steer_prompts"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST(Example, TrainsALanguageModelOfEachArchitectureThatTheCommandReads) {
