@@ -36,6 +36,7 @@
 #include "vene/models/load.h"
 #include "vene/sweep/causal_trace.h"
 #include "vene/sweep/sweep.h"
+#include "vene/sweep/sweep_spec.h"
 #include "vene/text/tokenizer.h"
 #include "vene/train/causal_model.h"
 #include "vene/train/locate.h"
@@ -43,4 +44,5 @@
 #include "vene/train/trainer.h"
 #include "vene/viz/curve.h"
 #include "vene/viz/locate_maps.h"
+#include "vene/viz/sweep_maps.h"
 #include "vene/viz/trace_maps.h"

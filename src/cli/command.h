@@ -73,6 +73,7 @@ void add_sites(CLI::App& app);
 void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
+void add_sweep(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_train(CLI::App& app);
 void add_locate(CLI::App& app);

@@ -97,6 +97,7 @@ int main(int count, char** arguments) {
   vene::cli::add_tokenize(app);
   vene::cli::add_run(app);
   vene::cli::add_trace(app);
+  vene::cli::add_sweep(app);
   vene::cli::add_train(app);
   vene::cli::add_locate(app);
   vene::cli::add_collect(app);

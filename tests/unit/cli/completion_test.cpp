@@ -22,7 +22,7 @@ using vene_test::vene_command;
 
 const std::vector<std::string> kCommands{"info",  "sites",  "schema",     "tokenize",     "run",    "trace",
                                          "train", "locate", "generate",   "steer-vector", "verify", "inspect",
-                                         "push",  "pull",   "completion", "man"};
+                                         "push",  "pull",   "completion", "man",          "sweep"};
 
 // What bash offers where the last of these words is being written, in a folder with a file and a folder.
 std::vector<std::string> offered(const std::vector<std::string>& words) {

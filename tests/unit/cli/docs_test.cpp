@@ -39,7 +39,7 @@ TEST(Docs, TablesOfOptionsArePrintedByTheSchemaCommand) {
 
 TEST(Docs, EveryOptionOfEveryCommandIsOnItsPage) {
   const std::string page = read_text(source_path("docs/command.md"));
-  for (const char* command : {"info", "sites", "schema", "tokenize", "run", "trace", "train", "locate", "collect",
+  for (const char* command : {"info", "sites", "schema", "tokenize", "run", "trace", "sweep", "train", "locate", "collect",
                               "inspect", "push", "pull", "completion", "man"}) {
     const std::size_t begin = page.find("\n## vene " + std::string(command) + "\n");
     ASSERT_NE(begin, std::string::npos) << command;

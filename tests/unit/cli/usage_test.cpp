@@ -25,7 +25,8 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kCommands{"info",  "sites",  "schema",     "tokenize",     "run",    "trace",
                                          "train", "locate", "generate",   "steer-vector", "verify", "inspect",
-                                         "push",  "pull",   "completion", "man",          "help",   "version"};
+                                         "push",  "pull",   "completion", "man",          "help",   "version",
+                                         "sweep"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
