@@ -40,6 +40,7 @@
 #include "vene/sweep/pairs.h"
 #include "vene/sweep/patch.h"
 #include "vene/sweep/sweep.h"
+#include "vene/sweep/sweep_spec.h"
 #include "vene/text/tokenizer.h"
 #include "vene/train/causal_model.h"
 #include "vene/train/locate.h"
@@ -49,4 +50,5 @@
 #include "vene/viz/curve.h"
 #include "vene/viz/locate_maps.h"
 #include "vene/viz/patch_maps.h"
+#include "vene/viz/sweep_maps.h"
 #include "vene/viz/trace_maps.h"

@@ -82,6 +82,7 @@ void add_sites(CLI::App& app);
 void add_schema(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_run(CLI::App& app);
+void add_sweep(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_patch(CLI::App& app);
 void add_ablate(CLI::App& app);

@@ -99,6 +99,7 @@ int main(int count, char** arguments) {
   vene::cli::add_trace(app);
   vene::cli::add_patch(app);
   vene::cli::add_ablate(app);
+  vene::cli::add_sweep(app);
   vene::cli::add_train(app);
   vene::cli::add_locate(app);
   vene::cli::add_collect(app);

@@ -20,9 +20,9 @@ using vene_test::Outcome;
 using vene_test::TestFolder;
 using vene_test::vene_command;
 
-const std::vector<std::string> kCommands{"info",   "sites",   "schema", "tokenize", "run",        "trace",
-                                         "patch",  "ablate",  "train",  "locate",   "generate",   "steer-vector",
-                                         "verify", "inspect", "push",   "pull",     "completion", "man"};
+const std::vector<std::string> kCommands{
+    "info",     "sites",        "schema", "tokenize", "run",  "trace", "patch",      "ablate", "train",   "locate",
+    "generate", "steer-vector", "verify", "inspect",  "push", "pull",  "completion", "man",    "collect", "sweep"};
 
 // What bash offers where the last of these words is being written, in a folder with a file and a folder.
 std::vector<std::string> offered(const std::vector<std::string>& words) {

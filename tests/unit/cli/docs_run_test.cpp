@@ -115,7 +115,9 @@ class Page : public testing::TestWithParam<std::string> {
     const std::string name = "block_" + std::to_string(block.line);
     write_text(folder_ / (name + ".json"), block.text);
     std::vector<std::string> arguments;
-    if (json.contains("examples")) {
+    if (json.contains("axes")) {
+      arguments = {"sweep", "-m", model_of(GetParam()), name + ".json", "--no-picture"};
+    } else if (json.contains("examples")) {
       arguments = {"train", "-m", model_of(GetParam()), name + ".json", "--no-picture"};
     } else if (json.contains("template")) {
       arguments = {"locate", "-m", model_of(GetParam()), "--task", name + ".json", "--steps", "5", "--no-picture"};

@@ -39,8 +39,8 @@ TEST(Docs, TablesOfOptionsArePrintedByTheSchemaCommand) {
 
 TEST(Docs, EveryOptionOfEveryCommandIsOnItsPage) {
   const std::string page = read_text(source_path("docs/command.md"));
-  for (const char* command : {"info", "sites", "schema", "tokenize", "run", "trace", "patch", "ablate", "train",
-                              "locate", "collect", "inspect", "push", "pull", "completion", "man"}) {
+  for (const char* command : {"info", "sites", "schema", "tokenize", "run", "trace", "patch", "ablate", "sweep",
+                              "train", "locate", "collect", "inspect", "push", "pull", "completion", "man"}) {
     const std::size_t begin = page.find("\n## vene " + std::string(command) + "\n");
     ASSERT_NE(begin, std::string::npos) << command;
     const std::string section = page.substr(begin, page.find("\n## ", begin + 1) - begin);

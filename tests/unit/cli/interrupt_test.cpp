@@ -143,6 +143,21 @@ TEST_F(Interrupted, LocatingWritesNothing) {
   }
 }
 
+TEST_F(Interrupted, SweepingWritesNothing) {
+  auto spec = nlohmann::json::parse(read_text(source_path("examples/sweeps/patch_grid.json")));
+  spec["axes"]["again"] = {{"range", {0, 5000}}};
+  spec["description"] = "$again";
+  write_text(folder_ / "long.json", spec.dump());
+  for (const auto& [name, signal] : kSignals) {
+    SCOPED_TRACE(name);
+    TerminalChild child({"sweep", "-m", bundled_model(), folder_ / "long.json", "-o", folder_ / "out"}, surroundings());
+    ASSERT_TRUE(child.saw("cells [")) << child.shown();
+    interrupt(child, signal);
+    EXPECT_EQ(child.status(), 1) << child.shown();
+    expect_nothing_left();
+  }
+}
+
 TEST_F(Interrupted, ExperimentsWriteNothing) {
   const std::string gru = source_path("assets/landmarks-gru");
   write_text(

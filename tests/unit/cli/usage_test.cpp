@@ -23,9 +23,10 @@ using vene_test::TestFolder;
 using vene_test::vene_command;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kCommands{
-    "info",     "sites",        "schema", "tokenize", "run",  "trace", "patch",      "ablate", "train", "locate",
-    "generate", "steer-vector", "verify", "inspect",  "push", "pull",  "completion", "man",    "help",  "version"};
+const std::vector<std::string> kCommands{"info",   "sites",   "schema",  "tokenize", "run",        "trace",
+                                         "patch",  "ablate",  "train",   "locate",   "generate",   "steer-vector",
+                                         "verify", "inspect", "push",    "pull",     "completion", "man",
+                                         "help",   "version", "collect", "sweep"};
 const std::string kExample = "Example: ";
 
 // The lines of a help text that begin with "Example: ", without that.
