@@ -10,8 +10,6 @@
 #include "src/interventions/room.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
-#include "vene/io/npz.h"
-#include "vene/io/safetensors.h"
 
 namespace vene {
 namespace {
@@ -145,38 +143,6 @@ void Autoencoder::restore(const NamedTensors& state, const std::string& where) {
     if (name == "interchange_dim") whole.emplace_back("latents", tensor.reshape({-1}));
   }
   LatentInterchange::restore(whole, where);
-}
-
-SaeWeights read_sae(const std::string& path) {
-  const NamedTensors tensors = path.ends_with(".npz") ? io::read_npz(path) : io::read_tensors(path);
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : tensors) names.push_back(name);
-  auto find = [&](const std::string& name, bool needed) -> Tensor {
-    for (const auto& [key, tensor] : tensors) {
-      if (key == name) return tensor.to(torch::kFloat32);
-    }
-    if (needed)
-      throw IoError(path + ": a sparse autoencoder has the tensors W_enc, W_dec, b_enc, b_dec and threshold, '" + name +
-                    "' is missing; the file has " + join(names));
-    return {};
-  };
-  SaeWeights weights{find("W_enc", true), find("W_dec", true), find("b_enc", true), find("b_dec", true),
-                     find("threshold", false)};
-  if (weights.encoder.dim() != 2)
-    throw IoError(path + ": W_enc has shape " + shape_text(weights.encoder.sizes()) + ", expected [width, latents]");
-  const std::int64_t width = weights.encoder.size(0);
-  const std::int64_t latents = weights.encoder.size(1);
-  if (!weights.threshold.defined()) weights.threshold = torch::zeros({latents});
-  auto check = [&](const char* name, const Tensor& tensor, const std::vector<std::int64_t>& shape) {
-    if (tensor.sizes() == shape) return;
-    throw IoError(path + ": " + name + " has shape " + shape_text(tensor.sizes()) + ", expected " + shape_text(shape) +
-                  " beside W_enc of " + shape_text(weights.encoder.sizes()));
-  };
-  check("W_dec", weights.decoder, {latents, width});
-  check("b_enc", weights.encoder_bias, {latents});
-  check("b_dec", weights.decoder_bias, {width});
-  check("threshold", weights.threshold, {latents});
-  return weights;
 }
 
 JumpReLUAutoencoder::JumpReLUAutoencoder(const InterventionSettings& settings)

@@ -63,8 +63,9 @@ struct SaeWeights {
   torch::Tensor threshold{};     ///< threshold [latents]; zeros where the file has none (a ReLU autoencoder)
 };
 
-/// Reads W_enc, W_dec, b_enc, b_dec and threshold from a .safetensors or .npz file. IoError names what is missing or
-/// does not fit.
+/// Reads W_enc, W_dec, b_enc, b_dec and threshold from a .safetensors or .npz file; a folder is SAELens', whose
+/// cfg.json beside sae_weights.safetensors is kept to: what it says of biases and scales is worked into the tensors. So
+/// is a `scaling_factor`. IoError names what is missing, does not fit, or is no JumpReLU autoencoder.
 VENE_API SaeWeights read_sae(const std::string& path);
 
 /// A JumpReLU sparse autoencoder: a latent is its pre-activation where that is above its threshold (and 0), else 0.

@@ -3,8 +3,11 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/gradcheck.h"
 #include "tests/places.h"
+#include "tests/test_folder.h"
 #include "tests/unit/interventions/build.h"
 #include "vene/base/error.h"
 #include "vene/interventions/autoencoder.h"
@@ -265,6 +268,93 @@ TEST(LearnedTest, PublishedAutoencodersAreReadFromNpzAndSafetensors) {
               ThrowsMessage<PlanError>(HasSubstr("W_enc has shape [4, 7], this site and config make it [5, 7]")));
   EXPECT_THAT([&] { read_sae(kGolden + "pca.safetensors"); },
               ThrowsMessage<IoError>(HasSubstr("'W_enc' is missing; the file has")));
+}
+
+// SAELens' formulas, written out: what cfg.json says of biases and scales is worked into the tensors.
+class SaeLens : public testing::Test {
+ protected:
+  std::string write(const nlohmann::json& config, const std::map<std::string, Tensor>& more = {}) {
+    std::map<std::string, Tensor> all{{"W_enc", encoder}, {"W_dec", decoder}, {"b_enc", b_enc}, {"b_dec", b_dec}};
+    for (const auto& [name, tensor] : more) all[name] = tensor;
+    io::write_safetensors(folder / "sae_weights.safetensors", {all.begin(), all.end()});
+    folder.write("cfg.json", config.dump());
+    return folder.path();
+  }
+  // What a folder makes of `value`, and what it is to make: relu or JumpReLU of (value - bias) W_enc + b_enc.
+  Tensor made(const std::string& path) const {
+    InterventionSettings settings = sized(4);
+    settings.options["weights"] = path;
+    const auto sae = build_as<JumpReLUAutoencoder>("jump_relu_autoencoder", settings);
+    return sae->decode(sae->encode(value));
+  }
+  Tensor right(const Tensor& bias, const Tensor& threshold, const Tensor& scale) const {
+    const Tensor before = (value - bias).matmul(encoder) + b_enc;
+    return (torch::relu(before) * before.gt(threshold) * scale).matmul(decoder) + b_dec;
+  }
+  std::string refused(const nlohmann::json& config, const std::map<std::string, Tensor>& more = {}) {
+    const std::string path = write(config, more);
+    try {
+      read_sae(path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  const vene_test::TestFolder folder;
+  const Tensor value = (torch::manual_seed(3), torch::randn({5, 4})), encoder = torch::randn({4, 7}),
+               decoder = torch::randn({7, 4}), b_enc = torch::randn({7}), b_dec = torch::randn({4}),
+               threshold = torch::rand({7}) * 2, scale = torch::rand({7}) + 0.5F, none = torch::zeros({4}),
+               zero = torch::zeros({7}), one = torch::ones({7});
+};
+
+TEST_F(SaeLens, FoldersAreReadWithWhatTheirConfigSays) {
+  const auto same = [](const Tensor& a, const Tensor& b) { return torch::allclose(a, b, 1e-5, 1e-5); };
+  EXPECT_TRUE(
+      same(made(write({{"architecture", "standard"}, {"apply_b_dec_to_input", true}})), right(b_dec, zero, one)));
+  EXPECT_TRUE(
+      same(made(write({{"architecture", "standard"}, {"apply_b_dec_to_input", false}})), right(none, zero, one)));
+  EXPECT_TRUE(same(made(write({{"d_in", 4}, {"d_sae", 7}, {"activation_fn_str", "relu"}})), right(b_dec, zero, one)));
+  for (const char* architecture : {"jumprelu", "batchtopk"}) {
+    EXPECT_TRUE(
+        same(made(write({{"architecture", architecture}, {"apply_b_dec_to_input", true}}, {{"threshold", threshold}})),
+             right(b_dec, threshold, one)));
+  }
+  EXPECT_TRUE(
+      same(made(write({{"finetuning_scaling_factor", true}}, {{"scaling_factor", scale}})), right(b_dec, zero, scale)));
+  EXPECT_TRUE(
+      same(made(write({{"finetuning_scaling_factor", false}}, {{"scaling_factor", one}})), right(b_dec, zero, one)));
+  EXPECT_FALSE(same(right(b_dec, zero, one), right(none, zero, one)));
+  // The file itself is read with the config beside it; under another name it is on its own.
+  EXPECT_TRUE(
+      same(made(write({{"apply_b_dec_to_input", true}}) + "/sae_weights.safetensors"), right(b_dec, zero, one)));
+  std::filesystem::rename(folder / "sae_weights.safetensors", folder / "other.safetensors");
+  EXPECT_TRUE(same(made(folder / "other.safetensors"), right(none, zero, one)));
+}
+
+TEST_F(SaeLens, WhatIsNoJumpReluAutoencoderIsRefusedByName) {
+  EXPECT_THAT(refused({{"architecture", "gated"}}),
+              HasSubstr("cfg.json: architecture 'gated' is not what jump_relu_autoencoder computes; expected standard, "
+                        "jumprelu, or batchtopk with a threshold"));
+  EXPECT_THAT(refused({{"architecture", "topk"}, {"k", 3}}), HasSubstr("architecture 'topk' is not what"));
+  EXPECT_THAT(refused({{"architecture", "batchtopk"}}), HasSubstr("architecture 'batchtopk' is not what"));
+  EXPECT_THAT(refused({{"architecture", "jumprelu"}}), HasSubstr("'threshold' is missing"));
+  EXPECT_THAT(refused({{"architecture", "standard"}}, {{"threshold", threshold}}),
+              HasSubstr("architecture 'standard' has no threshold, and the weights beside it have one"));
+  EXPECT_THAT(
+      refused({{"normalize_activations", "layer_norm"}}),
+      HasSubstr("normalize_activations 'layer_norm' is not what jump_relu_autoencoder computes; expected none"));
+  EXPECT_THAT(refused({{"activation_fn_str", "topk"}}), HasSubstr("activation_fn_str 'topk' is not what"));
+  EXPECT_THAT(refused({{"rescale_acts_by_decoder_norm", true}}),
+              HasSubstr("rescale_acts_by_decoder_norm 'true' is not what"));
+  EXPECT_THAT(
+      refused({{"finetuning_scaling_factor", false}}, {{"scaling_factor", scale}}),
+      HasSubstr("finetuning_scaling_factor is false, and the weights beside it have a scaling_factor that is not 1"));
+  EXPECT_THAT(refused({{"d_in", 16}}), HasSubstr("cfg.json: d_in is 16, and the weights beside it have 4"));
+  EXPECT_THAT(refused({{"apply_b_dec_to_input", "yes"}}),
+              HasSubstr("cfg.json.apply_b_dec_to_input: expected true or false"));
+  EXPECT_THAT(refused({}, {{"b_gate", zero}}),
+              HasSubstr("the tensor 'b_gate' is not one of those of a JumpReLU autoencoder"));
 }
 
 TEST(LearnedTest, NpzFilesHoldEveryPlainDtypeInEitherOrderOfMemory) {
