@@ -154,11 +154,6 @@ void Decoder::on_warning(std::function<void(const std::string&)> warn) {
   parts_->warn = std::move(warn);
 }
 
-bool bound_to_context(const Model& model) {
-  const auto* decoder = dynamic_cast<const Decoder*>(&model);
-  return decoder == nullptr || decoder->bound_to_context();
-}
-
 StageState Decoder::begin(const Batch& batch, KeyValueCache* cache) {
   const TrustedBatches no_waiting;
   check(batch, cache != nullptr ? cache->length() : 0);

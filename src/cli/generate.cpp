@@ -17,7 +17,6 @@
 #include "vene/core/experiment.h"
 #include "vene/core/steering.h"
 #include "vene/io/files.h"
-#include "vene/models/decoder.h"
 
 namespace vene::cli {
 namespace {
@@ -260,7 +259,7 @@ void generate_text(const Options& options, const CLI::App& command) {
   if (command.get_option("--when")->count() > 0) set_when(experiment, parse_when(options.when), lm);
   if (const std::int64_t context = lm.model->context_length();
       command.get_option("--predict")->count() == 0 && !limited && context > 0 &&
-      (models::bound_to_context(*lm.model) || experiment.request.base.positions() <= context)) {
+      (lm.model->bound_to_context() || experiment.request.base.positions() <= context)) {
     generation.max_new_tokens =
         std::clamp<std::int64_t>(context - experiment.request.base.positions() + 1, 1, generation.max_new_tokens);
   }

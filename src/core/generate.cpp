@@ -9,7 +9,6 @@
 #include "vene/base/error.h"
 #include "vene/base/names.h"
 #include "vene/core/intervenable_model.h"
-#include "vene/models/decoder.h"
 
 namespace vene {
 namespace detail {
@@ -70,7 +69,7 @@ class Decoder {
     if (model.reads_ahead())
       throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
     const std::int64_t longest = batch_.positions(),
-                       context = models::bound_to_context(model) ? model.context_length() : 0,
+                       context = model.bound_to_context() ? model.context_length() : 0,
                        total = longest + options.max_new_tokens;
     check_stop_tokens(options, model.vocabulary_size());
     if (context > 0 && longest > context) {

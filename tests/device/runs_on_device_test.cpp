@@ -79,7 +79,10 @@ TEST(RunOnDevice, EveryInterventionActsWithoutWaiting) {
                                                   {"pca_rotated_space", R"(, "low_rank_dimension": 3)"},
                                                   {"autoencoder", R"(, "latent_dim": 20, "latents": [0, -1, 5])"},
                                                   {"jump_relu_autoencoder", R"(, "latent_dim": 20)"},
-                                                  {"directions", R"(, "count": 2)"}};
+                                                  {"directions", R"(, "count": 2)"},
+                                                  {"scale", R"(, "factor": 0.5)"},
+                                                  {"clamp", R"(, "minimum": -0.5)"},
+                                                  {"set", R"(, "value": 0.5)"}};
   const models::Batch base = padded({{5, 9, 31, 2}, {8, 3, 27}}, true).to(stand_in()),
                       source = padded({{7, 1, 2, 3}, {4, 4, 6}}, true).to(stand_in());
   const torch::NoGradGuard no_grad;

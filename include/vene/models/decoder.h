@@ -29,7 +29,7 @@ class VENE_API Decoder : public StagedModel {
 
   /// Whether there are no positions beyond `context_length`, since they are learned. Rotary ones go on: a batch beyond
   /// the context runs, and the first is told to `on_warning`.
-  bool bound_to_context() const;
+  bool bound_to_context() const override;
   /// Who is told of it; by default a line on standard error.
   void on_warning(std::function<void(const std::string&)> warn);
 
@@ -44,8 +44,5 @@ class VENE_API Decoder : public StagedModel {
 
   std::shared_ptr<Assembled> parts_;
 };
-
-/// `Decoder::bound_to_context`; true of every other model that has a context.
-VENE_API bool bound_to_context(const Model& model);
 
 }  // namespace vene::models

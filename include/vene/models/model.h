@@ -100,7 +100,9 @@ class VENE_API Model : public torch::nn::Module {
   virtual std::int64_t hidden_size() const { return 0; }
   virtual std::int64_t vocabulary_size() const { return 0; }
   virtual std::int64_t context_length() const { return 0; }  ///< 0: no limit
-  virtual std::string architecture() const = 0;              ///< "gpt2", "llama" ... as in config.json's model_type
+  /// Whether there are no positions beyond `context_length`, as where they are learned.
+  virtual bool bound_to_context() const { return true; }
+  virtual std::string architecture() const = 0;  ///< "gpt2", "llama" ... as in config.json's model_type
   /// The token embedding matrix [vocabulary, d_model]; undefined for a model without one.
   torch::Tensor token_embedding() const;
   torch::Device device() const;

@@ -39,7 +39,7 @@ struct PatchOptions {
   std::function<bool(std::size_t done, std::size_t all)> progress{};  ///< of runs; false stops
 };
 
-struct PatchGrid {
+struct VENE_API PatchGrid {
   struct Map {
     std::string component{};
     torch::Tensor values{};  ///< [layers, heads or 1, positions or 1, pairs], float64: the metric

@@ -21,7 +21,7 @@ struct SweepAxis {
 };
 
 /// A grid of experiments: every combination of the values of its axes, the last axis the fastest.
-struct SweepTable {
+struct VENE_API SweepTable {
   /// A cell that could not be run, and why; its values are NaN.
   struct Failure {
     std::size_t cell = 0;

@@ -183,7 +183,7 @@ TEST_P(LanguageModel, RefusesBatchesThatItCannotReadAndNamesTheOffender) {
   EXPECT_THAT(refused(batch), HasSubstr("token id -1"));
   const std::int64_t many = model->context_length() + 1;
   const Batch long_row = row_of(std::vector<std::int64_t>(static_cast<std::size_t>(many), 1));
-  if (vene::models::bound_to_context(*model)) {
+  if (model->bound_to_context()) {
     EXPECT_THAT(refused(long_row), HasSubstr(std::to_string(many) + " positions do not fit the model's " + context));
   } else {
     std::vector<std::string> warnings;

@@ -249,7 +249,7 @@ TEST_P(Cached, RefusesToOutgrowItsContextOrItsRowsThroughTheCache) {
   KeyValueCache cache;
   const std::int64_t context = model->context_length();
   model->forward(row_of(std::vector<std::int64_t>(static_cast<std::size_t>(context - 2), 1)), {.cache = &cache});
-  if (vene::models::bound_to_context(*model)) {
+  if (model->bound_to_context()) {
     EXPECT_THAT(model_error([&] {
                   model->forward(row_of({1, 2, 3}), {.cache = &cache});
                 }),
