@@ -68,8 +68,7 @@ class Decoder {
     constexpr std::int64_t kAtOnce = 1024;
     if (model.reads_ahead())
       throw PlanError("this model (" + model.architecture() + ") reads its whole text at once, so it cannot generate");
-    const std::int64_t longest = batch_.positions(),
-                       context = model.bound_to_context() ? model.context_length() : 0,
+    const std::int64_t longest = batch_.positions(), context = model.bound_to_context() ? model.context_length() : 0,
                        total = longest + options.max_new_tokens;
     check_stop_tokens(options, model.vocabulary_size());
     if (context > 0 && longest > context) {
