@@ -10,7 +10,7 @@
 namespace vene::detail {
 namespace {
 
-constexpr std::size_t kMostCells = 100'000'000;
+constexpr std::size_t kMostCells = 10'000'000;
 
 bool is_name(std::string_view text) {
   return !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) == 0 &&
