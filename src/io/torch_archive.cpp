@@ -169,32 +169,44 @@ class ArchiveReader {
     return value;
   }
 
-  // ("storage", storage class, key, device, element count, view): the elements come behind the pickle.
-  PickleValue legacy_storage(const PickleValue& id) {
+  // What torch.save says of a storage: ("storage", storage class, key, device, element count), here of so many entries.
+  struct StorageText {
+    std::string_view key;
+    torch::ScalarType dtype;
+    std::int64_t count;
+  };
+  StorageText described_storage(const PickleValue& id, std::size_t entries) {
     const auto* items = id.items();
-    const std::string_view* kind = items && items->size() == 6 ? (*items)[0].get<std::string_view>() : nullptr;
+    const std::string_view* kind = items && items->size() == entries ? (*items)[0].get<std::string_view>() : nullptr;
     if (!kind || *kind != "storage") fail(path_, "refers to something outside that is not a storage");
     const auto* type = (*items)[1].get<PickleValue::Global>();
     const auto* key = (*items)[2].get<std::string_view>();
     const auto* count = (*items)[4].get<std::int64_t>();
     const std::optional<torch::ScalarType> dtype = type ? dtype_in(kStorages, type->name) : std::nullopt;
     if (!dtype || !key || !count || *count < 0) fail(path_, "describes a storage in a way torch.save does not");
-    auto known = storages_.find(std::string(*key));
+    return {*key, *dtype, *count};
+  }
+
+  // ("storage", storage class, key, device, element count, view): the elements come behind the pickle.
+  PickleValue legacy_storage(const PickleValue& id) {
+    const auto [key, dtype, count] = described_storage(id, 6);
+    auto known = storages_.find(std::string(key));
     if (known == storages_.end()) {
       const std::uint64_t left = mapping_->size() - unfolded_;
-      if (static_cast<std::uint64_t>(*count) > left / c10::elementSize(*dtype))
-        fail(path_, "was cut: the storage " + in_quotes(*key) + " of " + std::to_string(*count) +
+      if (static_cast<std::uint64_t>(count) > left / c10::elementSize(dtype))
+        fail(path_, "was cut: the storage " + in_quotes(key) + " of " + std::to_string(count) +
                         " elements is larger than what is left of the file");
-      unfolded_ += static_cast<std::uint64_t>(*count) * c10::elementSize(*dtype);
-      known = storages_.emplace(std::string(*key), torch::empty({*count}, *dtype)).first;
-    } else if (known->second.scalar_type() != *dtype || known->second.numel() != *count) {
-      fail(path_, "describes the storage " + in_quotes(*key) + " in two ways");
+      unfolded_ += static_cast<std::uint64_t>(count) * c10::elementSize(dtype);
+      known = storages_.emplace(std::string(key), torch::empty({count}, dtype)).first;
+    } else if (known->second.scalar_type() != dtype || known->second.numel() != count) {
+      fail(path_, "describes the storage " + in_quotes(key) + " in two ways");
     }
-    if ((*items)[5].get<std::monostate>()) return {known->second};
-    const auto* view = (*items)[5].items();  // (key, offset, size): a storage that is a part of another
+    const auto& last = (*id.items())[5];
+    if (last.get<std::monostate>()) return {known->second};
+    const auto* view = last.items();  // (key, offset, size): a storage that is a part of another
     const auto* offset = view && view->size() == 3 ? (*view)[1].get<std::int64_t>() : nullptr;
     const auto* size = offset ? (*view)[2].get<std::int64_t>() : nullptr;
-    if (!size || *offset < 0 || *size < 0 || *size > *count || *offset > *count - *size)
+    if (!size || *offset < 0 || *size < 0 || *size > count || *offset > count - *size)
       fail(path_, "describes a storage in a way torch.save does not");
     return {known->second.narrow(0, *offset, *size)};
   }
@@ -237,35 +249,28 @@ class ArchiveReader {
 
   // ("storage", storage class, key, device, element count) as torch.save names its storages.
   PickleValue storage(const PickleValue& id) {
-    const auto* items = id.items();
-    const std::string_view* kind = items && items->size() == 5 ? (*items)[0].get<std::string_view>() : nullptr;
-    if (!kind || *kind != "storage") fail(path_, "refers to something outside that is not a storage");
-    const auto* type = (*items)[1].get<PickleValue::Global>();
-    const auto* key = (*items)[2].get<std::string_view>();
-    const auto* count = (*items)[4].get<std::int64_t>();
-    const std::optional<torch::ScalarType> dtype = type ? dtype_in(kStorages, type->name) : std::nullopt;
-    if (!dtype || !key || !count || *count < 0) fail(path_, "describes a storage in a way torch.save does not");
-    const std::string name = "data/" + std::string(*key);
+    const auto [key, dtype, count] = described_storage(id, 5);
+    const std::string name = "data/" + std::string(key);
     if (const auto known = storages_.find(name); known != storages_.end()) {
       const torch::Tensor& storage = known->second;
-      if (storage.numel() == 0 && *count == 0) return {torch::empty({0}, *dtype)};
-      if (storage.scalar_type() != *dtype || storage.numel() != *count)
+      if (storage.numel() == 0 && count == 0) return {torch::empty({0}, dtype)};
+      if (storage.scalar_type() != dtype || storage.numel() != count)
         fail(path_, "describes the storage " + in_quotes(name) + " in two ways");
       return {storage};
     }
     if (!has(name)) fail(path_, "lacks the storage " + in_quotes(name));
     auto [data, size] = record(name);
-    const auto width = static_cast<std::int64_t>(c10::elementSize(*dtype));
-    if (*count > INT64_MAX / width || static_cast<std::int64_t>(size) != *count * width) {
+    const auto width = static_cast<std::int64_t>(c10::elementSize(dtype));
+    if (count > INT64_MAX / width || static_cast<std::int64_t>(size) != count * width) {
       fail(path_, "storage " + in_quotes(name) + " holds " + std::to_string(size) + " bytes, but " +
-                      std::to_string(*count) + " elements of " + c10::toString(*dtype) + " are expected");
+                      std::to_string(count) + " elements of " + c10::toString(dtype) + " are expected");
     }
     auto owner = std::make_shared<at::DataPtr>(std::move(data));
     void* bytes = owner->get();
-    if (*dtype == torch::kBool) plain_bools(bytes, size);
-    torch::Tensor tensor = size == 0 ? torch::empty({0}, *dtype)
+    if (dtype == torch::kBool) plain_bools(bytes, size);
+    torch::Tensor tensor = size == 0 ? torch::empty({0}, dtype)
                                      : torch::from_blob(
-                                           bytes, {*count}, [owner](void*) {}, *dtype);
+                                           bytes, {count}, [owner](void*) {}, dtype);
     storages_.emplace(name, tensor);
     return {tensor};
   }
