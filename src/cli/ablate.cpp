@@ -101,7 +101,7 @@ void ablate_command(Options options, const CLI::App& command) {
   } else {
     const std::vector<HeatMap> maps = ablation_maps(result);
     pictures = draw_maps(out, "ablate", maps, ablation_title(result), options.picture);
-    for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+    said += terminal_maps(maps);
   }
   Interruptible::check();
   said += list_of(result);

@@ -63,7 +63,7 @@ void locate_command(Options options) {
   const std::vector<std::string> pictures = draw_maps(out, "locate", maps, locate_title(result), options.picture);
   Interruptible::check();
   std::string said = locate_title(result) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+  said += terminal_maps(maps);
   const auto high = [](const torch::Tensor& accuracy) {
     return std::to_string((accuracy >= 0.8).sum().item<std::int64_t>());
   };

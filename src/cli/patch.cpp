@@ -57,7 +57,7 @@ void patch_command(Options options) {
   const std::vector<std::string> pictures = draw_maps(out, "patch", maps, patch_title(grid), options.picture);
   Interruptible::check();
   std::string said = patch_title(grid) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+  said += terminal_maps(maps);
   said += "numbers: " + out.path("patch.csv") + ", " +
           (options.pairs.per_pair ? out.path("patch_pairs.csv") + ", " : "") + out.path("patch.json") + "\n";
   said += picture_line(out, pictures);

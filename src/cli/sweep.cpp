@@ -68,7 +68,7 @@ void sweep(Options options) {
   std::string said = title + "\n\n";
   if (maps.size() <= kMostMaps) {
     pictures = draw_maps(out, "sweep", maps, title, options.picture);
-    for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
+    said += terminal_maps(maps);
   } else {
     note(std::to_string(maps.size()) + " maps are too many for a picture, so none is drawn");
   }

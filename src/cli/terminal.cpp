@@ -33,4 +33,10 @@ TerminalStyle terminal_style() {
   return style;
 }
 
+std::string terminal_maps(const std::vector<HeatMap>& maps) {
+  std::string text;
+  for (const HeatMap& map : maps) text += terminal_heat_map(map, terminal_style()) + "\n";
+  return text;
+}
+
 }  // namespace vene::cli

@@ -80,6 +80,22 @@ std::string window_line(const Options& options, const std::vector<std::string>& 
          " layers, a fifth, for " + join(names) + " (--window N)\n";
 }
 
+// The files of a trace, of one prompt or many, and what is said of them.
+template <class Trace>
+void write_trace(OutputFolder& out, const Options& options, const Trace& result, const std::string& csv,
+                 const std::string& json, const std::string& window) {
+  const std::vector<HeatMap> maps = trace_maps(result, scale_of(options.scale));
+  out.write("trace.csv", [&](const std::string& path) { io::write_file(path, csv); });
+  out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
+  const std::vector<std::string> pictures = draw_maps(out, "trace", maps, trace_title(result), options.picture);
+  Interruptible::check();
+  out.commit(options.json ? json
+             : loudness().quiet
+                 ? ""
+                 : trace_title(result) + "\n\n" + terminal_maps(maps) + window + "numbers: " + out.path("trace.csv") +
+                       ", " + out.path("trace.json") + "\n" + picture_line(out, pictures));
+}
+
 void trace_many(Options options, const CLI::App& command) {
   for (const char* name : {"--ids", "--subject", "--occurrence", "--target", "--subject-positions", "--target-id"}) {
     if (command.get_option(name)->count() > 0)
@@ -101,20 +117,10 @@ void trace_many(Options options, const CLI::App& command) {
   });
   tracing.done();
   result.model = options.model.folder;
-  const std::string json = average_trace_json(result);
-  const std::vector<HeatMap> maps = trace_maps(result, scale_of(options.scale));
-  out.write("trace.csv", [&](const std::string& path) { io::write_file(path, average_trace_csv(result)); });
-  out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
-  const std::vector<std::string> pictures = draw_maps(out, "trace", maps, trace_title(result), options.picture);
-  Interruptible::check();
-  std::string said = trace_title(result) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
   std::vector<std::string> streams;
   for (const AverageTrace::Stream& stream : result.streams) streams.push_back(stream.component);
-  said += window_line(options, streams, result.streams.front().effect.size(0));
-  said += "numbers: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
-  said += picture_line(out, pictures);
-  out.commit(options.json ? json : loudness().quiet ? "" : said);
+  write_trace(out, options, result, average_trace_csv(result), average_trace_json(result),
+              window_line(options, streams, result.streams.front().effect.size(0)));
 }
 
 void trace(Options options, const CLI::App& command) {
@@ -153,18 +159,8 @@ void trace(Options options, const CLI::App& command) {
   if (given("--target") && without_space(result.target) != without_space(options.target))
     note("the target '" + options.target + "' is several tokens, of which the first counts: '" + result.target + "'");
   if (given("--window")) tell_wide_window(result, options.trace.window);
-  const std::string json = trace_json(result);
-  const std::vector<HeatMap> maps = trace_maps(result, scale_of(options.scale));
-  out.write("trace.csv", [&](const std::string& path) { io::write_file(path, trace_csv(result)); });
-  out.write("trace.json", [&](const std::string& path) { io::write_file(path, json); });
-  const std::vector<std::string> pictures = draw_maps(out, "trace", maps, trace_title(result), options.picture);
-  Interruptible::check();
-  std::string said = trace_title(result) + "\n\n";
-  for (const HeatMap& map : maps) said += terminal_heat_map(map, terminal_style()) + "\n";
-  said += window_line(options, options.trace.streams, result.streams.front().probability.size(0));
-  said += "numbers: " + out.path("trace.csv") + ", " + out.path("trace.json") + "\n";
-  said += picture_line(out, pictures);
-  out.commit(options.json ? json : loudness().quiet ? "" : said);
+  write_trace(out, options, result, trace_csv(result), trace_json(result),
+              window_line(options, options.trace.streams, result.streams.front().probability.size(0)));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "src/base/at_place.h"
 #include "src/base/json_reader.h"
+#include "src/sweep/bootstrap.h"
 #include "src/sweep/pair_runs.h"
 #include "src/sweep/site_means.h"
 #include "vene/base/error.h"

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
-#include <random>
 #include <sstream>
 
 #include "src/base/at_place.h"
 #include "src/base/json_reader.h"
+#include "src/sweep/bootstrap.h"
 #include "src/sweep/trace_parts.h"
 #include "vene/base/error.h"
 #include "vene/base/version.h"
@@ -57,16 +57,6 @@ Tensor by_class(const CausalTrace& trace, const Tensor& probability) {
 // The mean over the prompts that have a value.
 Tensor mean_of_prompts(const Tensor& values) {
   return values.nanmean(torch::IntArrayRef({0}));
-}
-
-// Which prompts each draw has: [draws, prompts].
-Tensor draws_of(std::int64_t draws, std::int64_t prompts, std::uint32_t seed) {
-  std::mt19937_64 random(seed);
-  Tensor drawn = torch::empty({draws, prompts}, torch::kInt64);
-  auto* at = drawn.mutable_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < drawn.numel(); ++i)
-    at[i] = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(prompts));
-  return drawn;
 }
 
 CausalTraceOptions options_of(const TracePrompt& prompt, const AverageTraceOptions& options) {
@@ -127,7 +117,7 @@ AverageTrace average_trace(const models::LanguageModel& model, const std::vector
                       " prompts");
   }
   const auto count = static_cast<std::int64_t>(prompts.size());
-  const Tensor draws = draws_of(options.bootstrap, count, options.trace.seed);
+  const Tensor draws = detail::bootstrap_draws(options.bootstrap, count, options.trace.seed);
   for (std::size_t s = 0; s < average.prompts[0].streams.size(); ++s) {
     const CausalTrace::Stream& first = average.prompts[0].streams[s];
     std::vector<Tensor> probabilities, effects;  // [layers, classes] a prompt

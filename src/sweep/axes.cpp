@@ -116,12 +116,6 @@ std::size_t count_cells(const std::vector<Axis>& axes) {
   return cells;
 }
 
-std::vector<std::size_t> place_of_cell(const std::vector<Axis>& axes, std::size_t cell) {
-  std::vector<std::size_t> place(axes.size());
-  for (std::size_t i = axes.size(); i-- > 0; cell /= axes[i].values.size()) place[i] = cell % axes[i].values.size();
-  return place;
-}
-
 void check_names(const Json& json, const std::vector<Axis>& axes) {
   std::vector<std::string> known;
   for (const Axis& axis : axes) known.push_back(axis.name);

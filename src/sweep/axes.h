@@ -26,8 +26,6 @@ std::vector<Axis> read_axes(JsonReader json, std::string_view text, const AxisSi
 
 /// How many cells axes have. ConfigError for more than a table can hold.
 std::size_t count_cells(const std::vector<Axis>& axes);
-/// Which value of each axis a cell has.
-std::vector<std::size_t> place_of_cell(const std::vector<Axis>& axes, std::size_t cell);
 
 /// ConfigError where `json` has a name that is no axis, or an axis that is nowhere in it.
 void check_names(const Json& json, const std::vector<Axis>& axes);

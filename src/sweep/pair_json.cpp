@@ -5,6 +5,10 @@ namespace vene::detail {
 
 nlohmann::ordered_json nested(const torch::Tensor& values) {
   if (values.dim() == 0) return values.item<double>();  // NaN is written as null
+  if (values.dim() == 1) {
+    const torch::Tensor row = values.to(torch::kFloat64).contiguous();
+    return std::vector<double>(row.data_ptr<double>(), row.data_ptr<double>() + row.numel());
+  }
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (std::int64_t i = 0; i < values.size(0); ++i) list.push_back(nested(values[i]));
   return list;

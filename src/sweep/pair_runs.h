@@ -48,11 +48,6 @@ void check_metric(const std::vector<PromptPair>& pairs, AnswerMetric metric);
 std::vector<std::vector<PromptPair>> in_chunks(const std::vector<PromptPair>& pairs, const models::Model& model,
                                                std::size_t sites);
 
-/// Rows of `count` indices below `count`, drawn with replacement: [draws, count] int64, the same on every machine.
-torch::Tensor bootstrap_draws(std::int64_t draws, std::int64_t count, std::uint64_t seed);
-/// The middle 95 % along the first axis of values [draws, ...]: the lower and the upper end.
-std::pair<torch::Tensor, torch::Tensor> middle(const torch::Tensor& values);
-
 /// The component's site where its heads are apart: attention_output's is head_attention_value_output, query_output's
 /// head_query_output. ConfigError for one that has none.
 std::string head_component(const models::Model& model, const std::string& component);

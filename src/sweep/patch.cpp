@@ -5,6 +5,7 @@
 #include <array>
 #include <numeric>
 
+#include "src/sweep/bootstrap.h"
 #include "src/sweep/pair_runs.h"
 #include "src/text/unicode.h"
 #include "vene/base/error.h"

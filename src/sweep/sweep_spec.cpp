@@ -17,6 +17,7 @@
 #include "src/locations/parse.h"
 #include "src/sweep/axes.h"
 #include "src/sweep/joined_cells.h"
+#include "src/sweep/pair_json.h"
 #include "src/sweep/pair_runs.h"
 #include "vene/base/error.h"
 #include "vene/base/names.h"
@@ -191,7 +192,7 @@ class Grid {
   void run_some(std::size_t begin, std::size_t end, std::size_t all) {
     std::map<std::string, std::vector<Cell>> by_inputs;
     for (std::size_t cell = begin; cell < end; ++cell) {
-      Json json = detail::with_values(json_, axes_, detail::place_of_cell(axes_, cell));
+      Json json = detail::with_values(json_, axes_, table_.place(cell));
       Json inputs = json;
       for (const char* own : kOwnOfACell) inputs.erase(own);
       by_inputs[inputs.dump()].push_back({cell, std::move(json)});
@@ -402,16 +403,8 @@ std::string sweep_json(const SweepTable& table) {
   json["metric"] = name_of(table.metric);
   for (const SweepAxis& axis : table.axes) json["axes"].push_back({{"name", axis.name}, {"values", axis.values}});
   json["joined"] = table.joined;
-  const auto list = [](const Tensor& tensor) {
-    std::vector<std::vector<double>> rows;
-    for (std::int64_t i = 0; i < tensor.size(0); ++i) {
-      const Tensor row = tensor[i].contiguous();
-      rows.emplace_back(row.data_ptr<double>(), row.data_ptr<double>() + row.numel());
-    }
-    return rows;
-  };
-  json["values"] = list(table.values);
-  json["base"] = list(table.base);
+  json["values"] = detail::nested(table.values);
+  json["base"] = detail::nested(table.base);
   json["failures"] = detail::OrderedJson::array();
   for (const SweepTable::Failure& failure : table.failures)
     json["failures"].push_back({{"cell", table.label(failure.cell)}, {"message", failure.message}});

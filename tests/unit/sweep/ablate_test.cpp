@@ -11,6 +11,7 @@
 #include "tests/data_folder.h"
 #include "tests/places.h"
 #include "tests/test_folder.h"
+#include "tests/unit/sweep/pair_helpers.h"
 #include "vene/base/error.h"
 #include "vene/core/intervenable_model.h"
 #include "vene/io/files.h"
@@ -24,19 +25,8 @@ using testing::HasSubstr;
 using testing::StartsWith;
 using testing::ThrowsMessage;
 using torch::Tensor;
-
-models::LanguageModel load(const std::string& folder) {
-  return models::load(std::string(vene_test::kSourceFolder) + "/" + folder);
-}
-
-PromptPair pair_of(std::vector<std::int64_t> clean, std::vector<std::int64_t> corrupt,
-                   std::vector<std::int64_t> answers) {
-  PromptPair pair;
-  pair.clean = std::move(clean);
-  pair.corrupt = std::move(corrupt);
-  pair.answers = std::move(answers);
-  return pair;
-}
+using vene_test::load;
+using vene_test::pair_of;
 
 const Ablation::Unit& unit_of(const Ablation& ablation, const std::string& component, std::int64_t layer,
                               std::int64_t index) {
